@@ -1,0 +1,1 @@
+//! Keys, store, lock and scheduling of resumable stages.

@@ -1,0 +1,1 @@
+//! Pose, depth, cloud, mesh and texture metrics

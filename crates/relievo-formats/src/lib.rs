@@ -1,0 +1,1 @@
+//! Every file format but pictures: COLMAP, PLY, OBJ, glTF, STL, depth maps

@@ -1,0 +1,1 @@
+//! Pair selection, descriptor matching, verification, tracks

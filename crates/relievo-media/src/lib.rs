@@ -1,0 +1,1 @@
+//! Photo decoding, EXIF, masks, video frame sources, key frames

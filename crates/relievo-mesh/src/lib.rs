@@ -1,0 +1,1 @@
+//! Screened Poisson reconstruction, trimming, cleaning, simplification

@@ -1,0 +1,1 @@
+//! Multi-view stereo: view selection, PatchMatch depth, filtering, fusion

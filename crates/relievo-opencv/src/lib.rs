@@ -1,0 +1,1 @@
+//! Video decoding and reference SIFT through OpenCV

@@ -1,0 +1,1 @@
+//! Levenberg-Marquardt, robust losses, Schur complement solver and the RANSAC driver

@@ -1,0 +1,1 @@
+//! The stage graph, presets, stages and report

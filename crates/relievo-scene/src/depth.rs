@@ -1,0 +1,116 @@
+//! A depth map in its own undistorted pinhole camera.
+
+use crate::Camera;
+use crate::check::{Broken, ensure};
+use bytemuck::{Pod, Zeroable};
+use relievo_image::Raster;
+
+/// A unit vector in two bytes: octahedral map (Cigolle et al., JCGT 2014),
+/// about 1° worst case. [0, 0] decodes to a valid direction; absence is said
+/// by depth 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct PackedNormal(pub [u8; 2]);
+
+impl PackedNormal {
+    /// Packs a unit vector.
+    pub fn pack(n: [f32; 3]) -> Self {
+        let sum = n[0].abs() + n[1].abs() + n[2].abs();
+        if !(sum > 0.0) {
+            return Self([128, 128]);
+        }
+        let (mut u, mut v) = (n[0] / sum, n[1] / sum);
+        if n[2] < 0.0 {
+            (u, v) = ((1.0 - v.abs()).copysign(u), (1.0 - u.abs()).copysign(v));
+        }
+        let quantise = |t: f32| (t * 127.0 + 128.0).round().clamp(1.0, 255.0) as u8;
+        Self([quantise(u), quantise(v)])
+    }
+
+    /// The unit vector.
+    pub fn unpack(self) -> [f32; 3] {
+        let (u, v) = (
+            (f32::from(self.0[0]) - 128.0) / 127.0,
+            (f32::from(self.0[1]) - 128.0) / 127.0,
+        );
+        let z = 1.0 - u.abs() - v.abs();
+        let (x, y) = if z < 0.0 {
+            ((1.0 - v.abs()).copysign(u), (1.0 - u.abs()).copysign(v))
+        } else {
+            (u, v)
+        };
+        let norm = (x * x + y * y + z * z).sqrt().max(1e-12);
+        [x / norm, y / norm, z / norm]
+    }
+}
+
+/// z-depth, normal and confidence per pixel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DepthMap {
+    /// The undistorted pinhole camera the pixels live in; its size is the
+    /// rasters' size.
+    pub camera: Camera,
+    /// z in the camera frame, in model units; 0 = none.
+    pub depth: Raster<f32>,
+    /// Surface normal in the camera frame, towards the camera (n·ray < 0).
+    pub normal: Raster<PackedNormal>,
+    /// 0 = none … 255 = certain.
+    pub confidence: Raster<u8>,
+}
+
+impl DepthMap {
+    /// An empty map of `camera`'s size.
+    pub fn new(camera: Camera) -> Self {
+        let (w, h) = (camera.width_px as usize, camera.height_px as usize);
+        Self {
+            camera,
+            depth: Raster::new(w, h),
+            normal: Raster::new(w, h),
+            confidence: Raster::new(w, h),
+        }
+    }
+
+    /// Pinhole camera, equal sizes, depths finite and not negative.
+    pub fn check(&self) -> Result<(), Broken> {
+        self.camera.check()?;
+        ensure("depth map", self.camera.model.is_pinhole(), || {
+            "camera is distorted".to_owned()
+        })?;
+        let size = (
+            self.camera.width_px as usize,
+            self.camera.height_px as usize,
+        );
+        let same = (self.depth.width(), self.depth.height()) == size
+            && (self.normal.width(), self.normal.height()) == size
+            && (self.confidence.width(), self.confidence.height()) == size;
+        ensure("depth map", same, || {
+            format!("rasters are not {} x {}", size.0, size.1)
+        })?;
+        let bad = self
+            .depth
+            .as_slice()
+            .iter()
+            .position(|d| !(d.is_finite() && *d >= 0.0));
+        ensure("depth map", bad.is_none(), || {
+            format!("depth of pixel {bad:?}")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_normals_are_within_a_degree_and_a_half() {
+        for i in 0..2000 {
+            let z = 1.0 - 2.0 * (i as f32 + 0.5) / 2000.0;
+            let a = i as f32 * 2.399_963;
+            let r = (1.0 - z * z).sqrt();
+            let n = [r * a.cos(), r * a.sin(), z];
+            let m = PackedNormal::pack(n).unpack();
+            let dot = n[0] * m[0] + n[1] * m[1] + n[2] * m[2];
+            assert!(dot > 1.5_f32.to_radians().cos(), "{n:?} {m:?}");
+        }
+    }
+}

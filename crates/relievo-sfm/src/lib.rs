@@ -1,0 +1,1 @@
+//! Structure from motion: initial pair, registration, triangulation, bundle adjustment

@@ -1,0 +1,1 @@
+//! Kd-tree, ray casting, software rasteriser, robust bounds

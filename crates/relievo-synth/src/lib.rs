@@ -1,0 +1,1 @@
+//! Synthetic scenes and near-equality assertions for tests and benches

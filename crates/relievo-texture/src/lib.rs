@@ -1,0 +1,1 @@
+//! Texturing: view labelling, charts, packing, seam levelling, baking

@@ -1,0 +1,2 @@
+//! Photos or a video in, a textured model out.
+fn main() {}
