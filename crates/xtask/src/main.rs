@@ -1,2 +1,43 @@
-//! House checks.
-fn main() {}
+//! House checks: `cargo xtask layers`, `cargo xtask licences`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool"
+)]
+
+mod layers;
+mod licences;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let outcome = match std::env::args().nth(1).as_deref() {
+        Some("layers") => layers::check(),
+        Some("licences") => licences::check(),
+        _ => {
+            eprintln!("usage: cargo xtask layers | licences");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(said) => {
+            println!("{said}");
+            ExitCode::SUCCESS
+        }
+        Err(problems) => {
+            for problem in &problems {
+                eprintln!("{problem}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `cargo metadata` of this workspace, every feature on.
+fn metadata() -> Result<cargo_metadata::Metadata, Vec<String>> {
+    cargo_metadata::MetadataCommand::new()
+        .features(cargo_metadata::CargoOpt::AllFeatures)
+        .other_options(vec!["--locked".to_owned()])
+        .exec()
+        .map_err(|e| vec![format!("cargo metadata: {e}")])
+}
