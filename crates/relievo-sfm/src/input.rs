@@ -1,0 +1,28 @@
+//! What enters the mapper.
+
+use relievo_scene::{Camera, CameraId, Keypoint, ViewGraph, ViewId};
+use std::collections::BTreeMap;
+
+/// One photo as the mapper sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct SfmView<'a> {
+    /// Name of the photo; seeds depend on it, and messages quote it.
+    pub name: &'a str,
+    /// Camera group; all views of one group share their intrinsics.
+    pub camera_id: CameraId,
+    /// Keypoints, in pixels of the full-size upright photo.
+    pub keypoints: &'a [Keypoint],
+    /// sRGB colour of each keypoint; may be empty (points are then grey).
+    pub colors: &'a [[u8; 3]],
+}
+
+/// Photos, starting intrinsics and verified pairs.
+#[derive(Clone, Debug)]
+pub struct SfmInput<'a> {
+    /// The photos that take part.
+    pub views: BTreeMap<ViewId, SfmView<'a>>,
+    /// Starting intrinsics by group.
+    pub cameras: BTreeMap<CameraId, Camera>,
+    /// Verified pairs; match indices point into `keypoints`.
+    pub graph: &'a ViewGraph,
+}

@@ -1,0 +1,202 @@
+//! What leaves the mapper, and why it may fail.
+
+use relievo_geometry::Sim3;
+use relievo_scene::{CameraId, SparseModel, ViewId};
+use relievo_task::Cancelled;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Why a photo has no pose in the best model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "why", rename_all = "kebab-case")]
+pub enum UnregisteredReason {
+    /// No pair with this photo passed verification.
+    #[error("it shares nothing recognisable with any other photo")]
+    NoMatches,
+    /// Matches, but not enough with photos that have a pose.
+    #[error(
+        "it shares only {points} points with the model, through {photos} photos (best: {best}); {needed} are needed"
+    )]
+    TooFewMatches {
+        /// Model points it could see.
+        points: usize,
+        /// Registered photos it has matches with.
+        photos: usize,
+        /// The registered photo it has most matches with; "none" without.
+        best: String,
+        /// Points needed.
+        needed: usize,
+    },
+    /// Enough matches, but no pose that agrees with them.
+    #[error(
+        "its matches contradict the model: only {inliers} of {points} points agree on a position"
+    )]
+    PoseInconsistent {
+        /// Points that agreed with the best pose.
+        inliers: usize,
+        /// Points that were tried.
+        points: usize,
+    },
+    /// It fits, but into another model that could not be joined to this one.
+    #[error(
+        "it belongs to another part of the scene (model {model}) that no photo connects to this one"
+    )]
+    OtherModel {
+        /// Index into [`SfmResult::models`].
+        model: usize,
+    },
+    /// It had a pose, but too few of its points survived.
+    #[error("only {points} of its points were accurate enough to keep it")]
+    TooFewPoints {
+        /// Points that were left.
+        points: usize,
+    },
+}
+
+impl UnregisteredReason {
+    /// What the photographer can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoMatches => {
+                "check that it shows the same thing and is sharp, and take photos in between"
+            }
+            Self::TooFewMatches { .. } => "take one or two photos between it and its neighbours",
+            Self::PoseInconsistent { .. } => {
+                "things that moved, mirrors or look-alike parts do this; mask them or leave the photo out"
+            }
+            Self::OtherModel { .. } => {
+                "take photos that show both parts, then add them to this run"
+            }
+            Self::TooFewPoints { .. } => "take sharper photos with more overlap here",
+        }
+    }
+}
+
+/// Figures of one model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelFigures {
+    /// Photos with a pose.
+    pub registered: usize,
+    /// Points.
+    pub points: usize,
+    /// Observations of all points.
+    pub observations: usize,
+    /// Mean observations of a point.
+    pub mean_track_length: f64,
+    /// Mean reprojection error, pixels.
+    pub mean_error_px: f64,
+    /// Median reprojection error, pixels.
+    pub median_error_px: f64,
+    /// Names of the two photos it started from.
+    pub initial_pair: Option<(String, String)>,
+    /// Global bundle adjustments.
+    pub global_adjustments: usize,
+    /// Local bundle adjustments.
+    pub local_adjustments: usize,
+    /// Iterations of all bundle adjustments.
+    pub iterations: usize,
+    /// Cameras whose principal point was refined, and its posterior σ in
+    /// pixels (the larger of both axes).
+    pub principal_points_refined: BTreeMap<CameraId, f64>,
+    /// Frame of the result from the frame in which the model was built (the
+    /// first photo of the initial pair at the origin).
+    pub model_from_mapper: Sim3,
+}
+
+/// Everything the mapper found.
+///
+/// Frame of each model: rotated like the first camera of its initial pair; the
+/// origin is the centroid of the camera centres and the diagonal of their
+/// bounding box is 10 units long.
+///
+/// `View::points_px` holds *all* keypoints of the view, so that an
+/// observation's `point_idx` is the keypoint's index. `views` of a model holds
+/// every photo given, posed or not.
+#[derive(Clone, Debug)]
+pub struct SfmResult {
+    /// Models, best (most photos, then most points) first; never empty.
+    pub models: Vec<SparseModel>,
+    /// One for each model.
+    pub figures: Vec<ModelFigures>,
+    /// Photos without a pose in the best model.
+    pub unregistered: BTreeMap<ViewId, UnregisteredReason>,
+}
+
+/// Why there is no model.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SfmError {
+    /// Asked to stop; the checkpoint holds what was finished.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// Nothing to work on.
+    #[error("{views} photos are too few; at least two that show the same thing are needed")]
+    TooFewViews {
+        /// Photos given.
+        views: usize,
+    },
+    /// No pair passed verification.
+    #[error(
+        "none of the {views} photos could be matched with another; they need to overlap by half or more and be sharp"
+    )]
+    NoPairs {
+        /// Photos given.
+        views: usize,
+    },
+    /// All pairs are pure rotations.
+    #[error(
+        "the camera only turned on the spot ({pairs} matching pairs, none with a sideways step); walk around the subject between photos"
+    )]
+    PureRotation {
+        /// Matching pairs.
+        pairs: usize,
+    },
+    /// No pair gave a start.
+    #[error(
+        "no two photos were good enough to start from: the best of {tried} pairs ({a} and {b}) gave {points} points seen under {angle_deg:.1} degrees; take more photos with larger overlap and a clear sideways step"
+    )]
+    NoInitialPair {
+        /// Pairs tried.
+        tried: usize,
+        /// First photo of the best.
+        a: String,
+        /// Second photo of the best.
+        b: String,
+        /// Its points.
+        points: usize,
+        /// Their median ray angle.
+        angle_deg: f64,
+    },
+    /// The input contradicts itself.
+    #[error("{what}")]
+    Inconsistent {
+        /// What does not fit.
+        what: InputFault,
+    },
+}
+
+/// What is wrong with the mapper's input.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InputFault {
+    /// A view names a camera that is not there.
+    #[error("photo {view} uses camera {camera}, which is not defined")]
+    UnknownCamera {
+        /// The photo.
+        view: String,
+        /// The camera.
+        camera: CameraId,
+    },
+    /// A pair names a view or keypoint that is not there.
+    #[error("the matches of photos {a} and {b} point outside their keypoints")]
+    BadMatches {
+        /// First view.
+        a: ViewId,
+        /// Second view.
+        b: ViewId,
+    },
+    /// A camera's values are unusable.
+    #[error("camera {camera}: values are not usable")]
+    BadCamera {
+        /// The camera.
+        camera: CameraId,
+    },
+}
