@@ -1,1 +1,20 @@
-//! Every file format but pictures: COLMAP, PLY, OBJ, glTF, STL, depth maps
+//! Every file format but pictures: COLMAP models, PLY, glTF, OBJ, STL, depth
+//! maps, NumPy arrays, benchmark cameras.
+//!
+//! Enters: bytes or paths. Leaves: the nouns of `relievo-scene`. Writers come
+//! as encoders to bytes, so that a caller can store them atomically, with thin
+//! wrappers that write a file. Readers treat every file as hostile: counts are
+//! checked against the bytes that are there before anything is allocated, and
+//! what is wrong is said with its place.
+//!
+//! | module | format |
+//! | --- | --- |
+//! | [`colmap`] | COLMAP sparse models, binary and text |
+//! | [`ply`] | PLY clouds and meshes |
+
+pub mod colmap;
+mod cursor;
+mod error;
+pub mod ply;
+
+pub use error::FormatError;

@@ -1,0 +1,19 @@
+//! Our private artefacts, documented byte for byte in `docs/artefacts.md`:
+//! magic, version, little-endian, lengths checked before anything is read.
+//!
+//! | module | file |
+//! | --- | --- |
+//! | [`features`] | `features/<photo>.features` |
+//! | [`matches`] | `matches/<photo>.pairs` |
+//! | [`depth`] | `depth/<photo>.depth` |
+//! | [`atlas`] | `texture/atlas.bin` |
+//! | [`cloud_views`] | `cloud/dense.views` |
+
+pub mod atlas;
+pub mod cloud_views;
+pub mod depth;
+pub mod features;
+pub mod matches;
+mod wire;
+
+pub use wire::NativeError;
