@@ -1,1 +1,16 @@
-//! Kd-tree, ray casting, software rasteriser, robust bounds
+//! Where things are: nearest neighbours, robust bounds, ray casting and a
+//! software rasteriser.
+//!
+//! Everything works in the frame and unit of its input, on `f32` points and
+//! `relievo_scene` meshes. Results do not depend on the number of threads.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`kdtree`] | [`KdTree`]: nearest, k nearest, within a radius |
+//! | [`bounds`] | [`Aabb`], boxes that strays cannot blow up |
+
+pub mod bounds;
+pub mod kdtree;
+
+pub use bounds::{Aabb, crowd_bounds, quantile_bounds};
+pub use kdtree::{KdTree, Neighbor};
