@@ -2,6 +2,9 @@
 
 use rand_xoshiro::rand_core::SeedableRng;
 
+/// What draws numbers from a generator.
+pub use rand_xoshiro::rand_core::RngCore;
+
 /// The one random generator of the project.
 pub type Rng = rand_xoshiro::Xoshiro256PlusPlus;
 

@@ -37,7 +37,7 @@ impl ProgressSink for SilentSink {
 struct Shared {
     cancelled: Arc<AtomicBool>,
     warnings: Warnings,
-    sink: Box<dyn ProgressSink>,
+    sink: Arc<dyn ProgressSink>,
     memory_bytes: u64,
     seed: u64,
     isa: Isa,
@@ -67,10 +67,24 @@ impl Task {
         Self(Arc::new(Shared {
             cancelled,
             warnings: Warnings::default(),
-            sink,
+            sink: Arc::from(sink),
             memory_bytes,
             seed,
             isa,
+        }))
+    }
+
+    /// The same handle with an empty list of warnings of its own, so that the
+    /// warnings of one item can be told from those of the others.
+    #[must_use]
+    pub fn with_own_warnings(&self) -> Self {
+        Self(Arc::new(Shared {
+            cancelled: self.0.cancelled.clone(),
+            warnings: Warnings::default(),
+            sink: self.0.sink.clone(),
+            memory_bytes: self.0.memory_bytes,
+            seed: self.0.seed,
+            isa: self.0.isa,
         }))
     }
 
