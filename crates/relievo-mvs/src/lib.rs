@@ -1,1 +1,36 @@
-//! Multi-view stereo: view selection, PatchMatch depth, filtering, fusion
+//! Multi-view stereo on the CPU: which photos look at a photo's surface from
+//! where, a depth map per photo, and one cloud from all of them.
+//!
+//! Enters: a [`SparseModel`](relievo_scene::SparseModel) with poses and points,
+//! undistorted pinhole pictures ([`StereoView`]). Leaves:
+//! [`DepthMap`](relievo_scene::DepthMap)s in the camera frame of each view
+//! (z-depth, normal towards the camera, confidence) and a
+//! [`PointCloud`](relievo_scene::PointCloud) in the world frame. Nothing here
+//! opens a file.
+//!
+//! How a caller runs it, one item a view and pass, every pass reading only the
+//! pass before it:
+//!
+//! 1. [`select_views`] once;
+//! 2. [`estimate_depth_photometric`] for every view with a plan;
+//! 3. [`estimate_depth_geometric`] for every view,
+//!    [`DepthOptions::geometric_passes`] times;
+//! 4. [`fuse`] once.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`view_selection`] | sources, depth range and sparse points per view |
+//! | [`patch_match`] | coarse-to-fine PatchMatch (ACMH / ACMM / ACMP family) |
+//! | [`fusion`] | consistency between maps, averaging, the cloud |
+
+pub mod error;
+pub mod fusion;
+pub mod patch_match;
+pub mod view_selection;
+
+pub use error::MvsError;
+pub use fusion::{FusionOptions, FusionView, FusionViews, fuse};
+pub use patch_match::{
+    DepthOptions, StereoView, estimate_depth_geometric, estimate_depth_photometric,
+};
+pub use view_selection::{DepthPlan, ViewSelectionOptions, select_views};

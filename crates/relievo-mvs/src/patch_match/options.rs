@@ -1,0 +1,84 @@
+//! Options of the depth stage.
+
+relievo_task::options! {
+    /// Options of PatchMatch depth.
+    pub struct DepthOptions {
+        /// Scale of the depth maps against the photos.
+        scale: f64 = 0.5, "", "DESIGN §3: half at normal";
+        /// A depth map is never smaller than this on its longer side (nor larger than the photo).
+        min_longer_side_px: u32 = 800, "px", "DESIGN §3";
+        /// Most sources of a view; the best of the plan are taken.
+        max_sources: usize = 6, "views", "ACMM uses 9, OpenMVS 8; measured on the rendered sets";
+        /// Sources averaged per pixel once the view selection has chosen.
+        views_per_pixel: usize = 4, "views", "judgement";
+        /// Levels of the pyramid, each half the size of the one before.
+        levels: usize = 3, "levels", "ACMM, section 4.1";
+        /// Red-black iterations at the coarsest level.
+        coarse_iterations: usize = 5, "iterations", "measured on the rendered sets";
+        /// Red-black iterations at each level between.
+        middle_iterations: usize = 3, "iterations", "measured on the rendered sets";
+        /// Red-black iterations at the finest level.
+        fine_iterations: usize = 2, "iterations", "measured on the rendered sets";
+        /// Passes under geometric consistency, each reading all maps of the pass before.
+        geometric_passes: usize = 2, "passes", "ACMM, section 4.2";
+        /// Red-black iterations of a geometric pass.
+        geometric_iterations: usize = 1, "iterations", "measured on the rendered sets";
+        /// Weight of a pixel of forward-backward reprojection error against 1 − NCC.
+        geometric_weight: f32 = 0.2, "1/px", "ACMM, equation 12";
+        /// Forward-backward error is cut here.
+        geometric_limit_px: f32 = 3.0, "px", "ACMM, equation 12";
+        /// Fall-off of the bilateral weight by grey-level difference.
+        sigma_color: f32 = 9.0, "grey levels", "ACMM code: exp(-d/18)";
+        /// Fall-off of the bilateral weight by distance.
+        sigma_space_px: f32 = 5.0, "px", "ACMM code";
+        /// Sensor noise added to both variances of the NCC, so that flat patches score 0 instead of noise.
+        noise: f32 = 1.0, "grey levels", "judgement";
+        /// Planar priors from reliable pixels help where texture is weak.
+        planar_prior: bool = true, "", "ACMP, section 3";
+        /// Pixels whose final cost 1 − NCC is above this, and which no source confirms, stay empty.
+        max_cost: f32 = 0.7, "", "judgement";
+    }
+}
+
+impl DepthOptions {
+    /// Quarter scale and little effort.
+    pub fn draft() -> Self {
+        Self {
+            scale: 0.25,
+            max_sources: 5,
+            views_per_pixel: 3,
+            coarse_iterations: 4,
+            middle_iterations: 2,
+            fine_iterations: 1,
+            geometric_passes: 1,
+            ..Self::default()
+        }
+    }
+
+    /// The default.
+    pub fn normal() -> Self {
+        Self::default()
+    }
+
+    /// Full scale, more sources.
+    pub fn high() -> Self {
+        Self {
+            scale: 1.0,
+            max_sources: 8,
+            levels: 4,
+            fine_iterations: 3,
+            ..Self::default()
+        }
+    }
+
+    /// Size of the depth map of a photo.
+    pub fn size_px(&self, photo_width_px: u32, photo_height_px: u32) -> (u32, u32) {
+        let longer = f64::from(photo_width_px.max(photo_height_px).max(1));
+        let scale = self
+            .scale
+            .max(f64::from(self.min_longer_side_px) / longer)
+            .clamp(1e-3, 1.0);
+        let side = |n: u32| ((f64::from(n) * scale).round() as u32).max(1);
+        (side(photo_width_px), side(photo_height_px))
+    }
+}
