@@ -1,1 +1,17 @@
-//! Synthetic scenes and near-equality assertions for tests and benches
+//! Synthetic scenes and near-equality assertions for tests and benches.
+//!
+//! Enters: [`SceneOptions`] with a seed. Leaves: a [`Scene`]: the true
+//! [`relievo_scene::SparseModel`], keypoints with noise and descriptors, and
+//! on request matches with outliers, verified pairs and tracks. For tests:
+//! broken expectations panic with a message.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`scene`] | seeded cameras around points: [`Scene`] |
+//! | [`near`] | [`assert_model_near`], [`pose_errors`] after Sim(3) alignment |
+
+pub mod near;
+pub mod scene;
+
+pub use near::{ModelTolerance, PoseErrors, assert_model_near, pose_errors};
+pub use scene::{Motion, Scene, SceneOptions, Shape};
