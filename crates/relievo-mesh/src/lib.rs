@@ -1,1 +1,48 @@
-//! Screened Poisson reconstruction, trimming, cleaning, simplification
+//! From a dense cloud to a clean surface.
+//!
+//! Enters: a [`relievo_scene::PointCloud`] with outward unit normals, in the
+//! model's frame and unit. Leaves: a [`relievo_scene::TriMesh`] in the same
+//! frame and unit, triangles counter-clockwise seen from outside. Sizes in the
+//! options are relative to the cloud's own point spacing, so that nothing
+//! depends on the unit.
+//!
+//! The whole chain is [`surface()`]; its steps stand alone.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`spacing`] | point spacing; the root cube of the points that matter |
+//! | [`poisson`] | screened Poisson reconstruction: [`reconstruct`] |
+//! | [`trim`] | faces without evidence removed |
+//! | [`clean`] | manifold, oriented, without crumbs and spikes |
+//! | [`holes`] | small holes closed |
+//! | [`simplify`] | fewer faces within an error bound |
+//! | [`normals`] | vertex normals |
+//! | [`topology`] | what a mesh is: borders, components, Euler number |
+//! | [`surface`] | the chain of all this, with its figures |
+//!
+//! Papers: Kazhdan & Hoppe, "Screened Poisson Surface Reconstruction", 2013;
+//! Kazhdan & Hoppe, "An Adaptive Multi-Grid Solver for Applications in
+//! Computer Graphics", 2019; Garland & Heckbert, "Surface Simplification
+//! Using Quadric Error Metrics", 1997 (through meshoptimizer).
+
+pub mod clean;
+pub mod error;
+pub mod holes;
+pub mod normals;
+pub mod poisson;
+pub mod simplify;
+pub mod spacing;
+pub mod surface;
+pub mod topology;
+pub mod trim;
+
+pub use clean::{CleanOptions, clean};
+pub use error::MeshError;
+pub use holes::fill_holes;
+pub use normals::compute_normals;
+pub use poisson::{PoissonMesh, PoissonOptions, memory_bytes, reconstruct};
+pub use simplify::{SimplifyOptions, simplify};
+pub use spacing::point_spacing;
+pub use surface::{Surface, SurfaceFigures, SurfaceOptions, surface};
+pub use topology::{Topology, topology};
+pub use trim::{TrimOptions, trim};
