@@ -13,10 +13,8 @@
 
 mod body;
 mod header;
-mod views;
 mod write;
 
-pub use views::{decode_cloud_views, encode_cloud_views};
 pub use write::{encode_cloud, encode_mesh, write_cloud, write_mesh};
 
 use crate::FormatError;
