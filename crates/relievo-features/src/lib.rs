@@ -12,7 +12,9 @@
 //! | --- | --- |
 //! | [`detector`] | the [`Detector`] trait and [`FeatureError`] |
 //! | [`sift`] | [`Sift`]: the whole detector and its [`SiftOptions`] |
+//! | `source` | the rows that an octave starts from |
 //! | `scale_space` | Gaussian levels of one octave, row by row |
+//! | `simd` | one kernel, several instruction sets |
 //! | `blur` | separable Gaussian rows, by instruction set |
 //! | `extrema` | extrema of the difference of Gaussians, sub-pixel refinement |
 //! | `spread` | which keypoints the budget keeps |
@@ -20,8 +22,17 @@
 //! | `orientation` | dominant gradient directions |
 //! | `descriptor` | 4×4×8 histograms, RootSIFT |
 
+mod blur;
+mod descriptor;
 pub mod detector;
+mod extrema;
+mod gradients;
+mod orientation;
+mod scale_space;
 pub mod sift;
+mod simd;
+mod source;
+mod spread;
 
 pub use detector::{Detector, FeatureError};
 pub use sift::{Sift, SiftOptions};

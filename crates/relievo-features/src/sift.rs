@@ -1,10 +1,20 @@
 //! SIFT with RootSIFT descriptors: Lowe, "Distinctive image features from
 //! scale-invariant keypoints", IJCV 2004.
 
+use crate::blur::quantise;
+use crate::descriptor::describe;
 use crate::detector::{Detector, FeatureError};
+use crate::extrema::{DogRows, Extremum, Limits};
+use crate::orientation::{Place, Scratch, orientations};
+use crate::scale_space::{BLOCK, Blurs, MARGIN, ScaleSpace};
+use crate::simd::InstructionSet;
+use crate::source::Source;
+use crate::spread::{Candidate, spread};
+use rayon::prelude::*;
 use relievo_image::Raster;
-use relievo_scene::Features;
+use relievo_scene::{DESCRIPTOR_LEN, Features, Keypoint};
 use relievo_task::{Isa, Task};
+use std::cmp::Ordering;
 
 relievo_task::options! {
     /// Options of the SIFT detector and descriptor.
@@ -34,13 +44,33 @@ relievo_task::options! {
     }
 }
 
-/// The detector.
+/// The detector. A pixel of octave o stands for every 2^o-th pixel of the
+/// photo, so that index i of the octave lies at 2^o·i + 0.5 of the photo.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sift {
     /// Its options.
     pub options: SiftOptions,
     /// Which kernels run.
     pub isa: Isa,
+}
+
+/// Octaves stop when a side would have fewer pixels than this.
+const LEAST_SIDE: usize = 8;
+/// Keypoints described as one unit of parallel work.
+const DESCRIBED_AT_ONCE: usize = 256;
+
+/// Levels 1 ..= S of an octave, kept for orientations and descriptors.
+struct OctaveLevels {
+    /// Pixels of the photo per pixel of the octave.
+    step: f32,
+    /// Levels 1 ..= S, grey 0..1 as 0..65535.
+    levels: Vec<Raster<u16>>,
+}
+
+/// An extremum and where it was found.
+struct Found {
+    octave_idx: usize,
+    extremum: Extremum,
 }
 
 impl Detector for Sift {
@@ -58,9 +88,11 @@ impl Detector for Sift {
         mask: Option<&Raster<u8>>,
         task: &Task,
     ) -> Result<Features, FeatureError> {
+        self.check_options()?;
         task.check()?;
+        let size = (photo.width(), photo.height());
         if let Some(mask) = mask
-            && (mask.width(), mask.height()) != (photo.width(), photo.height())
+            && (mask.width(), mask.height()) != size
         {
             return Err(FeatureError::MaskSize {
                 mask_width: mask.width(),
@@ -69,6 +101,267 @@ impl Detector for Sift {
                 photo_height: photo.height(),
             });
         }
-        Ok(Features::default())
+        let set = InstructionSet::choose(self.isa);
+        let (octaves, found) = self.extrema(photo, set, task)?;
+        let (found, places): (Vec<Found>, Vec<Candidate>) = found
+            .into_iter()
+            .filter_map(|f| {
+                let c = self.place_in_photo(&octaves, &f);
+                let (x, y) = (c.x_px.max(0.0) as usize, c.y_px.max(0.0) as usize);
+                let inside = x < size.0 && y < size.1;
+                (inside && mask.is_none_or(|m| m[(x, y)] != 0)).then_some((f, c))
+            })
+            .unzip();
+        let kept = self.choose(&places, size);
+        task.check()?;
+        Ok(self.describe(photo, &octaves, &found, &places, &kept, set))
     }
+}
+
+impl Sift {
+    fn check_options(&self) -> Result<(), FeatureError> {
+        let o = &self.options;
+        let check = |holds: bool, option: &'static str, got: String, expected: &'static str| {
+            if holds {
+                Ok(())
+            } else {
+                Err(FeatureError::Option {
+                    option,
+                    got,
+                    expected,
+                })
+            }
+        };
+        check(
+            (-1..=0).contains(&o.first_octave),
+            "first_octave",
+            o.first_octave.to_string(),
+            "-1 or 0",
+        )?;
+        check(
+            (1..=8).contains(&o.scales_per_octave),
+            "scales_per_octave",
+            o.scales_per_octave.to_string(),
+            "1 to 8",
+        )?;
+        check(
+            o.sigma0 >= 0.8 && o.sigma0 <= 4.0,
+            "sigma0",
+            o.sigma0.to_string(),
+            "0.8 to 4",
+        )?;
+        check(
+            o.input_blur >= 0.0 && o.input_blur <= 2.0,
+            "input_blur",
+            o.input_blur.to_string(),
+            "0 to 2",
+        )?;
+        check(
+            o.peak_threshold > 0.0,
+            "peak_threshold",
+            o.peak_threshold.to_string(),
+            "more than 0",
+        )?;
+        check(
+            o.low_peak_threshold > 0.0,
+            "low_peak_threshold",
+            o.low_peak_threshold.to_string(),
+            "more than 0",
+        )?;
+        check(
+            o.edge_threshold >= 1.0,
+            "edge_threshold",
+            o.edge_threshold.to_string(),
+            "1 or more",
+        )?;
+        check(
+            o.orientation_ratio > 0.0 && o.orientation_ratio <= 1.0,
+            "orientation_ratio",
+            o.orientation_ratio.to_string(),
+            "above 0, at most 1",
+        )
+    }
+
+    /// Steps 1 and 2: scale space and refined extrema, octave by octave.
+    fn extrema(
+        &self,
+        photo: &Raster<[u8; 3]>,
+        set: InstructionSet,
+        task: &Task,
+    ) -> Result<(Vec<OctaveLevels>, Vec<Found>), FeatureError> {
+        let o = &self.options;
+        let s = o.scales_per_octave;
+        let limits = Limits {
+            peak: o.low_peak_threshold.min(o.peak_threshold) as f32,
+            edge: o.edge_threshold as f32,
+        };
+        let mut octaves = Vec::new();
+        let mut found: Vec<Found> = Vec::new();
+        let mut source = Source::new(photo, o.first_octave < 0, set);
+        let mut step = 2.0_f64.powi(o.first_octave);
+        while source.width() >= LEAST_SIDE && source.height() >= LEAST_SIDE {
+            let (w, h) = (source.width(), source.height());
+            let own = o.input_blur / step;
+            let blurs = Blurs {
+                source: octaves
+                    .is_empty()
+                    .then(|| (o.sigma0 * o.sigma0 - own * own).max(0.0).sqrt()),
+                sigma0: o.sigma0,
+                scales: s,
+            };
+            let mut space = ScaleSpace::new(w, h, &blurs, set);
+            let mut dogs = DogRows::new(s + 2, space.stride());
+            let mut levels = vec![Raster::<u16>::new(w, h); s];
+            let mut next = Raster::<f32>::new(w.div_ceil(2), h.div_ceil(2));
+            let mut extrema = Vec::new();
+            for y0 in (0..h).step_by(BLOCK) {
+                task.check()?;
+                let y1 = (y0 + BLOCK).min(h);
+                space.advance(y1 + MARGIN, &mut |y, row| source.fill(y, row));
+                for y in y0..y1 {
+                    for (i, level) in levels.iter_mut().enumerate() {
+                        quantise(set, &space.row(i + 1, y)[..w], level.row_mut(y));
+                    }
+                    if y % 2 == 0 {
+                        let row = space.row(s, y);
+                        for (x, v) in next.row_mut(y / 2).iter_mut().enumerate() {
+                            *v = row[2 * x];
+                        }
+                    }
+                    if y > 0 && y + 1 < h {
+                        dogs.search(&space, (w, h), y, limits, set, &mut extrema);
+                    }
+                }
+            }
+            // Two samples may move to the same place.
+            extrema.sort_by_key(|e| e.sample);
+            extrema.dedup_by_key(|e| e.sample);
+            let octave_idx = octaves.len();
+            found.extend(extrema.into_iter().map(|extremum| Found {
+                octave_idx,
+                extremum,
+            }));
+            octaves.push(OctaveLevels {
+                step: step as f32,
+                levels,
+            });
+            source = Source::Level(next);
+            step *= 2.0;
+        }
+        Ok((octaves, found))
+    }
+
+    fn place_in_photo(&self, octaves: &[OctaveLevels], found: &Found) -> Candidate {
+        let step = octaves[found.octave_idx].step;
+        Candidate {
+            x_px: found.extremum.x * step + 0.5,
+            y_px: found.extremum.y * step + 0.5,
+            scale_px: self.sigma_in_octave(&found.extremum) * step,
+            response: found.extremum.response,
+        }
+    }
+
+    fn sigma_in_octave(&self, extremum: &Extremum) -> f32 {
+        let s = self.options.scales_per_octave as f32;
+        self.options.sigma0 as f32 * (extremum.level / s).exp2()
+    }
+
+    /// Step 3: the keypoints over the peak threshold, spread; weaker ones
+    /// where these are few.
+    fn choose(&self, places: &[Candidate], size: (usize, usize)) -> Vec<usize> {
+        let o = &self.options;
+        let peak = o.peak_threshold as f32;
+        let (mut pool, mut weak): (Vec<usize>, Vec<usize>) =
+            (0..places.len()).partition(|&i| places[i].response >= peak);
+        let wanted = o.min_keypoints.min(o.max_keypoints);
+        if pool.len() < wanted {
+            weak.sort_by(|&a, &b| {
+                let (p, q) = (&places[a], &places[b]);
+                q.response.total_cmp(&p.response).then(a.cmp(&b))
+            });
+            weak.truncate(wanted - pool.len());
+            pool.extend(weak);
+            pool.sort_unstable();
+        }
+        let chosen: Vec<Candidate> = pool.iter().map(|&i| places[i]).collect();
+        spread(&chosen, size, o.max_keypoints)
+            .into_iter()
+            .map(|k| pool[k])
+            .collect()
+    }
+
+    /// Steps 4 and 5: orientations and descriptors of the `kept` keypoints.
+    fn describe(
+        &self,
+        photo: &Raster<[u8; 3]>,
+        octaves: &[OctaveLevels],
+        found: &[Found],
+        places: &[Candidate],
+        kept: &[usize],
+        set: InstructionSet,
+    ) -> Features {
+        let o = &self.options;
+        let orientation = (o.max_orientations.max(1), o.orientation_ratio as f32);
+        let parts: Vec<Vec<(f32, Keypoint, [u8; DESCRIPTOR_LEN])>> = kept
+            .par_chunks(DESCRIBED_AT_ONCE)
+            .map(|chunk| {
+                let mut scratch = Scratch::default();
+                let mut part = Vec::with_capacity(chunk.len() + chunk.len() / 4);
+                for &i in chunk {
+                    let (f, c) = (&found[i], &places[i]);
+                    let levels = &octaves[f.octave_idx].levels;
+                    let nearest = f.extremum.level.round().max(1.0) as usize - 1;
+                    let level = &levels[nearest.min(levels.len() - 1)];
+                    let place = Place {
+                        x: f.extremum.x,
+                        y: f.extremum.y,
+                        sigma: self.sigma_in_octave(&f.extremum),
+                    };
+                    let directions = orientations(level, place, orientation, &mut scratch, set);
+                    for (rank, &turns) in directions.iter().enumerate() {
+                        let keypoint = Keypoint {
+                            x_px: c.x_px,
+                            y_px: c.y_px,
+                            scale_px: c.scale_px,
+                            angle: turns * std::f32::consts::TAU,
+                        };
+                        let d = describe(level, place, turns, &mut scratch, set);
+                        // Second orientations are the first to go.
+                        let strength = if rank == 0 { 1.0 + c.response } else { c.response };
+                        part.push((strength, keypoint, d));
+                    }
+                }
+                part
+            })
+            .collect();
+        let mut all: Vec<_> = parts.into_iter().flatten().collect();
+        if all.len() > o.max_keypoints {
+            all.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| order(&a.1, &b.1)));
+            all.truncate(o.max_keypoints);
+        }
+        all.sort_by(|a, b| order(&a.1, &b.1));
+        let (last_x, last_y) = (photo.width() - 1, photo.height() - 1);
+        Features {
+            colors: all
+                .iter()
+                .map(|(_, k, _)| {
+                    photo[(
+                        (k.x_px as usize).min(last_x),
+                        (k.y_px as usize).min(last_y),
+                    )]
+                })
+                .collect(),
+            keypoints: all.iter().map(|a| a.1).collect(),
+            descriptors: all.iter().map(|a| a.2).collect(),
+        }
+    }
+}
+
+/// Largest scale first, then by row, column, angle.
+fn order(a: &Keypoint, b: &Keypoint) -> Ordering {
+    b.scale_px
+        .total_cmp(&a.scale_px)
+        .then(a.y_px.total_cmp(&b.y_px))
+        .then(a.x_px.total_cmp(&b.x_px))
+        .then(a.angle.total_cmp(&b.angle))
 }

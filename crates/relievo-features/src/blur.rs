@@ -1,0 +1,161 @@
+//! Separable Gaussian blur, one row at a time.
+#![expect(unsafe_code, reason = "calls kernels compiled for a detected instruction set")]
+
+use crate::simd::{mul_add, multiversion};
+
+/// Columns worked on at a time; rows are padded to a multiple of it.
+pub(crate) const LANES: usize = 32;
+
+/// Half of a symmetric, normalised Gaussian: `taps[k]` weighs both pixels at
+/// distance k. Cut at four sigma.
+pub(crate) fn half_taps(sigma: f64) -> Vec<f32> {
+    if !(sigma > 0.0) {
+        return vec![1.0];
+    }
+    let radius = (4.0 * sigma).ceil() as usize;
+    let weight = |k: usize| (-0.5 * (k as f64 / sigma).powi(2)).exp();
+    let sum = 1.0 + 2.0 * (1..=radius).map(weight).sum::<f64>();
+    (0..=radius).map(|k| (weight(k) / sum) as f32).collect()
+}
+
+/// `&slice[at..at + N]` as an array.
+#[inline(always)]
+fn window<const N: usize>(slice: &[f32], at: usize) -> &[f32; N] {
+    slice[at..at + N]
+        .try_into()
+        .expect("the slice has N elements")
+}
+
+#[inline(always)]
+fn vertical_body<const FMA: bool>(rows: &[&[f32]], taps: &[f32], out: &mut [f32]) {
+    let r = taps.len() - 1;
+    assert_eq!(rows.len(), 2 * r + 1);
+    for (chunk, out) in out.chunks_exact_mut(LANES).enumerate() {
+        let at = chunk * LANES;
+        let centre = window::<LANES>(rows[r], at);
+        let mut acc = [0.0; LANES];
+        for j in 0..LANES {
+            acc[j] = taps[0] * centre[j];
+        }
+        for k in 1..=r {
+            let (a, b) = (
+                window::<LANES>(rows[r - k], at),
+                window::<LANES>(rows[r + k], at),
+            );
+            for j in 0..LANES {
+                acc[j] = mul_add::<FMA>(taps[k], a[j] + b[j], acc[j]);
+            }
+        }
+        out.copy_from_slice(&acc);
+    }
+}
+
+multiversion! {
+    /// Weighted sum of 2r + 1 `rows` (r + 1 `taps`), column by column. Lengths
+    /// are equal and multiples of [`LANES`].
+    fn vertical(rows: &[&[f32]], taps: &[f32], out: &mut [f32]) = vertical_body
+}
+
+#[inline(always)]
+fn horizontal_body<const FMA: bool>(padded: &[f32], pad: usize, taps: &[f32], out: &mut [f32]) {
+    let r = taps.len() - 1;
+    assert!(r <= pad && padded.len() >= out.len() + 2 * pad);
+    for (chunk, out) in out.chunks_exact_mut(LANES).enumerate() {
+        let at = chunk * LANES + pad;
+        let centre = window::<LANES>(padded, at);
+        let mut acc = [0.0; LANES];
+        for j in 0..LANES {
+            acc[j] = taps[0] * centre[j];
+        }
+        for k in 1..=r {
+            let (a, b) = (
+                window::<LANES>(padded, at - k),
+                window::<LANES>(padded, at + k),
+            );
+            for j in 0..LANES {
+                acc[j] = mul_add::<FMA>(taps[k], a[j] + b[j], acc[j]);
+            }
+        }
+        out.copy_from_slice(&acc);
+    }
+}
+
+multiversion! {
+    /// Blurs a row along x; column x of `out` is column `pad + x` of `padded`.
+    /// The length of `out` is a multiple of [`LANES`].
+    fn horizontal(padded: &[f32], pad: usize, taps: &[f32], out: &mut [f32]) = horizontal_body
+}
+
+#[inline(always)]
+fn quantise_body<const FMA: bool>(row: &[f32], out: &mut [u16]) {
+    for (o, v) in out.iter_mut().zip(row) {
+        *o = mul_add::<FMA>(v.clamp(0.0, 1.0), 65535.0, 0.5) as i32 as u16;
+    }
+}
+
+multiversion! {
+    /// Grey levels 0..1 to 0..65535.
+    fn quantise(row: &[f32], out: &mut [u16]) = quantise_body
+}
+
+#[inline(always)]
+fn grey_body<const FMA: bool>(rgb: &[[u8; 3]], out: &mut [f32]) {
+    for (o, [r, g, b]) in out.iter_mut().zip(rgb) {
+        // Integers up to 2^24 are exact in f32.
+        let luma = 299 * u32::from(*r) + 587 * u32::from(*g) + 114 * u32::from(*b);
+        *o = luma as f32 * (1.0 / 255_000.0);
+    }
+}
+
+multiversion! {
+    /// Luma (ITU-R BT.601 weights) of sRGB values, 0..1.
+    fn grey(rgb: &[[u8; 3]], out: &mut [f32]) = grey_body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::InstructionSet;
+    use relievo_task::Isa;
+
+    #[test]
+    fn taps_sum_to_one_and_have_the_right_variance() {
+        for sigma in [0.8, 1.226, 3.09] {
+            let taps = half_taps(sigma);
+            let sum: f32 = taps[0] + 2.0 * taps[1..].iter().sum::<f32>();
+            assert!((sum - 1.0).abs() < 1e-6);
+            let variance: f64 = taps
+                .iter()
+                .enumerate()
+                .map(|(k, t)| 2.0 * (k * k) as f64 * f64::from(*t))
+                .sum();
+            assert!((variance.sqrt() / sigma - 1.0).abs() < 2e-3, "{sigma}");
+        }
+    }
+
+    #[test]
+    fn portable_and_native_blur_agree() {
+        let taps = half_taps(2.0);
+        let n = 2 * (taps.len() - 1) + 1;
+        let rows: Vec<Vec<f32>> = (0..n)
+            .map(|y| {
+                (0..96)
+                    .map(|x| ((x * 31 + y * 17) % 101) as f32 / 101.0)
+                    .collect()
+            })
+            .collect();
+        let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+        let run = |isa| {
+            let set = InstructionSet::choose(isa);
+            let mut a = vec![0.0; 96];
+            vertical(set, &rows, &taps, &mut a);
+            let mut padded = vec![0.5; 160];
+            padded[32..128].copy_from_slice(&a);
+            horizontal(set, &padded, 32, &taps, &mut a);
+            a
+        };
+        for (a, b) in run(Isa::Native).iter().zip(run(Isa::Portable)) {
+            assert!((a - b).abs() < 1e-6);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The Gaussian levels of one octave, produced row by row in ring buffers.
+//!
+//! Level i has sigma σ₀·2^(i/S) in pixels of the octave, i = 0 … S + 2; each
+//! is blurred from the one before it. Only a window of rows is held, so that
+//! the working set of an octave is some tens of rows a level, not the photo.
+//! Beyond the border the border pixel repeats.
+
+use crate::blur::{self, LANES, half_taps};
+use crate::simd::InstructionSet;
+
+/// Rows advanced at a time.
+pub(crate) const BLOCK: usize = 8;
+/// Rows held on both sides of a block, for the moves of the refinement.
+pub(crate) const MARGIN: usize = 6;
+
+struct Stage {
+    /// Empty for the source.
+    taps: Vec<f32>,
+    ring: Vec<f32>,
+    rows: usize,
+    done: usize,
+}
+
+/// Rolling rows of all Gaussian levels of one octave.
+pub(crate) struct ScaleSpace {
+    width: usize,
+    height: usize,
+    stride: usize,
+    pad: usize,
+    stages: Vec<Stage>,
+    first_level: usize,
+    padded: Vec<f32>,
+    set: InstructionSet,
+}
+
+/// Which blurs make the levels of an octave.
+pub(crate) struct Blurs {
+    /// Sigma that takes the source to level 0; `None` where it is level 0.
+    pub(crate) source: Option<f64>,
+    /// Sigma of level 0.
+    pub(crate) sigma0: f64,
+    /// Scales per octave, S.
+    pub(crate) scales: usize,
+}
+
+impl ScaleSpace {
+    /// For a source of `width × height` pixels.
+    pub(crate) fn new(width: usize, height: usize, blurs: &Blurs, set: InstructionSet) -> Self {
+        let mut sigmas: Vec<f64> = blurs.source.into_iter().collect();
+        let k = 2.0_f64.powf(1.0 / blurs.scales as f64);
+        for i in 1..blurs.scales + 3 {
+            let before = blurs.sigma0 * k.powi(i as i32 - 1);
+            sigmas.push(before * (k * k - 1.0).sqrt());
+        }
+        let stride = (width + 2).next_multiple_of(LANES);
+        let mut rows = BLOCK + 2 * MARGIN + 2;
+        let mut stages: Vec<Stage> = Vec::new();
+        for taps in sigmas.iter().rev().map(|&s| half_taps(s)) {
+            let radius = taps.len() - 1;
+            stages.push(Stage {
+                taps,
+                ring: vec![0.0; rows * stride],
+                rows,
+                done: 0,
+            });
+            rows += radius;
+        }
+        stages.push(Stage {
+            taps: Vec::new(),
+            ring: vec![0.0; rows * stride],
+            rows,
+            done: 0,
+        });
+        stages.reverse();
+        let most = stages.iter().map(|s| s.taps.len()).max().unwrap_or(1);
+        let pad = most.next_multiple_of(LANES);
+        Self {
+            width,
+            height,
+            stride,
+            pad,
+            first_level: usize::from(blurs.source.is_some()),
+            stages,
+            padded: vec![0.0; stride + 2 * pad],
+            set,
+        }
+    }
+
+    /// Length of a row, columns beyond the width included.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Makes rows up to `rows` (exclusive, cut to the height) of every level.
+    /// `source(y, row)` writes row y of the source, each y once, in order.
+    pub(crate) fn advance(&mut self, rows: usize, source: &mut dyn FnMut(usize, &mut [f32])) {
+        let last = self.stages.len() - 1;
+        self.advance_stage(last, rows.min(self.height), source);
+    }
+
+    fn advance_stage(
+        &mut self,
+        stage: usize,
+        rows: usize,
+        source: &mut dyn FnMut(usize, &mut [f32]),
+    ) {
+        if stage == 0 {
+            let s = &mut self.stages[0];
+            while s.done < rows {
+                let at = (s.done % s.rows) * self.stride;
+                source(s.done, &mut s.ring[at..at + self.width]);
+                s.done += 1;
+            }
+            return;
+        }
+        let radius = self.stages[stage].taps.len() - 1;
+        self.advance_stage(stage - 1, (rows + radius).min(self.height), source);
+        while self.stages[stage].done < rows {
+            self.blur_row(stage, radius);
+        }
+    }
+
+    fn blur_row(&mut self, stage: usize, radius: usize) {
+        let (before, after) = self.stages.split_at_mut(stage);
+        let (from, to) = (&before[stage - 1], &mut after[0]);
+        let y = to.done;
+        let rows: Vec<&[f32]> = (0..=2 * radius)
+            .map(|i| {
+                let y = (y + i).saturating_sub(radius).min(self.height - 1);
+                let at = (y % from.rows) * self.stride;
+                &from.ring[at..at + self.stride]
+            })
+            .collect();
+        let (pad, width) = (self.pad, self.width);
+        blur::vertical(
+            self.set,
+            &rows,
+            &to.taps,
+            &mut self.padded[pad..pad + self.stride],
+        );
+        let (left, right) = (self.padded[pad], self.padded[pad + width - 1]);
+        self.padded[pad - radius..pad].fill(left);
+        self.padded[pad + width..].fill(right);
+        let at = (y % to.rows) * self.stride;
+        blur::horizontal(
+            self.set,
+            &self.padded,
+            pad,
+            &to.taps,
+            &mut to.ring[at..at + self.stride],
+        );
+        to.done += 1;
+    }
+
+    /// Row y of a level; it must lie in the window that is held.
+    #[inline]
+    pub(crate) fn row(&self, level: usize, y: usize) -> &[f32] {
+        let stage = &self.stages[level + self.first_level];
+        debug_assert!(y < stage.done && y + stage.rows >= stage.done);
+        let at = (y % stage.rows) * self.stride;
+        &stage.ring[at..at + self.stride]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use relievo_task::Isa;
+
+    #[test]
+    fn a_blob_grows_as_the_levels_say() {
+        let (w, h, sigma) = (70, 90, 3.0_f64);
+        let blurs = Blurs {
+            source: Some(1.5),
+            sigma0: 1.6,
+            scales: 3,
+        };
+        let mut space = ScaleSpace::new(w, h, &blurs, InstructionSet::choose(Isa::Native));
+        let blob = |x: f64, y: f64, s: f64| {
+            (sigma / s).powi(2)
+                * (-((x - 35.0).powi(2) + (y - 45.0).powi(2)) / (2.0 * s * s)).exp()
+        };
+        let mut source = |y: usize, row: &mut [f32]| {
+            for (x, v) in row.iter_mut().enumerate() {
+                *v = blob(x as f64, y as f64, sigma) as f32;
+            }
+        };
+        // The source is taken to have a blur of its own: 1.6² − 1.5².
+        let own = 1.6 * 1.6 - 1.5 * 1.5;
+        for y0 in (0..h).step_by(BLOCK) {
+            space.advance(y0 + BLOCK + MARGIN, &mut source);
+            for y in y0..(y0 + BLOCK).min(h) {
+                for level in 0..6 {
+                    let t = (1.6 * 2.0_f64.powf(level as f64 / 3.0)).powi(2) - own;
+                    let s = (sigma * sigma + t).sqrt();
+                    for x in (0..w).step_by(7) {
+                        let want = blob(x as f64, y as f64, s);
+                        let got = f64::from(space.row(level, y)[x]);
+                        assert!((want - got).abs() < 1e-3, "{level} {x} {y} {want} {got}");
+                    }
+                }
+            }
+        }
+    }
+}
