@@ -7,8 +7,26 @@
 //! | --- | --- |
 //! | [`ransac`] | [`lo_ransac`]: PROSAC order, sequential test, MSAC score, local optimisation |
 //! | [`ransac_arrsac`] | ARRSAC, for few inliers |
+//! | [`loss`] | robust losses |
+//! | [`dense_lm`] | Levenberg–Marquardt for a handful of parameters |
+//! | [`bundle`] | the shape of a bundle problem |
+//! | [`bundle_lm`] | Levenberg–Marquardt on it, covariance of the groups |
+//! | `schur` | the reduced camera system |
+//! | `reduced_solve` | its Cholesky factorisation, dense or sparse |
 
+pub mod bundle;
+pub mod bundle_lm;
+pub mod dense_lm;
+pub mod loss;
 pub mod ransac;
 pub mod ransac_arrsac;
+mod reduced_solve;
+mod schur;
 
+pub use bundle::{
+    BundleProblem, BundleStructure, FIXED, GroupPrior, MAX_GROUP_DIM, ObservationRows,
+};
+pub use bundle_lm::{BundleOptions, BundleSummary, group_covariance, minimise};
+pub use dense_lm::{DenseProblem, dense_lm};
+pub use loss::Loss;
 pub use ransac::{Estimator, RansacOptions, RansacResult, lo_ransac};

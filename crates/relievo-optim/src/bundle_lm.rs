@@ -1,0 +1,138 @@
+//! Levenberg–Marquardt on a bundle problem, by the Schur complement.
+//!
+//! Robust losses act by iterative reweighting; the step is accepted by the
+//! robust cost. Damping by Nielsen's rule (Madsen, Nielsen & Tingleff 2004,
+//! §3.2). Triggs et al., "Bundle adjustment — a modern synthesis", 2000.
+
+use crate::bundle::BundleProblem;
+use crate::loss::Loss;
+use crate::reduced_solve::{Factoriser, inverse_tail, solve};
+use crate::schur::{Pattern, back_substitute, cost, linearise, reduce};
+use relievo_task::{Cancelled, Task};
+
+/// When to stop, and what an error costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BundleOptions {
+    /// Most iterations (linearisations).
+    pub max_iterations: usize,
+    /// Relative decrease of the cost that ends it.
+    pub tolerance: f64,
+    /// The loss of each residual.
+    pub loss: Loss,
+    /// Starting damping.
+    pub initial_lambda: f64,
+}
+
+impl Default for BundleOptions {
+    fn default() -> Self {
+        Self {
+            max_iterations: 50,
+            tolerance: 1e-6,
+            loss: Loss::Squared,
+            initial_lambda: 1e-4,
+        }
+    }
+}
+
+/// Result of [`minimise`].
+#[derive(Clone, Debug)]
+pub struct BundleSummary<S> {
+    /// Best state.
+    pub state: S,
+    /// ½ Σ ρ before.
+    pub initial_cost: f64,
+    /// ½ Σ ρ after.
+    pub final_cost: f64,
+    /// Linearisations.
+    pub iterations: usize,
+    /// False when it ended by `max_iterations`.
+    pub converged: bool,
+}
+
+/// Minimises ½ Σ ρ(|r|²) from `state`.
+pub fn minimise<P: BundleProblem>(
+    problem: &P,
+    state: P::State,
+    options: &BundleOptions,
+    task: &Task,
+) -> Result<BundleSummary<P::State>, Cancelled> {
+    let pattern = Pattern::new(problem.structure());
+    let factoriser = Factoriser::new(&pattern);
+    let mut lin = linearise(problem, &pattern, &state, options.loss);
+    let mut out = BundleSummary {
+        state,
+        initial_cost: lin.cost,
+        final_cost: lin.cost,
+        iterations: 1,
+        converged: false,
+    };
+    let (mut lambda, mut nu) = (options.initial_lambda, 2.0);
+    let mut refused = 0;
+    loop {
+        task.check()?;
+        let reduced = reduce(problem, &pattern, &out.state, &lin, lambda);
+        let trial = solve(&factoriser, &pattern, &reduced).map(|blocks| {
+            let (landmarks, predicted) =
+                back_substitute(problem, &pattern, &lin, &reduced, &blocks, lambda);
+            let state = problem.step(&out.state, &blocks, &landmarks);
+            let new_cost = cost(problem, &state, options.loss);
+            (state, new_cost, predicted)
+        });
+        match trial {
+            Some((state, new_cost, predicted)) if new_cost < out.final_cost => {
+                let decrease = out.final_cost - new_cost;
+                let gain = decrease / predicted.max(1e-300);
+                lambda = (lambda * (1.0 - (2.0 * gain - 1.0).powi(3)).max(1.0 / 3.0)).max(1e-12);
+                nu = 2.0;
+                refused = 0;
+                out.converged = decrease <= options.tolerance * out.final_cost;
+                out.final_cost = new_cost;
+                out.state = state;
+                if out.converged || out.iterations >= options.max_iterations {
+                    break;
+                }
+                lin = linearise(problem, &pattern, &out.state, options.loss);
+                out.iterations += 1;
+            }
+            Some((_, _, predicted)) if predicted <= options.tolerance * out.final_cost => {
+                out.converged = true;
+                break;
+            }
+            _ => {
+                lambda *= nu;
+                nu *= 2.0;
+                refused += 1;
+                if refused > 12 || lambda > 1e10 {
+                    out.converged = true;
+                    break;
+                }
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Posterior covariance of all group parameters at `state`, row-major, scaled
+/// by the variance of the (weighted) residuals; `None` where they are not
+/// determined.
+///
+/// The gauge must be fixed by the problem. Sizes up to a few thousand block
+/// parameters: the reduced system is inverted densely.
+pub fn group_covariance<P: BundleProblem>(
+    problem: &P,
+    state: &P::State,
+    loss: Loss,
+) -> Option<Vec<f64>> {
+    let s = problem.structure();
+    let pattern = Pattern::new(s);
+    let lin = linearise(problem, &pattern, state, loss);
+    let reduced = reduce(problem, &pattern, state, &lin, 1e-10);
+    let unknowns = pattern.size() + 3 * s.num_landmarks();
+    let freedom = (2 * s.num_observations()).checked_sub(unknowns)?.max(1);
+    let variance = 2.0 * lin.cost / freedom as f64;
+    let mut covariance = inverse_tail(&pattern, &reduced, s.num_poses * 6)?;
+    for v in &mut covariance {
+        *v *= variance;
+    }
+    Some(covariance)
+}

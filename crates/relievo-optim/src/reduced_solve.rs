@@ -1,0 +1,151 @@
+//! Cholesky of the reduced camera system: dense while it is small or full,
+//! faer's sparse factorisation where most pairs of views share nothing.
+//!
+//! The system is scaled to a unit diagonal first, since focal lengths and
+//! distortion terms differ by many orders of magnitude.
+
+use crate::schur::{Pattern, Reduced};
+use faer::linalg::solvers::{Llt, Solve};
+use faer::sparse::linalg::solvers::{Llt as SparseLlt, SymbolicLlt};
+use faer::sparse::{SparseColMat, SymbolicSparseColMat};
+use faer::{Mat, Side};
+
+/// From this size on, sparse where less than [`SPARSE_FILL`] is stored.
+const SPARSE_SIZE: usize = 600;
+/// Part of the upper triangle.
+const SPARSE_FILL: f64 = 0.3;
+
+/// Which factorisation, with the symbolic part that is reused.
+pub(crate) enum Factoriser {
+    Dense,
+    Sparse {
+        symbolic: SymbolicLlt<usize>,
+        columns: SymbolicSparseColMat<usize>,
+    },
+}
+
+impl Factoriser {
+    pub(crate) fn new(pattern: &Pattern) -> Self {
+        faer::set_global_parallelism(faer::Par::Seq);
+        let n = pattern.size();
+        let full = (n * (n + 1) / 2) as f64;
+        if n < SPARSE_SIZE || pattern.stored() as f64 > SPARSE_FILL * full {
+            return Self::Dense;
+        }
+        let mut starts = vec![0];
+        let mut rows = Vec::with_capacity(pattern.stored());
+        for i in 0..pattern.dims.len() {
+            for a in 0..pattern.dims[i] {
+                for_column(pattern, i, a, |row, _| rows.push(row));
+                starts.push(rows.len());
+            }
+        }
+        let columns = SymbolicSparseColMat::new_checked(n, n, starts, None, rows);
+        match SymbolicLlt::try_new(columns.as_ref(), Side::Lower) {
+            Ok(symbolic) => Self::Sparse { symbolic, columns },
+            Err(_) => Self::Dense,
+        }
+    }
+}
+
+/// Column `a` of block i of the lower triangle: (row, index into row i).
+fn for_column(pattern: &Pattern, i: usize, a: usize, mut f: impl FnMut(usize, usize)) {
+    let mut at = 0;
+    for &j in &pattern.columns[i] {
+        let j = j as usize;
+        let dim = pattern.dims[j];
+        for b in 0..dim {
+            if j != i || b >= a {
+                f(pattern.offsets[j] + b, at + a * dim + b);
+            }
+        }
+        at += pattern.dims[i] * dim;
+    }
+}
+
+fn scales(pattern: &Pattern, reduced: &Reduced) -> Vec<f64> {
+    let mut out = Vec::with_capacity(pattern.size());
+    for (i, row) in reduced.rows.iter().enumerate() {
+        let dim = pattern.dims[i];
+        for k in 0..dim {
+            let d = row[k * dim + k];
+            out.push(if d > 0.0 && d.is_finite() {
+                1.0 / d.sqrt()
+            } else {
+                1.0
+            });
+        }
+    }
+    out
+}
+
+fn dense(pattern: &Pattern, reduced: &Reduced, scale: &[f64]) -> Mat<f64> {
+    let n = pattern.size();
+    let mut m = Mat::<f64>::zeros(n, n);
+    for i in 0..pattern.dims.len() {
+        for a in 0..pattern.dims[i] {
+            let column = pattern.offsets[i] + a;
+            for_column(pattern, i, a, |row, at| {
+                m[(row, column)] = reduced.rows[i][at] * scale[row] * scale[column];
+            });
+            if !(m[(column, column)] > 0.0) {
+                m[(column, column)] = 1.0;
+            }
+        }
+    }
+    m
+}
+
+/// δ of S δ = −b; `None` where S is not positive definite.
+pub(crate) fn solve(
+    factoriser: &Factoriser,
+    pattern: &Pattern,
+    reduced: &Reduced,
+) -> Option<Vec<f64>> {
+    let n = pattern.size();
+    if n == 0 {
+        return Some(Vec::new());
+    }
+    let scale = scales(pattern, reduced);
+    let rhs = Mat::from_fn(n, 1, |k, _| -reduced.gradient[k] * scale[k]);
+    let x = match factoriser {
+        Factoriser::Dense => dense(pattern, reduced, &scale)
+            .llt(Side::Lower)
+            .ok()?
+            .solve(&rhs),
+        Factoriser::Sparse { symbolic, columns } => {
+            let mut values = Vec::with_capacity(columns.compute_nnz());
+            for i in 0..pattern.dims.len() {
+                for a in 0..pattern.dims[i] {
+                    let column = pattern.offsets[i] + a;
+                    for_column(pattern, i, a, |row, at| {
+                        values.push(reduced.rows[i][at] * scale[row] * scale[column]);
+                    });
+                }
+            }
+            let matrix = SparseColMat::new(columns.clone(), values);
+            SparseLlt::try_new_with_symbolic(symbolic.clone(), matrix.as_ref(), Side::Lower)
+                .ok()?
+                .solve(&rhs)
+        }
+    };
+    let out: Vec<f64> = (0..n).map(|k| x[(k, 0)] * scale[k]).collect();
+    out.iter().all(|v| v.is_finite()).then_some(out)
+}
+
+/// Rows and columns `from..` of S⁻¹, row-major: the covariance of the group
+/// parameters for residuals of unit variance.
+pub(crate) fn inverse_tail(pattern: &Pattern, reduced: &Reduced, from: usize) -> Option<Vec<f64>> {
+    let n = pattern.size();
+    let scale = scales(pattern, reduced);
+    let llt: Llt<f64> = dense(pattern, reduced, &scale).llt(Side::Lower).ok()?;
+    let rhs = Mat::from_fn(n, n - from, |r, c| f64::from(u8::from(r == c + from)));
+    let x = llt.solve(&rhs);
+    let mut out = Vec::with_capacity((n - from) * (n - from));
+    for r in from..n {
+        for c in from..n {
+            out.push(x[(r, c - from)] * scale[r] * scale[c]);
+        }
+    }
+    out.iter().all(|v| v.is_finite()).then_some(out)
+}
