@@ -8,9 +8,12 @@
 //! | --- | --- |
 //! | [`kdtree`] | [`KdTree`]: nearest, k nearest, within a radius |
 //! | [`bounds`] | [`Aabb`], boxes that strays cannot blow up |
+//! | [`bvh`] | [`TriangleBvh`]: first hit of a ray, nearest surface point |
 
 pub mod bounds;
+pub mod bvh;
 pub mod kdtree;
 
 pub use bounds::{Aabb, crowd_bounds, quantile_bounds};
+pub use bvh::{RayHit, SurfacePoint, TriangleBvh};
 pub use kdtree::{KdTree, Neighbor};
