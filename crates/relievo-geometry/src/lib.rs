@@ -9,9 +9,17 @@
 //! | --- | --- |
 //! | [`rigid`] | [`Rigid3`], [`Sim3`], least-squares alignment |
 //! | [`camera`] | [`CameraModel`]: projection, inverse, Jacobians |
+//! | [`epipolar`] | essential and fundamental matrices: residual, pose, refinement |
+//! | [`homography`] | plane-induced homographies |
+//! | [`solvers`] | minimal solvers, one per file |
+//! | [`triangulation`] | points from rays, robust to wrong ones |
 
 pub mod camera;
+pub mod epipolar;
+pub mod homography;
 pub mod rigid;
+pub mod solvers;
+pub mod triangulation;
 
 pub use camera::{CameraModel, CameraModelKind, MAX_PARAMS, Params};
 pub use rigid::{Rigid3, Sim3, umeyama};
