@@ -9,11 +9,17 @@
 //! | [`kdtree`] | [`KdTree`]: nearest, k nearest, within a radius |
 //! | [`bounds`] | [`Aabb`], boxes that strays cannot blow up |
 //! | [`bvh`] | [`TriangleBvh`]: first hit of a ray, nearest surface point |
+//! | [`faces`] | [`FaceBuffer`]: which face each pixel shows, by rasteriser or by rays |
+//! | [`render`] | pictures of textured meshes, coloured meshes and clouds |
 
 pub mod bounds;
 pub mod bvh;
+pub mod faces;
 pub mod kdtree;
+pub mod render;
 
 pub use bounds::{Aabb, crowd_bounds, quantile_bounds};
 pub use bvh::{RayHit, SurfacePoint, TriangleBvh};
+pub use faces::{FaceBuffer, NO_FACE};
 pub use kdtree::{KdTree, Neighbor};
+pub use render::{RenderStyle, render_cloud, render_mesh, render_textured, sample_page};
