@@ -26,34 +26,61 @@ fn window<const N: usize>(slice: &[f32], at: usize) -> &[f32; N] {
         .expect("the slice has N elements")
 }
 
-#[inline(always)]
-fn vertical_body<const FMA: bool>(rows: &[&[f32]], taps: &[f32], out: &mut [f32]) {
+/// Columns of [`vertical`] that stay in registers.
+const WIDE: usize = 16;
+
+/// Output rows of one call of [`vertical`].
+pub(crate) const ROWS: usize = 4;
+
+/// Weights of 2r + [`ROWS`] source rows for each of the output rows.
+pub(crate) fn row_weights(taps: &[f32]) -> Vec<[f32; ROWS]> {
     let r = taps.len() - 1;
-    assert_eq!(rows.len(), 2 * r + 1);
-    for (chunk, out) in out.chunks_exact_mut(LANES).enumerate() {
-        let at = chunk * LANES;
-        let centre = window::<LANES>(rows[r], at);
-        let mut acc = [0.0; LANES];
-        for j in 0..LANES {
-            acc[j] = taps[0] * centre[j];
-        }
-        for k in 1..=r {
-            let (a, b) = (
-                window::<LANES>(rows[r - k], at),
-                window::<LANES>(rows[r + k], at),
-            );
-            for j in 0..LANES {
-                acc[j] = mul_add::<FMA>(taps[k], a[j] + b[j], acc[j]);
+    (0..2 * r + ROWS)
+        .map(|i| {
+            std::array::from_fn(|row| taps.get(i.abs_diff(r + row)).copied().unwrap_or(0.0))
+        })
+        .collect()
+}
+
+#[inline(always)]
+fn vertical_body<const FMA: bool>(
+    rows: &[&[f32]],
+    weights: &[[f32; ROWS]],
+    out: [&mut [f32]; ROWS],
+) {
+    assert_eq!(rows.len(), weights.len());
+    let n = rows[0].len();
+    let [out0, out1, out2, out3] = out;
+    // Four named accumulators: an array of arrays would live in memory.
+    for at in (0..n).step_by(WIDE) {
+        let (mut a, mut b, mut c, mut d) = ([0.0; WIDE], [0.0; WIDE], [0.0; WIDE], [0.0; WIDE]);
+        for (source, [wa, wb, wc, wd]) in rows.iter().zip(weights) {
+            let source = window::<WIDE>(source, at);
+            for j in 0..WIDE {
+                a[j] = mul_add::<FMA>(*wa, source[j], a[j]);
+            }
+            for j in 0..WIDE {
+                b[j] = mul_add::<FMA>(*wb, source[j], b[j]);
+            }
+            for j in 0..WIDE {
+                c[j] = mul_add::<FMA>(*wc, source[j], c[j]);
+            }
+            for j in 0..WIDE {
+                d[j] = mul_add::<FMA>(*wd, source[j], d[j]);
             }
         }
-        out.copy_from_slice(&acc);
+        out0[at..at + WIDE].copy_from_slice(&a);
+        out1[at..at + WIDE].copy_from_slice(&b);
+        out2[at..at + WIDE].copy_from_slice(&c);
+        out3[at..at + WIDE].copy_from_slice(&d);
     }
 }
 
 multiversion! {
-    /// Weighted sum of 2r + 1 `rows` (r + 1 `taps`), column by column. Lengths
-    /// are equal and multiples of [`LANES`].
-    fn vertical(rows: &[&[f32]], taps: &[f32], out: &mut [f32]) = vertical_body
+    /// [`ROWS`] weighted sums of `rows`, column by column; sharing the rows
+    /// saves most of the memory traffic. Lengths are equal and multiples of
+    /// [`LANES`].
+    fn vertical(rows: &[&[f32]], weights: &[[f32; ROWS]], out: [&mut [f32]; ROWS]) = vertical_body
 }
 
 #[inline(always)]
@@ -89,7 +116,9 @@ multiversion! {
 #[inline(always)]
 fn quantise_body<const FMA: bool>(row: &[f32], out: &mut [u16]) {
     for (o, v) in out.iter_mut().zip(row) {
-        *o = mul_add::<FMA>(v.clamp(0.0, 1.0), 65535.0, 0.5) as i32 as u16;
+        // Adding 2²³ leaves the rounded integer in the low bits.
+        let v = mul_add::<FMA>(v.clamp(0.0, 1.0), 65535.0, 8_388_608.0);
+        *o = v.to_bits() as u16;
     }
 }
 
@@ -136,7 +165,7 @@ mod tests {
     #[test]
     fn portable_and_native_blur_agree() {
         let taps = half_taps(2.0);
-        let n = 2 * (taps.len() - 1) + 1;
+        let n = 2 * (taps.len() - 1) + ROWS;
         let rows: Vec<Vec<f32>> = (0..n)
             .map(|y| {
                 (0..96)
@@ -147,8 +176,14 @@ mod tests {
         let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
         let run = |isa| {
             let set = InstructionSet::choose(isa);
-            let mut a = vec![0.0; 96];
-            vertical(set, &rows, &taps, &mut a);
+            let mut out = vec![vec![0.0; 96]; ROWS];
+            {
+                let [a, b, c, d] = &mut out[..] else {
+                    unreachable!("there are ROWS rows")
+                };
+                vertical(set, &rows, &row_weights(&taps), [a, b, c, d]);
+            }
+            let mut a = out.pop().unwrap();
             let mut padded = vec![0.5; 160];
             padded[32..128].copy_from_slice(&a);
             horizontal(set, &padded, 32, &taps, &mut a);

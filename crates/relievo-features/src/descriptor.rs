@@ -21,7 +21,10 @@ const WINDOW: f32 = 2.0;
 /// Largest element of the unit vector before it is normalised again.
 const CLAMP: f32 = 0.2;
 
-type Histogram = [[f32; DIRECTIONS]; PADDED * PADDED];
+/// Histograms filled by turns, so that one addition need not wait for the last.
+const COPIES: usize = 4;
+
+type Histograms = [[[f32; DIRECTIONS]; PADDED * PADDED + 4]; COPIES];
 
 /// The frame of the cells, for one row of pixels.
 #[derive(Clone, Copy)]
@@ -59,8 +62,7 @@ pub(crate) fn describe(
         let dx = (x0 + i) as f32 - place.x;
         *w = (falloff * dx * dx).exp();
     }
-    // Two histograms by turns, so that one addition need not wait for the last.
-    let mut histograms: [Histogram; 2] = [[[0.0; DIRECTIONS]; PADDED * PADDED]; 2];
+    let mut histograms: Histograms = [[[0.0; DIRECTIONS]; PADDED * PADDED + 4]; COPIES];
     for y in y0..y0 + ny {
         let dy = y as f32 - place.y;
         // |cos dx + sin dy| < reach and |cos dy − sin dx| < reach.
@@ -77,10 +79,8 @@ pub(crate) fn describe(
             continue;
         }
         let rows = [y - 1, y, y + 1].map(|y| &level.row(y)[first - 1..=first + n]);
-        let (magnitude, direction) = (
-            &mut scratch.magnitude[..n],
-            &mut scratch.direction[..n],
-        );
+        let magnitude = &mut scratch.magnitude[..n];
+        let direction = &mut scratch.direction[..n];
         gradients(set, rows, magnitude, direction);
         let dx = first as f32 - place.x;
         let middle = 0.5 * (CELLS as f32 + 1.0);
@@ -111,52 +111,75 @@ fn interval(slope: f32, offset: f32, reach: f32) -> (f32, f32) {
     (a.min(b), a.max(b))
 }
 
+/// 1.5·2²³: adding it leaves the nearest integer in the low bits.
+const TO_INTEGER: f32 = 12_582_912.0;
+
+/// Samples prepared at a time.
+const BATCH: usize = 16;
+
 #[inline(always)]
 fn accumulate_body<const FMA: bool>(
-    magnitude: &mut [f32],
-    direction: &mut [f32],
+    magnitude: &[f32],
+    direction: &[f32],
     weights: &[f32],
     frame: RowFrame,
-    histograms: &mut [Histogram; 2],
+    histograms: &mut Histograms,
 ) {
     const LANE: [f32; DIRECTIONS] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+    const LAST: f32 = CELLS as f32 + 0.999;
     let n = magnitude.len();
-    let (direction, weights) = (&mut direction[..n], &weights[..n]);
-    for i in 0..n {
-        magnitude[i] *= weights[i] * frame.weight;
-        let t = direction[i] - frame.turns;
-        direction[i] = (t - t.floor()) * DIRECTIONS as f32;
-    }
-    let last = CELLS as f32;
-    for i in 0..n {
-        let at = i as f32;
-        let u = mul_add::<FMA>(at, frame.du, frame.u);
-        let v = mul_add::<FMA>(at, frame.dv, frame.v);
-        // Rounding may leave the border cells by a hair.
-        let (u, v) = (u.clamp(0.0, last + 0.999), v.clamp(0.0, last + 0.999));
-        let (iu, iv) = (u as i32 as usize, v as i32 as usize);
-        let (ru, rv) = (u - iu as f32, v - iv as f32);
-        let m = magnitude[i];
-        let (m1, mu1) = (m * rv, ru);
-        let m0 = m - m1;
-        let corners = [m0 - m0 * mu1, m0 * mu1, m1 - m1 * mu1, m1 * mu1];
-        // Linear share of each direction: 1 at the sample, 0 one bin away.
-        let mut share = [0.0; DIRECTIONS];
-        for l in 0..DIRECTIONS {
-            let d = (LANE[l] - direction[i]).abs();
-            let d = if d > 4.0 { 8.0 - d } else { d };
-            let s = 1.0 - d;
-            share[l] = if s > 0.0 { s } else { 0.0 };
+    for start in (0..n).step_by(BATCH) {
+        let count = BATCH.min(n - start);
+        let mut m = [0.0; BATCH];
+        let mut d = [0.0; BATCH];
+        m[..count].copy_from_slice(&magnitude[start..start + count]);
+        d[..count].copy_from_slice(&direction[start..start + count]);
+        let mut w = [0.0; BATCH];
+        w[..count].copy_from_slice(&weights[start..start + count]);
+        let mut corners = [[0.0; BATCH]; 4];
+        let mut base = [0_u32; BATCH];
+        for i in 0..BATCH {
+            let m = m[i] * (w[i] * frame.weight);
+            let t = d[i] - frame.turns;
+            d[i] = (if t < 0.0 { t + 1.0 } else { t }) * DIRECTIONS as f32;
+            let at = (start + i) as f32;
+            // Rounding may leave the border cells by a hair.
+            let u = mul_add::<FMA>(at, frame.du, frame.u).clamp(0.0, LAST);
+            let v = mul_add::<FMA>(at, frame.dv, frame.v).clamp(0.0, LAST);
+            // Floor; a whole number may give the cell before it with share 1.
+            let (fu, fv) = (
+                (u - 0.5 + TO_INTEGER) - TO_INTEGER,
+                (v - 0.5 + TO_INTEGER) - TO_INTEGER,
+            );
+            let (ru, rv) = (u - fu, v - fv);
+            base[i] = (fv * PADDED as f32 + fu + TO_INTEGER).to_bits() & 31;
+            let (m1, m0) = (m * rv, m - m * rv);
+            corners[1][i] = m0 * ru;
+            corners[0][i] = m0 - m0 * ru;
+            corners[3][i] = m1 * ru;
+            corners[2][i] = m1 - m1 * ru;
         }
-        let base = iv.min(CELLS) * PADDED + iu.min(CELLS);
-        let histogram = &mut histograms[i & 1];
-        for (cell, corner) in [base, base + 1, base + PADDED, base + PADDED + 1]
-            .into_iter()
-            .zip(corners)
-        {
-            let bins = &mut histogram[cell];
+        for i in 0..count {
+            // Linear share of each direction: 1 at the sample, 0 one bin away.
+            let mut share = [0.0; DIRECTIONS];
             for l in 0..DIRECTIONS {
-                bins[l] = mul_add::<FMA>(corner, share[l], bins[l]);
+                let x = (LANE[l] - d[i]).abs();
+                let x = if x > 4.0 { 8.0 - x } else { x };
+                let s = 1.0 - x;
+                share[l] = if s > 0.0 { s } else { 0.0 };
+            }
+            let histogram = &mut histograms[i % COPIES];
+            let base = base[i] as usize;
+            for (row, pair) in [[corners[0][i], corners[1][i]], [corners[2][i], corners[3][i]]]
+                .into_iter()
+                .enumerate()
+            {
+                let cells = &mut histogram[base + row * PADDED..][..2];
+                for (bins, corner) in cells.iter_mut().zip(pair) {
+                    for l in 0..DIRECTIONS {
+                        bins[l] = mul_add::<FMA>(corner, share[l], bins[l]);
+                    }
+                }
             }
         }
     }
@@ -165,22 +188,25 @@ fn accumulate_body<const FMA: bool>(
 multiversion! {
     /// Adds a row of gradients to the cells around each, trilinearly.
     fn accumulate(
-        magnitude: &mut [f32],
-        direction: &mut [f32],
+        magnitude: &[f32],
+        direction: &[f32],
         weights: &[f32],
         frame: RowFrame,
-        histograms: &mut [Histogram; 2],
+        histograms: &mut Histograms,
     ) = accumulate_body
 }
 
 /// Unit length, clamped, unit length; then the root of the L1-normalised
 /// vector, times 512.
-fn root_sift(histograms: &[Histogram; 2]) -> [u8; DESCRIPTOR_LEN] {
+fn root_sift(histograms: &Histograms) -> [u8; DESCRIPTOR_LEN] {
     let mut d = [0.0_f32; DESCRIPTOR_LEN];
     for cell in 0..CELLS * CELLS {
         let padded = (cell / CELLS + 1) * PADDED + cell % CELLS + 1;
         for l in 0..DIRECTIONS {
-            d[cell * DIRECTIONS + l] = histograms[0][padded][l] + histograms[1][padded][l];
+            d[cell * DIRECTIONS + l] = histograms[0][padded][l]
+                + histograms[1][padded][l]
+                + histograms[2][padded][l]
+                + histograms[3][padded][l];
         }
     }
     let norm = d.iter().map(|v| v * v).sum::<f32>().sqrt();

@@ -5,7 +5,6 @@
 //! structure exactly between two pixels is found once.
 #![expect(unsafe_code, reason = "calls kernels compiled for a detected instruction set")]
 
-use crate::blur::LANES;
 use crate::scale_space::{MARGIN, ScaleSpace};
 use crate::simd::{InstructionSet, multiversion};
 
@@ -34,33 +33,29 @@ pub(crate) struct Limits {
     pub(crate) edge: f32,
 }
 
-/// Difference-of-Gaussian rows around the row that is being searched.
-pub(crate) struct DogRows {
-    rows: Vec<Vec<f32>>,
-    done: usize,
+/// Columns tested at a time.
+const STEP: usize = 16;
+
+type Lanes = [f32; STEP];
+
+/// Finds the extrema of row after row.
+pub(crate) struct Search {
+    /// Differences of Gaussians, S + 2.
     levels: usize,
     mask: Vec<u8>,
 }
 
-const HELD: usize = 4;
-
-impl DogRows {
+impl Search {
     /// For `levels` differences of rows of length `stride`.
     pub(crate) fn new(levels: usize, stride: usize) -> Self {
         Self {
-            rows: vec![vec![0.0; stride + LANES]; levels * HELD],
-            done: 0,
             levels,
-            mask: vec![0; stride + LANES],
+            mask: vec![0; stride],
         }
     }
 
-    fn row(&self, level: usize, y: usize) -> &[f32] {
-        &self.rows[level * HELD + y % HELD]
-    }
-
     /// Appends the extrema of row y (0 < y < height − 1), all levels.
-    pub(crate) fn search(
+    pub(crate) fn row(
         &mut self,
         space: &ScaleSpace,
         (width, height): (usize, usize),
@@ -69,114 +64,106 @@ impl DogRows {
         set: InstructionSet,
         found: &mut Vec<Extremum>,
     ) {
-        while self.done <= y + 1 {
-            for level in 0..self.levels {
-                let (a, b) = (space.row(level, self.done), space.row(level + 1, self.done));
-                subtract(
-                    set,
-                    b,
-                    a,
-                    &mut self.rows[level * HELD + self.done % HELD][..a.len()],
-                );
+        let rows: Vec<[&[f32]; 3]> = (0..=self.levels)
+            .map(|level| [y - 1, y, y + 1].map(|y| space.row(level, y)))
+            .collect();
+        let columns = (width - 2).next_multiple_of(STEP);
+        let mask = &mut self.mask[..columns];
+        // The refined value may exceed the sampled one.
+        mark(set, &rows, 0.8 * limits.peak, mask);
+        let (words, _) = mask.as_chunks::<8>();
+        for (word, bytes) in words.iter().enumerate() {
+            if u64::from_ne_bytes(*bytes) == 0 {
+                continue;
             }
-            self.done += 1;
-        }
-        for level in 1..self.levels - 1 {
-            let mut mask = std::mem::take(&mut self.mask);
-            let mut window: [&[f32]; 9] = [&[]; 9];
-            for (i, row) in window.iter_mut().enumerate() {
-                *row = self.row(level + i / 3 - 1, y + i % 3 - 1);
-            }
-            // The refined value may exceed the sampled one.
-            if mark(set, &window, 0.8 * limits.peak, &mut mask[..space.stride()]) {
-                for (word, chunk) in mask[..width - 2].chunks(8).enumerate() {
-                    if chunk.iter().all(|&m| m == 0) {
-                        continue;
-                    }
-                    for (i, _) in chunk.iter().enumerate().filter(|(_, m)| **m != 0) {
-                        let x = word * 8 + i + 1;
-                        let sample = (level, y, x);
-                        found.extend(refine(space, (width, height, self.levels), sample, limits));
-                    }
+            for (i, &bits) in bytes.iter().enumerate().filter(|(_, b)| **b != 0) {
+                let x = word * 8 + i + 1;
+                if x + 1 >= width {
+                    break;
+                }
+                for level in (1..self.levels - 1).filter(|l| bits >> (l - 1) & 1 == 1) {
+                    let size = (width, height, self.levels);
+                    found.extend(refine(space, size, (level, y, x), limits));
                 }
             }
-            self.mask = mask;
         }
     }
 }
 
 #[inline(always)]
-fn subtract_body<const FMA: bool>(a: &[f32], b: &[f32], out: &mut [f32]) {
-    for ((o, a), b) in out.iter_mut().zip(a).zip(b) {
-        *o = a - b;
+fn max(a: Lanes, b: Lanes) -> Lanes {
+    std::array::from_fn(|j| if a[j] > b[j] { a[j] } else { b[j] })
+}
+
+#[inline(always)]
+fn min(a: Lanes, b: Lanes) -> Lanes {
+    std::array::from_fn(|j| if a[j] < b[j] { a[j] } else { b[j] })
+}
+
+/// What the comparison needs of one level: the samples, the extremes of their
+/// neighbours before and after them in raster order, and of all nine.
+#[derive(Clone, Copy)]
+struct Neighbourhood {
+    v: Lanes,
+    before: (Lanes, Lanes),
+    after: (Lanes, Lanes),
+    all: (Lanes, Lanes),
+}
+
+#[inline(always)]
+fn neighbourhood(low: &[&[f32]; 3], high: &[&[f32]; 3], at: usize) -> Neighbourhood {
+    let get = |row: usize, shift: usize| -> Lanes {
+        let range = at + shift..at + shift + STEP;
+        let (a, b) = (&low[row][range.clone()], &high[row][range]);
+        std::array::from_fn(|j| b[j] - a[j])
+    };
+    let three = |row: usize| {
+        let (a, b, c) = (get(row, 0), get(row, 1), get(row, 2));
+        (a, b, c, max(max(a, b), c), min(min(a, b), c))
+    };
+    let (_, _, _, top_max, top_min) = three(0);
+    let (left, v, right, row_max, row_min) = three(1);
+    let (_, _, _, bottom_max, bottom_min) = three(2);
+    Neighbourhood {
+        v,
+        before: (max(top_max, left), min(top_min, left)),
+        after: (max(bottom_max, right), min(bottom_min, right)),
+        all: (
+            max(max(top_max, bottom_max), row_max),
+            min(min(top_min, bottom_min), row_min),
+        ),
     }
 }
 
-multiversion! {
-    /// `out = a − b`.
-    fn subtract(a: &[f32], b: &[f32], out: &mut [f32]) = subtract_body
-}
-
-/// Columns tested at a time.
-const STEP: usize = 16;
-
 #[inline(always)]
-fn mark_body<const FMA: bool>(window: &[&[f32]; 9], threshold: f32, mask: &mut [u8]) -> bool {
-    let mut any_in_row = false;
+fn mark_body<const FMA: bool>(rows: &[[&[f32]; 3]], threshold: f32, mask: &mut [u8]) {
     for (chunk, mask) in mask.chunks_exact_mut(STEP).enumerate() {
         let at = chunk * STEP;
-        let get = |row: usize, shift: usize| -> &[f32; STEP] {
-            window[row][at + shift..at + shift + STEP]
-                .try_into()
-                .expect("the slice has STEP elements")
-        };
-        let v = get(4, 1);
-        let mut strong = 0;
-        for j in 0..STEP {
-            strong |= u32::from(v[j].abs() > threshold);
-        }
-        if strong == 0 {
-            mask.fill(0);
-            continue;
-        }
-        // Samples before this one in raster order, then those after it.
-        let (mut hi_before, mut lo_before) = (*get(4, 0), *get(4, 0));
-        for row in 0..4 {
-            for shift in 0..3 {
-                let n = get(row, shift);
-                for j in 0..STEP {
-                    hi_before[j] = if n[j] > hi_before[j] { n[j] } else { hi_before[j] };
-                    lo_before[j] = if n[j] < lo_before[j] { n[j] } else { lo_before[j] };
-                }
+        let mut under = neighbourhood(&rows[0], &rows[1], at).all;
+        let mut here = neighbourhood(&rows[1], &rows[2], at);
+        let mut bits = [0_u8; STEP];
+        for (level, pair) in rows[2..].windows(2).enumerate() {
+            let over = neighbourhood(&pair[0], &pair[1], at);
+            let v = here.v;
+            let (hi, lo) = (max(under.0, here.before.0), min(under.1, here.before.1));
+            let (hi_eq, lo_eq) = (max(over.all.0, here.after.0), min(over.all.1, here.after.1));
+            for j in 0..STEP {
+                let top = (v[j] > threshold) & (v[j] > hi[j]) & (v[j] >= hi_eq[j]);
+                let bottom = (v[j] < -threshold) & (v[j] < lo[j]) & (v[j] <= lo_eq[j]);
+                bits[j] |= u8::from(top | bottom) << level;
             }
+            under = here.all;
+            here = over;
         }
-        let (mut hi_after, mut lo_after) = (*get(4, 2), *get(4, 2));
-        for row in 5..9 {
-            for shift in 0..3 {
-                let n = get(row, shift);
-                for j in 0..STEP {
-                    hi_after[j] = if n[j] > hi_after[j] { n[j] } else { hi_after[j] };
-                    lo_after[j] = if n[j] < lo_after[j] { n[j] } else { lo_after[j] };
-                }
-            }
-        }
-        let mut any = 0;
-        for j in 0..STEP {
-            let top = (v[j] > threshold) & (v[j] > hi_before[j]) & (v[j] >= hi_after[j]);
-            let bottom = (v[j] < -threshold) & (v[j] < lo_before[j]) & (v[j] <= lo_after[j]);
-            mask[j] = u8::from(top | bottom);
-            any |= mask[j];
-        }
-        any_in_row |= any != 0;
+        mask.copy_from_slice(&bits);
     }
-    any_in_row
 }
 
 multiversion! {
-    /// Marks column x + 1 at `mask[x]` where the middle row of `window` (level
-    /// by level, row by row) has an extremum over `threshold`; says whether
-    /// there is any.
-    fn mark(window: &[&[f32]; 9], threshold: f32, mask: &mut [u8]) -> bool = mark_body
+    /// Sets bit l − 1 of `mask[x]` where the difference l of the Gaussian
+    /// levels `rows` (three rows each) has an extremum over `threshold` at
+    /// column x + 1 of the middle row.
+    fn mark(rows: &[[&[f32]; 3]], threshold: f32, mask: &mut [u8]) = mark_body
 }
 
 /// Most moves to a neighbouring sample.

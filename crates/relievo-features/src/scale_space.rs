@@ -5,7 +5,7 @@
 //! the working set of an octave is some tens of rows a level, not the photo.
 //! Beyond the border the border pixel repeats.
 
-use crate::blur::{self, LANES, half_taps};
+use crate::blur::{self, LANES, ROWS, half_taps, row_weights};
 use crate::simd::InstructionSet;
 
 /// Rows advanced at a time.
@@ -16,6 +16,7 @@ pub(crate) const MARGIN: usize = 6;
 struct Stage {
     /// Empty for the source.
     taps: Vec<f32>,
+    weights: Vec<[f32; ROWS]>,
     ring: Vec<f32>,
     rows: usize,
     done: usize,
@@ -29,7 +30,7 @@ pub(crate) struct ScaleSpace {
     pad: usize,
     stages: Vec<Stage>,
     first_level: usize,
-    padded: Vec<f32>,
+    padded: [Vec<f32>; ROWS],
     set: InstructionSet,
 }
 
@@ -52,21 +53,24 @@ impl ScaleSpace {
             let before = blurs.sigma0 * k.powi(i as i32 - 1);
             sigmas.push(before * (k * k - 1.0).sqrt());
         }
-        let stride = (width + 2).next_multiple_of(LANES);
-        let mut rows = BLOCK + 2 * MARGIN + 2;
+        // The search reads one chunk of columns beyond the width.
+        let stride = (width + LANES).next_multiple_of(LANES);
+        let mut rows = BLOCK + 2 * MARGIN + ROWS;
         let mut stages: Vec<Stage> = Vec::new();
         for taps in sigmas.iter().rev().map(|&s| half_taps(s)) {
             let radius = taps.len() - 1;
             stages.push(Stage {
+                weights: row_weights(&taps),
                 taps,
                 ring: vec![0.0; rows * stride],
                 rows,
                 done: 0,
             });
-            rows += radius;
+            rows += radius + ROWS;
         }
         stages.push(Stage {
             taps: Vec::new(),
+            weights: Vec::new(),
             ring: vec![0.0; rows * stride],
             rows,
             done: 0,
@@ -81,7 +85,7 @@ impl ScaleSpace {
             pad,
             first_level: usize::from(blurs.source.is_some()),
             stages,
-            padded: vec![0.0; stride + 2 * pad],
+            padded: std::array::from_fn(|_| vec![0.0; stride + 2 * pad]),
             set,
         }
     }
@@ -113,43 +117,38 @@ impl ScaleSpace {
             }
             return;
         }
+        let rows = rows.next_multiple_of(ROWS).min(self.height);
         let radius = self.stages[stage].taps.len() - 1;
         self.advance_stage(stage - 1, (rows + radius).min(self.height), source);
         while self.stages[stage].done < rows {
-            self.blur_row(stage, radius);
+            self.blur_rows(stage, radius);
         }
     }
 
-    fn blur_row(&mut self, stage: usize, radius: usize) {
+    /// The next [`ROWS`] rows of a stage, fewer at the end.
+    fn blur_rows(&mut self, stage: usize, radius: usize) {
         let (before, after) = self.stages.split_at_mut(stage);
         let (from, to) = (&before[stage - 1], &mut after[0]);
-        let y = to.done;
-        let rows: Vec<&[f32]> = (0..=2 * radius)
+        let y0 = to.done;
+        let rows: Vec<&[f32]> = (0..2 * radius + ROWS)
             .map(|i| {
-                let y = (y + i).saturating_sub(radius).min(self.height - 1);
+                let y = (y0 + i).saturating_sub(radius).min(self.height - 1);
                 let at = (y % from.rows) * self.stride;
                 &from.ring[at..at + self.stride]
             })
             .collect();
-        let (pad, width) = (self.pad, self.width);
-        blur::vertical(
-            self.set,
-            &rows,
-            &to.taps,
-            &mut self.padded[pad..pad + self.stride],
-        );
-        let (left, right) = (self.padded[pad], self.padded[pad + width - 1]);
-        self.padded[pad - radius..pad].fill(left);
-        self.padded[pad + width..].fill(right);
-        let at = (y % to.rows) * self.stride;
-        blur::horizontal(
-            self.set,
-            &self.padded,
-            pad,
-            &to.taps,
-            &mut to.ring[at..at + self.stride],
-        );
-        to.done += 1;
+        let (pad, width, stride) = (self.pad, self.width, self.stride);
+        let out = self.padded.each_mut().map(|p| &mut p[pad..pad + stride]);
+        blur::vertical(self.set, &rows, &to.weights, out);
+        for padded in self.padded.iter_mut().take(self.height - y0) {
+            let (left, right) = (padded[pad], padded[pad + width - 1]);
+            padded[pad - radius..pad].fill(left);
+            padded[pad + width..].fill(right);
+            let at = (to.done % to.rows) * stride;
+            let out = &mut to.ring[at..at + stride];
+            blur::horizontal(self.set, padded, pad, &to.taps, out);
+            to.done += 1;
+        }
     }
 
     /// Row y of a level; it must lie in the window that is held.

@@ -4,7 +4,7 @@
 use crate::blur::quantise;
 use crate::descriptor::describe;
 use crate::detector::{Detector, FeatureError};
-use crate::extrema::{DogRows, Extremum, Limits};
+use crate::extrema::{Search, Extremum, Limits};
 use crate::orientation::{Place, Scratch, orientations};
 use crate::scale_space::{BLOCK, Blurs, MARGIN, ScaleSpace};
 use crate::simd::InstructionSet;
@@ -210,7 +210,7 @@ impl Sift {
                 scales: s,
             };
             let mut space = ScaleSpace::new(w, h, &blurs, set);
-            let mut dogs = DogRows::new(s + 2, space.stride());
+            let mut search = Search::new(s + 2, space.stride());
             let mut levels = vec![Raster::<u16>::new(w, h); s];
             let mut next = Raster::<f32>::new(w.div_ceil(2), h.div_ceil(2));
             let mut extrema = Vec::new();
@@ -229,7 +229,7 @@ impl Sift {
                         }
                     }
                     if y > 0 && y + 1 < h {
-                        dogs.search(&space, (w, h), y, limits, set, &mut extrema);
+                        search.row(&space, (w, h), y, limits, set, &mut extrema);
                     }
                 }
             }
