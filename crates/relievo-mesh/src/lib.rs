@@ -12,6 +12,12 @@
 //! | --- | --- |
 //! | [`spacing`] | point spacing; the root cube of the points that matter |
 //! | [`poisson`] | screened Poisson reconstruction: [`reconstruct`] |
+//! | `octree` | linear octree: cells, corners and neighbours of each level |
+//! | `samples` | points merged to samples, their density and level |
+//! | `transfer` | trilinear functions from one level to the next |
+//! | `solver` | the equation; cascadic Gauss–Seidel |
+//! | `attributes` | colour and density of the points, everywhere |
+//! | `contour` | crack-free marching cubes on the octree |
 //! | [`trim`] | faces without evidence removed |
 //! | [`clean`] | manifold, oriented, without crumbs and spikes |
 //! | [`holes`] | small holes closed |
@@ -25,15 +31,21 @@
 //! Computer Graphics", 2019; Garland & Heckbert, "Surface Simplification
 //! Using Quadric Error Metrics", 1997 (through meshoptimizer).
 
+mod attributes;
 pub mod clean;
+mod contour;
 pub mod error;
 pub mod holes;
 pub mod normals;
+mod octree;
 pub mod poisson;
+mod samples;
 pub mod simplify;
+mod solver;
 pub mod spacing;
 pub mod surface;
 pub mod topology;
+mod transfer;
 pub mod trim;
 
 pub use clean::{CleanOptions, clean};

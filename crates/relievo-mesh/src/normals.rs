@@ -103,7 +103,11 @@ mod tests {
         compute_normals(&mut mesh);
         let e = -1.0 / 3.0f32.sqrt();
         for i in 0..3 {
-            assert!((mesh.normals[0][i] - e).abs() < 1e-6, "{:?}", mesh.normals[0]);
+            assert!(
+                (mesh.normals[0][i] - e).abs() < 1e-6,
+                "{:?}",
+                mesh.normals[0]
+            );
         }
     }
 

@@ -1,8 +1,20 @@
 //! Screened Poisson reconstruction.
 
 use crate::MeshError;
+use crate::attributes::attributes;
+use crate::contour::contour;
+use crate::octree::Octree;
+use crate::samples::{Cube, Samples, srgb_of_linear};
+use crate::solver::{SolverSettings, solve};
+use crate::spacing::{robust_bounds, spacing_of};
+use rayon::prelude::*;
 use relievo_scene::{PointCloud, TriMesh};
 use relievo_task::Task;
+
+/// Fewer usable points are refused.
+const LEAST_POINTS: usize = 100;
+/// The tree is complete down to this level, wherever points are.
+const BASE: u32 = 5;
 
 relievo_task::options! {
     /// Options of [`reconstruct`].
@@ -57,12 +69,162 @@ pub fn reconstruct(
     options: &PoissonOptions,
     task: &Task,
 ) -> Result<PoissonMesh, MeshError> {
-    let _ = options;
+    check(cloud, options)?;
     task.check()?;
-    Err(MeshError::TooFewPoints {
+    let points: Vec<[f32; 3]> = cloud
+        .positions
+        .iter()
+        .copied()
+        .filter(|p| p.iter().all(|x| x.is_finite()))
+        .collect();
+    let too_few = |usable| MeshError::TooFewPoints {
         given: cloud.len(),
-        usable: 0,
-        needed: 100,
+        usable,
+        needed: LEAST_POINTS,
+    };
+    if points.len() < LEAST_POINTS {
+        return Err(too_few(points.len()));
+    }
+    let spacing = spacing_of(&points).ok_or(MeshError::NoExtent)?;
+    let bounds = robust_bounds(&points, spacing, options.cluster_share);
+    drop(points);
+    let cube = root_cube(bounds, spacing, options).ok_or(MeshError::NoExtent)?;
+    task.check()?;
+    let mut samples = Samples::merge(cloud, &cube);
+    if samples.points < LEAST_POINTS {
+        return Err(too_few(samples.points));
+    }
+    let needed = memory_bytes(samples.len(), Some(cube.depth));
+    if needed > task.memory_bytes() {
+        return Err(MeshError::Memory {
+            needed_mib: needed >> 20,
+            budget_mib: task.memory_bytes() >> 20,
+        });
+    }
+    let base = BASE.min(cube.depth);
+    samples.measure(cube.depth, base, options.samples_per_node);
+    task.check()?;
+    let tree = Octree::build(
+        &samples.keys,
+        cube.depth,
+        |i| samples.depths[i].ceil() as u32,
+        base,
+        cube.depth,
+    );
+    let settings = SolverSettings {
+        point_weight: options.point_weight,
+        sweeps: options.sweeps,
+        depth: cube.depth,
+    };
+    let solution = solve(&tree, &samples, &settings, task)?;
+    task.check()?;
+    let fields = attributes(&tree, &samples, cube.depth, options.samples_per_node);
+    task.check()?;
+    let found = contour(&tree, &solution, &fields, cube.depth);
+    if found.triangles.is_empty() {
+        return Err(MeshError::NoSurface);
+    }
+    let place = |p: &[f32; 3]| -> [f32; 3] {
+        [0, 1, 2].map(|k| (cube.origin[k] + f64::from(p[k]) * cube.cell) as f32)
+    };
+    let squared_cell = (cube.cell * cube.cell) as f32;
+    let mesh = TriMesh {
+        positions: found.positions.iter().map(place).collect(),
+        normals: Vec::new(),
+        colors: if samples.colors.is_empty() {
+            Vec::new()
+        } else {
+            let color = |a: &[f32; 4]| [a[1], a[2], a[3]].map(srgb_of_linear);
+            found.attributes.par_iter().map(color).collect()
+        },
+        triangles: found.triangles,
+    };
+    Ok(PoissonMesh {
+        mesh,
+        density: found
+            .attributes
+            .iter()
+            .map(|a| a[0] / squared_cell)
+            .collect(),
+        spacing,
+        cell: cube.cell as f32,
+        depth: cube.depth,
+        points_used: samples.points,
+        unknowns: solution.unknowns,
+    })
+}
+
+fn check(cloud: &PointCloud, options: &PoissonOptions) -> Result<(), MeshError> {
+    if cloud.normals.len() != cloud.len() {
+        return Err(MeshError::NoNormals {
+            points: cloud.len(),
+            normals: cloud.normals.len(),
+        });
+    }
+    let depth = options.depth.unwrap_or(options.max_depth);
+    let rows: [(&str, f64, f64, f64, &str); 6] = [
+        ("depth", depth.into(), 2.0, 16.0, "2 … 16"),
+        (
+            "cell_size",
+            options.cell_size.into(),
+            0.1,
+            100.0,
+            "0.1 … 100",
+        ),
+        (
+            "point_weight",
+            options.point_weight.into(),
+            0.0,
+            1e3,
+            "0 … 1000",
+        ),
+        (
+            "samples_per_node",
+            options.samples_per_node.into(),
+            0.1,
+            100.0,
+            "0.1 … 100",
+        ),
+        ("margin", options.margin.into(), 1.0, 10.0, "1 … 10"),
+        (
+            "cluster_share",
+            options.cluster_share.into(),
+            0.0,
+            1.0,
+            "0 … 1",
+        ),
+    ];
+    for (name, value, low, high, range) in rows {
+        if !(value >= low && value <= high) {
+            return Err(MeshError::Option { name, value, range });
+        }
+    }
+    Ok(())
+}
+
+/// The cube around the bounds; `None` without extent.
+fn root_cube(bounds: [[f64; 3]; 2], spacing: f32, options: &PoissonOptions) -> Option<Cube> {
+    let extent = (0..3)
+        .map(|k| bounds[1][k] - bounds[0][k])
+        .fold(0.0, f64::max);
+    let least = extent * f64::from(options.margin);
+    if !(least.is_finite() && least > 0.0) {
+        return None;
+    }
+    let mut cell = f64::from(options.cell_size) * f64::from(spacing);
+    let depth = options.depth.unwrap_or_else(|| {
+        let levels = (least / cell).log2().ceil().clamp(2.0, 64.0) as u32;
+        levels.min(options.max_depth)
+    });
+    let side = f64::from(1u32 << depth);
+    if options.depth.is_some() || cell * side < least {
+        cell = least / side;
+    }
+    let origin = [0, 1, 2].map(|k| f64::midpoint(bounds[0][k], bounds[1][k]) - 0.5 * cell * side);
+    Some(Cube {
+        origin,
+        cell,
+        depth,
     })
 }
 
