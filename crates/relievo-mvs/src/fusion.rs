@@ -1,11 +1,23 @@
 //! One cloud from all depth maps.
+//!
+//! A pixel's surface point is carried into each neighbour along with the test
+//! of ACMM's fusion (Xu & Tao, CVPR 2019, section 4.3): forward-backward
+//! reprojection error, relative depth, angle of the normals. A neighbour's own
+//! plane is evaluated where the point falls, not at its pixel's centre, so that
+//! averaging moves points along rays only.
 
 use crate::error::MvsError;
-use relievo_geometry::Rigid3;
+use crate::outliers::without_outliers;
+use crate::view_cache::ViewCache;
+use rayon::prelude::*;
+use relievo_geometry::{Mat3, Rigid3, Vec3};
+use relievo_image::color::{linear_to_srgb, srgb_to_linear};
 use relievo_image::{Raster, Rgb8};
 use relievo_scene::{DepthMap, PointCloud, ViewId};
 use relievo_task::Task;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 relievo_task::options! {
     /// Options of the fusion.
@@ -22,6 +34,10 @@ relievo_task::options! {
         min_confidence: u8 = 8, "of 255", "judgement";
         /// Neighbours asked per view.
         max_neighbours: usize = 10, "views", "judgement";
+        /// A point that at least this many more views see through than agree is dropped.
+        max_seen_through: usize = 1, "views", "judgement";
+        /// A point whose fourth neighbour is farther than this many pixel footprints is an outlier.
+        outlier_footprints: f32 = 5.0, "pixel footprints", "judgement; 0 keeps all";
     }
 }
 
@@ -55,7 +71,351 @@ pub fn fuse(
     options: &FusionOptions,
     task: &Task,
 ) -> Result<PointCloud, MvsError> {
-    let _ = (views, neighbours, options);
-    task.check()?;
-    Ok(PointCloud::default())
+    let mut cache = ViewCache::new(views, task.memory_bytes());
+    let mut claimed: BTreeMap<ViewId, Claims> = BTreeMap::new();
+    let mut points: Vec<Fused> = Vec::new();
+    let progress = task.progress("fuse", neighbours.len() as u64);
+    for (&id, others) in neighbours {
+        task.check()?;
+        let others: Vec<ViewId> = others
+            .iter()
+            .copied()
+            .filter(|o| *o != id && neighbours.contains_key(o))
+            .take(options.max_neighbours)
+            .collect();
+        let mut wanted = vec![id];
+        wanted.extend(&others);
+        let loaded = cache.load(&wanted)?;
+        for (view, l) in wanted.iter().zip(&loaded) {
+            claimed
+                .entry(*view)
+                .or_insert_with(|| Claims::new(&l.map.depth));
+        }
+        let posed: Vec<Posed> = wanted
+            .iter()
+            .zip(&loaded)
+            .map(|(id, view)| Posed::new(*id, view))
+            .collect::<Result<_, _>>()?;
+        points.par_extend(fuse_view(&posed, &claimed, options));
+        // What has had its turn is asked for its maps, not for its claims.
+        claimed.remove(&id);
+        progress.add(1);
+    }
+    drop(cache);
+    Ok(cloud_of(without_outliers(
+        points,
+        options.outlier_footprints,
+    )))
+}
+
+/// A point of the cloud before it is packed.
+#[derive(Clone, Debug)]
+pub(crate) struct Fused {
+    pub(crate) position: [f32; 3],
+    /// Distance between two pixels of its view on the surface.
+    pub(crate) footprint: f32,
+    normal: [f32; 3],
+    color: Rgb8,
+    confidence: u8,
+    views: Vec<ViewId>,
+}
+
+/// One bit a pixel: a view of lower id has made a point of it.
+struct Claims {
+    width: usize,
+    bits: Vec<AtomicU64>,
+}
+
+impl Claims {
+    fn new(depth: &Raster<f32>) -> Self {
+        Self {
+            width: depth.width(),
+            bits: (0..depth.as_slice().len().div_ceil(64))
+                .map(|_| AtomicU64::new(0))
+                .collect(),
+        }
+    }
+
+    // Relaxed suffices: a view's bits are read only after the loops of all
+    // lower views have ended.
+    fn set(&self, x: usize, y: usize) {
+        let k = y * self.width + x;
+        self.bits[k / 64].fetch_or(1 << (k % 64), Ordering::Relaxed);
+    }
+
+    fn get(&self, x: usize, y: usize) -> bool {
+        let k = y * self.width + x;
+        self.bits[k / 64].load(Ordering::Relaxed) >> (k % 64) & 1 == 1
+    }
+}
+
+/// A view ready to be asked.
+struct Posed {
+    id: ViewId,
+    view: Arc<FusionView>,
+    rotation: Mat3,
+    translation: Vec3,
+    fx: f64,
+    fy: f64,
+    cx: f64,
+    cy: f64,
+}
+
+impl Posed {
+    fn new(id: ViewId, view: &Arc<FusionView>) -> Result<Self, MvsError> {
+        let map = &view.map;
+        let camera = (map.camera.width_px as usize, map.camera.height_px as usize);
+        for picture in [
+            (map.depth.width(), map.depth.height()),
+            (map.normal.width(), map.normal.height()),
+            (map.confidence.width(), map.confidence.height()),
+            (view.color.width(), view.color.height()),
+        ] {
+            if picture != camera {
+                return Err(MvsError::SizeMismatch {
+                    view: id,
+                    camera,
+                    picture,
+                });
+            }
+        }
+        if !map.camera.model.is_pinhole() {
+            return Err(MvsError::Distorted { view: id });
+        }
+        let (fx, fy) = map.camera.model.focal_px();
+        let c = map.camera.model.principal_point_px();
+        Ok(Self {
+            id,
+            view: Arc::clone(view),
+            rotation: view.cam_from_world.matrix(),
+            translation: view.cam_from_world.translation,
+            fx,
+            fy,
+            cx: c.x,
+            cy: c.y,
+        })
+    }
+
+    fn ray(&self, u: f64, v: f64) -> Vec3 {
+        Vec3::new((u - self.cx) / self.fx, (v - self.cy) / self.fy, 1.0)
+    }
+
+    fn to_world(&self, in_camera: &Vec3) -> Vec3 {
+        self.rotation.tr_mul(&(in_camera - self.translation))
+    }
+
+    fn to_camera(&self, in_world: &Vec3) -> Vec3 {
+        self.rotation * in_world + self.translation
+    }
+
+    fn project(&self, p: &Vec3) -> Option<(f64, f64)> {
+        (p.z > 0.0).then(|| (self.fx * p.x / p.z + self.cx, self.fy * p.y / p.z + self.cy))
+    }
+
+    /// The pixel that holds (u, v).
+    fn pixel(&self, (u, v): (f64, f64)) -> Option<(usize, usize)> {
+        let depth = &self.view.map.depth;
+        let inside = u >= 0.0 && v >= 0.0 && u < depth.width() as f64 && v < depth.height() as f64;
+        inside.then_some((u as usize, v as usize))
+    }
+
+    fn normal_in_world(&self, x: usize, y: usize) -> Vec3 {
+        let n = self.view.map.normal[(x, y)].unpack().map(f64::from);
+        self.rotation.tr_mul(&Vec3::new(n[0], n[1], n[2]))
+    }
+
+    /// Depth of the plane of pixel (x, y) on the ray of (u, v).
+    fn depth_on_ray(&self, x: usize, y: usize, u: f64, v: f64) -> f64 {
+        let z = f64::from(self.view.map.depth[(x, y)]);
+        let n = self.view.map.normal[(x, y)].unpack().map(f64::from);
+        let n = Vec3::new(n[0], n[1], n[2]);
+        let here = n.dot(&self.ray(x as f64 + 0.5, y as f64 + 0.5));
+        let there = n.dot(&self.ray(u, v));
+        let moved = z * here / there;
+        // Seen edge-on, the plane says nothing half a pixel away.
+        if here < -0.1 && there < -0.1 && (moved / z - 1.0).abs() < 0.02 {
+            moved
+        } else {
+            z
+        }
+    }
+}
+
+/// Rows handed to a thread at a time.
+const BAND: usize = 8;
+
+/// The points that `posed[0]` makes together with the others.
+fn fuse_view(
+    posed: &[Posed],
+    claimed: &BTreeMap<ViewId, Claims>,
+    options: &FusionOptions,
+) -> Vec<Fused> {
+    let own = &posed[0];
+    let height = own.view.map.depth.height();
+    // A later view's claims; an earlier one has had its turn.
+    let claims: Vec<Option<&Claims>> = posed
+        .iter()
+        .map(|p| claimed.get(&p.id).filter(|_| p.id >= own.id))
+        .collect();
+    let bands: Vec<Vec<Fused>> = (0..height.div_ceil(BAND))
+        .into_par_iter()
+        .map(|band| {
+            let mut found = Vec::new();
+            let mut agreeing = Vec::new();
+            for y in band * BAND..((band + 1) * BAND).min(height) {
+                for x in 0..own.view.map.depth.width() {
+                    if claims[0].is_some_and(|c| c.get(x, y)) {
+                        continue;
+                    }
+                    if let Some(point) = fuse_pixel(posed, x, y, options, &mut agreeing) {
+                        found.push(point);
+                        for a in &agreeing {
+                            if let Some(c) = claims[a.posed_idx] {
+                                c.set(a.x, a.y);
+                            }
+                        }
+                    }
+                }
+            }
+            found
+        })
+        .collect();
+    bands.into_iter().flatten().collect()
+}
+
+/// A neighbour's pixel that agrees.
+struct Agreement {
+    posed_idx: usize,
+    x: usize,
+    y: usize,
+    position: Vec3,
+    normal: Vec3,
+    weight: f64,
+}
+
+fn fuse_pixel(
+    posed: &[Posed],
+    x: usize,
+    y: usize,
+    options: &FusionOptions,
+    agreeing: &mut Vec<Agreement>,
+) -> Option<Fused> {
+    let own = &posed[0];
+    let z = f64::from(own.view.map.depth[(x, y)]);
+    let confidence = own.view.map.confidence[(x, y)];
+    if !(z > 0.0) || confidence < options.min_confidence {
+        return None;
+    }
+    let (u, v) = (x as f64 + 0.5, y as f64 + 0.5);
+    let position = own.to_world(&(own.ray(u, v) * z));
+    let normal = own.normal_in_world(x, y);
+    let cos_limit = f64::from(options.max_normal_angle_deg).to_radians().cos();
+    let relative_limit = f64::from(options.max_relative_depth);
+    let pixel_limit = f64::from(options.max_reprojection_px);
+    agreeing.clear();
+    let mut seen_through = 0;
+    for (posed_idx, other) in posed.iter().enumerate().skip(1) {
+        let there = other.to_camera(&position);
+        let Some((ou, ov)) = other.project(&there) else {
+            continue;
+        };
+        let Some((ox, oy)) = other.pixel((ou, ov)) else {
+            continue;
+        };
+        if !(other.view.map.depth[(ox, oy)] > 0.0)
+            || other.view.map.confidence[(ox, oy)] < options.min_confidence
+        {
+            continue;
+        }
+        let oz = other.depth_on_ray(ox, oy, ou, ov);
+        let back = other.to_world(&(other.ray(ou, ov) * oz));
+        let in_own = own.to_camera(&back);
+        let near = own
+            .project(&in_own)
+            .is_some_and(|(bu, bv)| (bu - u).hypot(bv - v) < pixel_limit);
+        let relative = (oz / there.z - 1.0).abs();
+        let other_normal = other.normal_in_world(ox, oy);
+        if near && relative < relative_limit && other_normal.dot(&normal) > cos_limit {
+            agreeing.push(Agreement {
+                posed_idx,
+                x: ox,
+                y: oy,
+                position: back,
+                normal: other_normal,
+                weight: f64::from(other.view.map.confidence[(ox, oy)]),
+            });
+        } else if oz > there.z * (1.0 + 3.0 * relative_limit) {
+            seen_through += 1;
+        }
+    }
+    let needed = options.min_agreeing_views.min(posed.len() - 1);
+    if agreeing.len() < needed || seen_through > agreeing.len() + options.max_seen_through {
+        return None;
+    }
+    Some(average(
+        posed,
+        (x, y),
+        z,
+        position,
+        normal,
+        confidence,
+        agreeing,
+    ))
+}
+
+fn average(
+    posed: &[Posed],
+    (x, y): (usize, usize),
+    z: f64,
+    position: Vec3,
+    normal: Vec3,
+    confidence: u8,
+    agreeing: &[Agreement],
+) -> Fused {
+    let own = &posed[0];
+    let mut weight = f64::from(confidence);
+    let mut mean = position * weight;
+    let mut mean_normal = normal * weight;
+    let linear = |c: Rgb8| c.map(srgb_to_linear);
+    let mut color = linear(own.view.color[(x, y)]);
+    let mut views = vec![own.id];
+    for a in agreeing {
+        mean += a.position * a.weight;
+        mean_normal += a.normal * a.weight;
+        weight += a.weight;
+        let c = linear(posed[a.posed_idx].view.color[(a.x, a.y)]);
+        for k in 0..3 {
+            color[k] += c[k];
+        }
+        views.push(posed[a.posed_idx].id);
+    }
+    mean /= weight.max(1e-12);
+    let n = mean_normal.try_normalize(1e-12).unwrap_or(normal);
+    views.sort_unstable();
+    let count = views.len() as f32;
+    let sure = weight / f64::from(count) * (f64::from(count) / 5.0).min(1.0);
+    Fused {
+        position: [mean.x as f32, mean.y as f32, mean.z as f32],
+        footprint: (z / own.fx.max(own.fy)) as f32,
+        normal: [n.x as f32, n.y as f32, n.z as f32],
+        color: color.map(|c| linear_to_srgb(c / count)),
+        confidence: (sure.round() as u8).max(1),
+        views,
+    }
+}
+
+fn cloud_of(points: Vec<Fused>) -> PointCloud {
+    let mut cloud = PointCloud {
+        view_starts: vec![0],
+        ..PointCloud::default()
+    };
+    for p in points {
+        cloud.positions.push(p.position);
+        cloud.normals.push(p.normal);
+        cloud.colors.push(p.color);
+        cloud.confidence.push(p.confidence);
+        cloud.view_ids.extend(&p.views);
+        cloud.view_starts.push(cloud.view_ids.len() as u32);
+    }
+    cloud
 }

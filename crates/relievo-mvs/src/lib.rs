@@ -22,10 +22,13 @@
 //! | [`view_selection`] | sources, depth range and sparse points per view |
 //! | [`patch_match`] | coarse-to-fine PatchMatch (ACMH / ACMM / ACMP family) |
 //! | [`fusion`] | consistency between maps, averaging, the cloud |
+//! | `view_cache`, `outliers` | views within the memory budget; points that stand alone |
 
 pub mod error;
 pub mod fusion;
+mod outliers;
 pub mod patch_match;
+mod view_cache;
 pub mod view_selection;
 
 pub use error::MvsError;

@@ -1,0 +1,119 @@
+//! Pictures laid out for the NCC kernel.
+//!
+//! A source pixel is one 32-bit word with the four values of a bilinear sample
+//! (the pixel, right, below, below right), as signed bytes (grey − 128). One
+//! gather fetches a sample. All sources of a level share one arena and one row
+//! stride, so that each lane may look into another source.
+
+use rayon::prelude::*;
+use relievo_image::Raster;
+
+/// Replicated pixels around every picture.
+pub(crate) const PAD: usize = 20;
+
+/// A reference picture with replicated borders.
+#[derive(Debug)]
+pub(crate) struct PaddedBytes {
+    pub(crate) stride: usize,
+    pub(crate) data: Vec<u8>,
+}
+
+impl PaddedBytes {
+    pub(crate) fn new(image: &Raster<u8>) -> Self {
+        // Blocks of 16 pixels of one colour reach 32 px past the last column.
+        let stride = image.width() + 2 * PAD + 64;
+        let rows = image.height() + 2 * PAD;
+        let mut data = vec![0; stride * rows];
+        data.par_chunks_mut(stride)
+            .enumerate()
+            .for_each(|(y, out)| {
+                let row = image.row(y.saturating_sub(PAD).min(image.height() - 1));
+                for (x, v) in out.iter_mut().enumerate() {
+                    *v = row[x.saturating_sub(PAD).min(row.len() - 1)];
+                }
+            });
+        Self { stride, data }
+    }
+}
+
+/// All sources of a level.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    pub(crate) quads: Vec<u32>,
+    pub(crate) stride: usize,
+    /// First word of each source.
+    pub(crate) bases: Vec<i32>,
+}
+
+impl Arena {
+    pub(crate) fn new(images: &[Raster<u8>]) -> Self {
+        let stride = images.iter().map(Raster::width).max().unwrap_or(0) + 2 * PAD + 2;
+        let mut bases = Vec::with_capacity(images.len());
+        let mut rows = 0;
+        for image in images {
+            bases.push((rows * stride) as i32);
+            rows += image.height() + 2 * PAD + 2;
+        }
+        let mut quads = vec![0_u32; rows * stride];
+        let mut rest = quads.as_mut_slice();
+        for image in images {
+            let (part, tail) = rest.split_at_mut((image.height() + 2 * PAD + 2) * stride);
+            rest = tail;
+            part.par_chunks_mut(stride)
+                .enumerate()
+                .for_each(|(y, out)| pack_row(image, y, out));
+        }
+        Self {
+            quads,
+            stride,
+            bases,
+        }
+    }
+}
+
+fn pack_row(image: &Raster<u8>, y: usize, out: &mut [u32]) {
+    let clamp = |v: usize, n: usize| v.saturating_sub(PAD).min(n - 1);
+    let top = image.row(clamp(y, image.height()));
+    let bottom = image.row(clamp(y + 1, image.height()));
+    for (x, word) in out.iter_mut().enumerate() {
+        let (a, b) = (clamp(x, top.len()), clamp(x + 1, top.len()));
+        *word = u32::from_le_bytes([top[a], top[b], bottom[a], bottom[b]].map(|v| v ^ 0x80));
+    }
+}
+
+/// Half the size: each pixel is the mean of 2 × 2 (so that (x, y) maps to
+/// (x/2, y/2) exactly); an odd last row or column is repeated.
+pub(crate) fn halve(image: &Raster<u8>) -> Raster<u8> {
+    let (w, h) = (image.width().div_ceil(2), image.height().div_ceil(2));
+    let mut data = vec![0; w * h];
+    data.par_chunks_mut(w.max(1))
+        .enumerate()
+        .for_each(|(y, out)| {
+            let top = image.row(2 * y);
+            let bottom = image.row((2 * y + 1).min(image.height() - 1));
+            for (x, v) in out.iter_mut().enumerate() {
+                let b = (2 * x + 1).min(top.len() - 1);
+                let sum = u16::from(top[2 * x])
+                    + u16::from(top[b])
+                    + u16::from(bottom[2 * x])
+                    + u16::from(bottom[b]);
+                *v = ((sum + 2) / 4) as u8;
+            }
+        });
+    Raster::from_vec(w, h, data)
+}
+
+/// A mask at half the size: valid where all four pixels are.
+pub(crate) fn halve_mask(mask: &Raster<u8>) -> Raster<u8> {
+    let (w, h) = (mask.width().div_ceil(2), mask.height().div_ceil(2));
+    Raster::from_fn(w, h, |x, y| {
+        let (x1, y1) = (
+            (2 * x + 1).min(mask.width() - 1),
+            (2 * y + 1).min(mask.height() - 1),
+        );
+        mask[(2 * x, 2 * y)]
+            .min(mask[(x1, 2 * y)])
+            .min(mask[(2 * x, y1)])
+            .min(mask[(x1, y1)])
+    })
+}

@@ -1,0 +1,614 @@
+//! One red-black half-iteration: adaptive checkerboard propagation, joint view
+//! selection, refinement.
+//!
+//! ACMH (Xu & Tao, CVPR 2019), section 3.1: of each of eight areas around a
+//! pixel, four V-shaped ones nearby and four strips farther off, the hypothesis
+//! of least cost is tried.
+
+use super::geometric::SourceDepths;
+use super::half_field::{
+    F, Field, HalfField, I, LANES, NO_COST, Planes, ROW_PAD, Row, U, load, parity,
+};
+use super::level::{LaneSources, Level};
+use super::ncc::{BilateralWeights, Kernel, Patch, ncc_cost};
+use super::options::DepthOptions;
+use super::view_choice::{
+    Choice, CostMatrix, MAX_HYPOTHESES, MAX_SOURCES, choose_sources, fast_exp,
+};
+use rayon::prelude::*;
+
+/// How far refinement looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Search {
+    /// Anywhere in the depth range, and near.
+    Wide,
+    /// Around the present plane.
+    Near,
+}
+
+/// What a half-iteration needs to know.
+pub(crate) struct Sweep<'a> {
+    pub(crate) level: &'a Level,
+    pub(crate) kernel: Kernel,
+    pub(crate) weights: &'a BilateralWeights,
+    pub(crate) options: &'a DepthOptions,
+    /// Least and greatest inverse depth.
+    pub(crate) range: (f32, f32),
+    pub(crate) focal: (f32, f32),
+    /// Planes that weak texture should follow; q = 0 where there is none.
+    pub(crate) prior: Option<&'a Field>,
+    /// Maps of the pass before.
+    pub(crate) depths: Option<&'a SourceDepths>,
+    pub(crate) seed: u64,
+    /// Counts over all levels; enters the random numbers.
+    pub(crate) iteration: usize,
+    pub(crate) search: Search,
+    /// Ends with a parabola through three costs.
+    pub(crate) polish: bool,
+}
+
+/// Rows given to one task: fixed, and small enough to balance two threads.
+const BAND: usize = 4;
+
+const NEAR_UP: [(i32, i32); 7] = [
+    (0, -1),
+    (-1, -2),
+    (1, -2),
+    (-2, -3),
+    (2, -3),
+    (-3, -4),
+    (3, -4),
+];
+const FAR: usize = 11;
+
+/// Samples of one of the eight areas: `area & 3` is the direction (up, down,
+/// left, right), areas 4 to 7 are the far strips.
+fn area_samples(area: usize) -> impl Iterator<Item = (i32, i32)> {
+    let turn = move |(dx, dy): (i32, i32)| match area & 3 {
+        0 => (dx, dy),
+        1 => (dx, -dy),
+        2 => (dy, dx),
+        _ => (-dy, dx),
+    };
+    let n = if area < 4 { NEAR_UP.len() } else { FAR };
+    (0..n).map(move |k| {
+        turn(if area < 4 {
+            NEAR_UP[k]
+        } else {
+            (0, -(3 + 2 * k as i32))
+        })
+    })
+}
+
+/// Updates `own` from itself and the other colour.
+pub(crate) fn half_iteration(sweep: &Sweep<'_>, own: &mut HalfField, other: &HalfField) {
+    let (colour, blocks) = (own.colour, own.blocks);
+    own.rows
+        .par_chunks_mut(BAND)
+        .enumerate()
+        .for_each(|(band, rows)| {
+            let mut patch = Patch::ZERO;
+            for (k, row) in rows.iter_mut().enumerate() {
+                let y = band * BAND + k;
+                for block in 0..blocks {
+                    if let Some(at) = Block::new(sweep, colour, y, block) {
+                        update(sweep, &at, row, other, &mut patch);
+                    }
+                }
+            }
+        });
+}
+
+/// Scores the present planes of both colours by their `keep` best sources and
+/// notes those as chosen; where `random`, a random plane competes.
+pub(crate) fn score_field(sweep: &Sweep<'_>, field: &mut Field, random: bool) {
+    for half in &mut field.halves {
+        let (colour, blocks) = (half.colour, half.blocks);
+        half.rows
+            .par_chunks_mut(BAND)
+            .enumerate()
+            .for_each(|(band, rows)| {
+                let mut patch = Patch::ZERO;
+                for (k, row) in rows.iter_mut().enumerate() {
+                    let y = band * BAND + k;
+                    for block in 0..blocks {
+                        if let Some(at) = Block::new(sweep, colour, y, block) {
+                            score(sweep, &at, row, random, &mut patch);
+                        }
+                    }
+                }
+            });
+    }
+}
+
+/// 16 pixels of one colour in one row.
+struct Block {
+    x: usize,
+    y: usize,
+    /// Entry in the row.
+    at: usize,
+    active: [bool; LANES],
+}
+
+impl Block {
+    /// `None` where no pixel is to be estimated.
+    #[inline(always)]
+    fn new(sweep: &Sweep<'_>, colour: usize, y: usize, block: usize) -> Option<Self> {
+        let level = sweep.level;
+        let x = parity(colour, y) + block * 2 * LANES;
+        let mut active = [false; LANES];
+        for l in 0..LANES {
+            let px = x + 2 * l;
+            active[l] =
+                px < level.width && level.valid.as_ref().is_none_or(|mask| mask[(px, y)] != 0);
+        }
+        active.iter().any(|a| *a).then_some(Self {
+            x,
+            y,
+            at: ROW_PAD + block * LANES,
+            active,
+        })
+    }
+}
+
+/// True where a plane is in range and not seen edge-on.
+#[inline(always)]
+fn admissible(sweep: &Sweep<'_>, p: &Planes) -> [bool; LANES] {
+    /// tan 80°
+    const STEEPEST: f32 = 5.67;
+    let mut ok = [false; LANES];
+    for l in 0..LANES {
+        let limit = STEEPEST * p.q[l];
+        ok[l] = (p.q[l] >= sweep.range.0)
+            & (p.q[l] <= sweep.range.1)
+            & ((p.gx[l] * sweep.focal.0).abs() <= limit)
+            & ((p.gy[l] * sweep.focal.1).abs() <= limit);
+    }
+    ok
+}
+
+/// A pixel's costs of one hypothesis.
+struct Judge<'a> {
+    sweep: &'a Sweep<'a>,
+    patch: &'a Patch,
+    /// Pull of the prior, 0 where texture decides.
+    prior: Planes,
+    prior_pull: F,
+    prior_width: F,
+    px: F,
+    py: f32,
+}
+
+impl Judge<'_> {
+    /// (1 − NCC, weighted geometric error) in the sources of `lanes`.
+    #[inline(always)]
+    fn costs(&self, planes: &Planes, lanes: &LaneSources, source_idx: &I) -> (F, F) {
+        let warp = lanes.warp(planes);
+        let photo = ncc_cost(
+            self.sweep.kernel,
+            self.patch,
+            &warp,
+            &lanes.base,
+            &self.sweep.level.arena,
+            self.sweep.options.noise * self.sweep.options.noise,
+        );
+        let geometric = match self.sweep.depths {
+            Some(depths) => {
+                let mut g = depths.errors(self.sweep.level, &warp, source_idx, &self.px, self.py);
+                for v in &mut g {
+                    *v = self.sweep.options.geometric_weight
+                        * v.min(self.sweep.options.geometric_limit_px);
+                }
+                g
+            }
+            None => [0.0; LANES],
+        };
+        (photo, geometric)
+    }
+
+    /// What the prior takes off the cost of a plane near to it.
+    #[inline(always)]
+    fn bonus(&self, planes: &Planes) -> F {
+        let mut out = [0.0; LANES];
+        for l in 0..LANES {
+            let dq = (planes.q[l] - self.prior.q[l]) * self.prior_width[l];
+            let s = 5.0 / self.prior.q[l].max(1e-12);
+            let (fx, fy) = self.sweep.focal;
+            let sx = (planes.gx[l] - self.prior.gx[l]) * fx * s;
+            let sy = (planes.gy[l] - self.prior.gy[l]) * fy * s;
+            out[l] = self.prior_pull[l] * fast_exp(-0.5 * (dq * dq + sx * sx + sy * sy));
+        }
+        out
+    }
+}
+
+/// Grey-level variance at which a planar prior has half its pull.
+const WEAK_VARIANCE: f32 = 12.0;
+/// What a prior takes off the cost where there is no texture at all.
+const PRIOR_PULL: f32 = 0.3;
+
+#[inline(always)]
+fn judge<'a>(
+    sweep: &'a Sweep<'a>,
+    block: &Block,
+    patch: &'a Patch,
+    first: &LaneSources,
+) -> Judge<'a> {
+    let mut out = Judge {
+        sweep,
+        patch,
+        prior: Planes::ZERO,
+        prior_pull: [0.0; LANES],
+        prior_width: [0.0; LANES],
+        px: [0.0; LANES],
+        py: block.y as f32 + 0.5,
+    };
+    for l in 0..LANES {
+        out.px[l] = (block.x + 2 * l) as f32 + 0.5;
+    }
+    if let Some(prior) = sweep.prior {
+        let colour = (block.x + block.y) & 1;
+        out.prior = prior.halves[colour].rows[block.y].planes(block.at);
+        let per_px = first.inverse_depth_per_px(&out.prior.q);
+        for l in 0..LANES {
+            let has = out.prior.q[l] > 0.0 && per_px[l] > 0.0;
+            out.prior_width[l] = if has { 0.5 / per_px[l] } else { 0.0 };
+            out.prior_pull[l] = if has {
+                PRIOR_PULL / (1.0 + patch.variance[l] / WEAK_VARIANCE)
+            } else {
+                0.0
+            };
+        }
+    }
+    out
+}
+
+/// Where entry i of a row of `colour` finds (dx, dy) in the other colour's row.
+#[inline(always)]
+fn shift(colour: usize, y: usize, dx: i32, dy: i32) -> isize {
+    let here = parity(colour, y) as i32;
+    let there = parity(1 - colour, y.wrapping_add_signed(dy as isize)) as i32;
+    ((dx + here - there) / 2) as isize
+}
+
+/// The best hypotheses of the eight areas, moved to this block's pixels.
+#[inline(always)]
+fn neighbour_planes(
+    block: &Block,
+    colour: usize,
+    other: &HalfField,
+    out: &mut [Planes; MAX_HYPOTHESES],
+) -> usize {
+    for area in 0..8 {
+        let mut best = [NO_COST; LANES];
+        let mut planes = Planes::ZERO;
+        for (dx, dy) in area_samples(area) {
+            let y = block.y as isize + dy as isize;
+            if y < 0 || y >= other.rows.len() as isize {
+                continue;
+            }
+            let row = &other.rows[y as usize];
+            let at = block.at.wrapping_add_signed(shift(colour, block.y, dx, dy));
+            let cost: F = load(&row.cost, at);
+            let mut moved = row.planes(at);
+            let mut take = [false; LANES];
+            for l in 0..LANES {
+                take[l] = cost[l] < best[l];
+                best[l] = if take[l] { cost[l] } else { best[l] };
+                moved.q[l] -= moved.gx[l] * dx as f32 + moved.gy[l] * dy as f32;
+            }
+            planes.replace(&take, &moved);
+        }
+        out[area] = planes;
+    }
+    8
+}
+
+#[inline(always)]
+fn neighbour_choices(block: &Block, colour: usize, other: &HalfField) -> [U; 4] {
+    let mut out = [[0; LANES]; 4];
+    for (n, (dx, dy)) in [(0, -1), (0, 1), (-1, 0), (1, 0)].into_iter().enumerate() {
+        let y = block.y as isize + dy as isize;
+        if y >= 0 && y < other.rows.len() as isize {
+            let at = block.at.wrapping_add_signed(shift(colour, block.y, dx, dy));
+            out[n] = load(&other.rows[y as usize].chosen, at);
+        }
+    }
+    out
+}
+
+/// One block of a half-iteration.
+fn update(sweep: &Sweep<'_>, block: &Block, row: &mut Row, other: &HalfField, patch: &mut Patch) {
+    let level = sweep.level;
+    let colour = (block.x + block.y) & 1;
+    let sources = level.sources.len().min(MAX_SOURCES);
+    patch.load(&level.image, block.x, block.y, sweep.weights);
+
+    let mut planes = [Planes::ZERO; MAX_HYPOTHESES];
+    let mut hypotheses = neighbour_planes(block, colour, other, &mut planes);
+    let own = hypotheses;
+    planes[own] = row.planes(block.at);
+    hypotheses += 1;
+
+    let first = LaneSources::new(level, block.x, block.y, &[0; LANES]);
+    let judge = judge(sweep, block, patch, &first);
+    if sweep.prior.is_some() {
+        planes[hypotheses] = judge.prior;
+        hypotheses += 1;
+    }
+
+    let mut photo: CostMatrix = [[[2.0; LANES]; MAX_SOURCES]; MAX_HYPOTHESES];
+    let mut geometric: CostMatrix = [[[0.0; LANES]; MAX_SOURCES]; MAX_HYPOTHESES];
+    for v in 0..sources {
+        let idx = [v as i32; LANES];
+        let lanes = LaneSources::new(level, block.x, block.y, &idx);
+        for h in 0..hypotheses {
+            (photo[h][v], geometric[h][v]) = judge.costs(&planes[h], &lanes, &idx);
+        }
+    }
+    let choice = choose_sources(
+        &photo,
+        hypotheses,
+        own,
+        &neighbour_choices(block, colour, other),
+        sources,
+        sweep.options.views_per_pixel,
+        sweep.iteration,
+    );
+
+    // The present plane stays unless another is better.
+    let mut best = planes[own];
+    let mut best_cost = [NO_COST; LANES];
+    for h in std::iter::once(own).chain((0..hypotheses).filter(|h| *h != own)) {
+        let ok = admissible(sweep, &planes[h]);
+        let bonus = judge.bonus(&planes[h]);
+        let mut cost = [0.0; LANES];
+        for v in 0..sources {
+            for l in 0..LANES {
+                cost[l] += choice.weight[v][l] * (photo[h][v][l] + geometric[h][v][l]);
+            }
+        }
+        let mut take = [false; LANES];
+        for l in 0..LANES {
+            let c = cost[l] - bonus[l];
+            take[l] = ok[l] & (c < best_cost[l]);
+            best_cost[l] = if take[l] { c } else { best_cost[l] };
+        }
+        best.replace(&take, &planes[h]);
+    }
+    refine(sweep, block, &judge, &choice, &mut best, &mut best_cost);
+    for l in 0..LANES {
+        if !block.active[l] {
+            best_cost[l] = NO_COST;
+        }
+    }
+    row.store(block.at, &best, &best_cost, &choice.chosen);
+}
+
+/// Random and perturbed planes in the chosen sources only.
+#[inline(always)]
+fn refine(
+    sweep: &Sweep<'_>,
+    block: &Block,
+    judge: &Judge<'_>,
+    choice: &Choice,
+    best: &mut Planes,
+    best_cost: &mut F,
+) {
+    let keep = sweep
+        .options
+        .views_per_pixel
+        .min(sweep.level.sources.len())
+        .min(MAX_SOURCES);
+    let mut lanes = Vec::with_capacity(MAX_SOURCES);
+    for k in 0..keep {
+        lanes.push(LaneSources::new(
+            sweep.level,
+            block.x,
+            block.y,
+            &choice.slots[k],
+        ));
+    }
+    let Some(first) = lanes.first() else { return };
+    let total = |planes: &Planes| {
+        let mut cost = judge.bonus(planes).map(|b| -b);
+        for (k, lane) in lanes.iter().enumerate() {
+            let (photo, geometric) = judge.costs(planes, lane, &choice.slots[k]);
+            for l in 0..LANES {
+                cost[l] += choice.slot_weight[k][l] * (photo[l] + geometric[l]);
+            }
+        }
+        let ok = admissible(sweep, planes);
+        for l in 0..LANES {
+            cost[l] = if ok[l] { cost[l] } else { NO_COST };
+        }
+        cost
+    };
+    let steps: &[Step] = match sweep.search {
+        Search::Wide => &[
+            Step::Random,
+            Step::RandomDepth,
+            Step::Near(2.0, 0.0),
+            Step::Near(0.0, 0.5),
+            Step::Near(0.5, 0.2),
+        ],
+        Search::Near => &[
+            Step::Near(0.7, 0.0),
+            Step::Near(0.0, 0.4),
+            Step::Near(0.25, 0.15),
+            Step::Near(0.1, 0.05),
+        ],
+    };
+    for (k, step) in steps.iter().enumerate() {
+        let per_px = first.inverse_depth_per_px(&best.q);
+        let candidate = step.apply(sweep, block, k, best, &per_px);
+        let cost = total(&candidate);
+        let mut take = [false; LANES];
+        for l in 0..LANES {
+            take[l] = cost[l] < best_cost[l];
+            best_cost[l] = if take[l] { cost[l] } else { best_cost[l] };
+        }
+        best.replace(&take, &candidate);
+    }
+    if sweep.polish {
+        polish(first, best, best_cost, &total);
+    }
+}
+
+/// The vertex of the parabola through the costs at ± 0.3 px of disparity.
+#[inline(always)]
+fn polish(
+    first: &LaneSources,
+    best: &mut Planes,
+    best_cost: &mut F,
+    total: &impl Fn(&Planes) -> F,
+) {
+    const STEP_PX: f32 = 0.3;
+    let per_px = first.inverse_depth_per_px(&best.q);
+    let moved = |by: &F| {
+        let mut p = *best;
+        for l in 0..LANES {
+            p.q[l] += by[l] * STEP_PX * per_px[l];
+        }
+        p
+    };
+    let minus = total(&moved(&[-1.0; LANES]));
+    let plus = total(&moved(&[1.0; LANES]));
+    let mut vertex = [0.0; LANES];
+    for l in 0..LANES {
+        let bend = minus[l] + plus[l] - 2.0 * best_cost[l];
+        let at = 0.5 * (minus[l] - plus[l]) / bend;
+        vertex[l] = if bend > 1e-6 {
+            at.clamp(-1.0, 1.0)
+        } else {
+            0.0
+        };
+    }
+    let candidate = moved(&vertex);
+    let cost = total(&candidate);
+    let mut take = [false; LANES];
+    for l in 0..LANES {
+        take[l] = cost[l] < best_cost[l];
+        best_cost[l] = if take[l] { cost[l] } else { best_cost[l] };
+    }
+    best.replace(&take, &candidate);
+}
+
+/// A new plane from the present one.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// Depth and slope anew.
+    Random,
+    /// Depth anew.
+    RandomDepth,
+    /// Within so many pixels of disparity, and so much slope.
+    Near(f32, f32),
+}
+
+impl Step {
+    #[inline(always)]
+    fn apply(self, sweep: &Sweep<'_>, block: &Block, k: usize, now: &Planes, per_px: &F) -> Planes {
+        let salt = (sweep.iteration * 8 + k) as u32;
+        let [a, b, c] = random(sweep.seed, block.x, block.y, salt);
+        let (fx, fy) = sweep.focal;
+        let mut out = Planes::ZERO;
+        for l in 0..LANES {
+            let anywhere = sweep.range.0 + (0.5 + 0.5 * a[l]) * (sweep.range.1 - sweep.range.0);
+            let (q, slope, fresh) = match self {
+                Self::Random => (anywhere, 0.0, true),
+                Self::RandomDepth => (anywhere, 0.0, false),
+                Self::Near(px, slope) => (now.q[l] + a[l] * px * per_px[l], slope, false),
+            };
+            // The same normal at another depth.
+            let scale = if fresh { 0.0 } else { q / now.q[l].max(1e-12) };
+            let spread = if fresh { 1.5 } else { slope };
+            out.q[l] = q;
+            out.gx[l] = now.gx[l] * scale + q * spread * b[l] / fx;
+            out.gy[l] = now.gy[l] * scale + q * spread * c[l] / fy;
+        }
+        out
+    }
+}
+
+/// Three numbers in −1 … 1 per pixel, by what is computed and never by whom.
+#[inline(always)]
+fn random(seed: u64, x: usize, y: usize, salt: u32) -> [F; 3] {
+    let mut out = [[0.0; LANES]; 3];
+    let start = (seed as u32)
+        ^ ((seed >> 32) as u32).rotate_left(16)
+        ^ salt.wrapping_mul(0xC2B2_AE3D)
+        ^ (y as u32).wrapping_mul(0x85EB_CA77);
+    for (k, values) in out.iter_mut().enumerate() {
+        for l in 0..LANES {
+            let mut h = start
+                .wrapping_add(((x + 2 * l) as u32).wrapping_mul(0x9E37_79B1))
+                .wrapping_add((k as u32).wrapping_mul(0x27D4_EB2F));
+            h ^= h >> 16;
+            h = h.wrapping_mul(0x7FEB_352D);
+            h ^= h >> 15;
+            h = h.wrapping_mul(0x846C_A68B);
+            h ^= h >> 16;
+            values[l] = (h >> 8) as f32 * (2.0 / 16_777_216.0) - 1.0;
+        }
+    }
+    out
+}
+
+/// One block of [`score_field`].
+fn score(sweep: &Sweep<'_>, block: &Block, row: &mut Row, random: bool, patch: &mut Patch) {
+    let level = sweep.level;
+    let sources = level.sources.len().min(MAX_SOURCES);
+    let keep = sweep.options.views_per_pixel.clamp(1, sources.max(1));
+    patch.load(&level.image, block.x, block.y, sweep.weights);
+    let first = LaneSources::new(level, block.x, block.y, &[0; LANES]);
+    let judge = judge(sweep, block, patch, &first);
+    let now = row.planes(block.at);
+    let mut best = now;
+    let mut best_cost = [NO_COST; LANES];
+    let mut best_chosen = [0_u32; LANES];
+    for k in 0..=usize::from(random) {
+        let candidate = if k == 0 {
+            now
+        } else {
+            Step::Random.apply(sweep, block, 7, &now, &[0.0; LANES])
+        };
+        let mut costs = [[2.0_f32; LANES]; MAX_SOURCES];
+        for v in 0..sources {
+            let idx = [v as i32; LANES];
+            let lanes = LaneSources::new(level, block.x, block.y, &idx);
+            let (photo, geometric) = judge.costs(&candidate, &lanes, &idx);
+            for l in 0..LANES {
+                costs[v][l] = photo[l] + geometric[l];
+            }
+        }
+        let ok = admissible(sweep, &candidate);
+        let mut sum = judge.bonus(&candidate).map(|b| -b);
+        let mut chosen = [0_u32; LANES];
+        for _ in 0..keep {
+            for l in 0..LANES {
+                let (mut least, mut which) = (f32::MAX, 0);
+                for v in 0..sources {
+                    let free = (chosen[l] >> v) & 1 == 0;
+                    if free && costs[v][l] < least {
+                        (least, which) = (costs[v][l], v);
+                    }
+                }
+                chosen[l] |= 1 << which;
+                sum[l] += least / keep as f32;
+            }
+        }
+        let mut take = [false; LANES];
+        for l in 0..LANES {
+            take[l] = ok[l] & (sum[l] < best_cost[l]);
+            best_cost[l] = if take[l] { sum[l] } else { best_cost[l] };
+            best_chosen[l] = if take[l] { chosen[l] } else { best_chosen[l] };
+        }
+        best.replace(&take, &candidate);
+    }
+    for l in 0..LANES {
+        if !block.active[l] {
+            best_cost[l] = NO_COST;
+        }
+    }
+    row.store(block.at, &best, &best_cost, &best_chosen);
+}
