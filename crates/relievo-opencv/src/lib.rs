@@ -1,1 +1,20 @@
-//! Video decoding and reference SIFT through OpenCV
+//! Video decoding and the reference SIFT through OpenCV; the only crate that
+//! links it.
+//!
+//! OpenCV's own threads are switched off: parallelism belongs to our pool.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`video`] | frames of a video, upright, with time stamps |
+//! | [`sift`] | the reference detector and descriptor |
+
+pub mod sift;
+pub mod video;
+
+pub use sift::OpenCvSift;
+pub use video::OpenCvDecoder;
+
+/// Version of the linked OpenCV.
+pub fn opencv_version() -> String {
+    opencv::core::get_version_string().unwrap_or_else(|_| "unknown".to_owned())
+}

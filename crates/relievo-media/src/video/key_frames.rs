@@ -170,7 +170,10 @@ fn choose(frames: &[FrameFigures], step: f64, gap_s: f64) -> Vec<usize> {
             // shows something new if it moved at all.
             let tail: Vec<usize> = (last + 1..n).filter(|&i| far_enough(i, 0.3)).collect();
             if let (Some(&a), Some(&b)) = (tail.first(), tail.last()) {
-                chosen.push(sharpest(frames, a..b + 1));
+                let best = sharpest(frames, a..b + 1);
+                if frames[best].sharpness > 0.5 * from.sharpness {
+                    chosen.push(best);
+                }
             }
             return chosen;
         };
