@@ -99,4 +99,4 @@ pub use names::file_name;
 pub use record::{ItemRecord, OutputRecord, StageRecord};
 pub use stage::{Figures, Item, Parallelism, Stage};
 pub use work::{Work, WorkLock};
-pub use writer::{ItemWriter, OutputFile};
+pub use writer::{ItemWriter, OutputFile, write_atomic};

@@ -8,7 +8,7 @@
 
 use crate::error::EngineError;
 use crate::record::StageRecord;
-use crate::writer::write_atomic;
+use crate::writer::{temporary_name, write_atomic};
 use fs_err::{self as fs, File};
 use std::fs::TryLockError;
 use std::io::{Read, Seek, Write};
@@ -20,6 +20,9 @@ pub const FORMAT: u32 = 1;
 pub const FORMAT_FILE: &str = ".relievo-format";
 /// Name of the lock file.
 pub const LOCK_FILE: &str = ".relievo-lock";
+
+/// Name of the settings, which the caller may write first.
+const SETTINGS_FILE: &str = "relievo.toml";
 
 /// A work folder that this version can read.
 #[derive(Clone, Debug)]
@@ -43,9 +46,7 @@ impl Work {
         }
         fs::create_dir_all(path).map_err(|e| EngineError::io(path, e))?;
         let mut entries = fs::read_dir(path).map_err(|e| EngineError::io(path, e))?;
-        let foreign = entries.any(|e| {
-            e.is_ok_and(|e| !matches!(e.file_name().to_str(), Some(LOCK_FILE | "relievo.toml")))
-        });
+        let foreign = entries.any(|e| e.is_ok_and(|e| !is_ours(&e.file_name())));
         if foreign {
             return Err(EngineError::NotAWork {
                 path: path.to_owned(),
@@ -132,6 +133,16 @@ impl Work {
             _file: file,
         })
     }
+}
+
+/// What a run killed at its very start can have left in a folder.
+fn is_ours(name: &std::ffi::OsStr) -> bool {
+    name.to_str().is_some_and(|n| {
+        [LOCK_FILE, SETTINGS_FILE].contains(&n)
+            || [FORMAT_FILE, SETTINGS_FILE]
+                .iter()
+                .any(|f| *n == temporary_name(f))
+    })
 }
 
 impl WorkLock {

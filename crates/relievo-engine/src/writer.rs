@@ -20,7 +20,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
         .file_name()
         .map(|n| n.to_string_lossy().into_owned())
         .unwrap_or_default();
-    let temp = path.with_file_name(format!(".{name}.tmp"));
+    let temp = path.with_file_name(temporary_name(&name));
     let write = || -> io::Result<()> {
         let mut file = File::create(&temp)?;
         file.write_all(bytes)?;
@@ -32,6 +32,11 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
         let _ = fs::remove_file(&temp);
         EngineError::io(path, e)
     })
+}
+
+/// Name beside a file while [`write_atomic`] writes it.
+pub(crate) fn temporary_name(name: &str) -> String {
+    format!(".{name}.tmp")
 }
 
 /// Makes a rename in the folder of `path` durable.
