@@ -1,1 +1,34 @@
-//! Pair selection, descriptor matching, verification, tracks
+//! From features to verified pairs and tracks.
+//!
+//! Enters: [`relievo_scene::Features`] and [`relievo_scene::Camera`] of every
+//! view, and a list of pairs. Leaves: [`relievo_scene::TwoViewGeometry`] of
+//! each pair, in the order of the list, and [`relievo_scene::Track`]s.
+//!
+//! Frames: pixels of the full-size upright photo, top-left pixel centre at
+//! (0.5, 0.5); relative poses read `b_from_a` with |t| = 1.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`brute_force`] | putative matches: ratio test, mutual nearest neighbours |
+//! | [`verify`] | [`verify_pair`]: E, F and H by LO-RANSAC; which one explains the pair |
+//! | [`estimators`] | the three models as [`relievo_optim::Estimator`]s |
+//! | [`guided`] | further matches inside the epipolar band |
+//! | [`shard`] | [`match_and_verify`]: a list of pairs, in parallel |
+//! | [`tracks`] | [`build_tracks`]: consistent tracks from verified pairs |
+
+pub mod brute_force;
+pub mod estimators;
+pub mod guided;
+mod rotation;
+pub mod pairs;
+pub mod shard;
+pub mod tracks;
+pub mod verify;
+mod watermark;
+
+pub use brute_force::{MatchOptions, match_descriptors};
+pub use guided::guided_matches;
+pub use pairs::{PairOptions, PairView, choose_pairs};
+pub use shard::{ViewInput, match_and_verify};
+pub use tracks::{TrackOptions, build_tracks};
+pub use verify::{VerifyOptions, ViewSide, verify_pair};

@@ -1,0 +1,165 @@
+//! Putative matches: exact nearest neighbours of u8 descriptors.
+//!
+//! Similarity is the dot product; RootSIFT descriptors have norm 512, so
+//! distance² = 2·512² − 2·dot and the ratio test (Lowe, IJCV 2004) compares
+//! distances.
+
+use relievo_scene::{DESCRIPTOR_LEN, Features, Match};
+use relievo_task::Isa;
+
+relievo_task::options! {
+    /// Options of [`match_descriptors`].
+    pub struct MatchOptions {
+        /// Largest ratio of the distances to the nearest and the second
+        /// nearest descriptor.
+        ratio: f32 = 0.8, "", "Lowe 2004; COLMAP";
+        /// Largest angle between the descriptors.
+        max_angle_deg: f32 = 40.0, "degrees", "COLMAP max_distance 0.7 rad";
+        /// Both must be each other's nearest.
+        mutual: bool = true, "", "COLMAP cross_check";
+    }
+}
+
+/// Squared norm of a quantised RootSIFT descriptor.
+const SQUARED_NORM: f32 = 512.0 * 512.0;
+
+/// Best and second-best dot product of one descriptor.
+#[derive(Clone, Copy)]
+struct Nearest {
+    idx: u32,
+    best: i32,
+    second: i32,
+}
+
+impl Nearest {
+    const NONE: Self = Self {
+        idx: u32::MAX,
+        best: -1,
+        second: -1,
+    };
+
+    #[inline]
+    fn offer(&mut self, idx: u32, dot: i32) {
+        if dot > self.best {
+            self.second = self.best;
+            self.best = dot;
+            self.idx = idx;
+        } else if dot > self.second {
+            self.second = dot;
+        }
+    }
+
+    fn passes(&self, options: &MatchOptions) -> bool {
+        let distance2 = |dot: i32| (2.0 * (SQUARED_NORM - dot as f32)).max(0.0);
+        let min_dot = SQUARED_NORM * options.max_angle_deg.to_radians().cos();
+        self.best as f32 >= min_dot
+            && (self.second < 0
+                || distance2(self.best) <= options.ratio.powi(2) * distance2(self.second))
+    }
+}
+
+/// Matches from a to b, one to one, ordered by `a_idx`.
+///
+/// `isa` chooses between kernels of equal results.
+pub fn match_descriptors(
+    a: &Features,
+    b: &Features,
+    options: &MatchOptions,
+    isa: Isa,
+) -> Vec<Match> {
+    let _ = isa;
+    let mut from_a = vec![Nearest::NONE; a.len()];
+    let mut from_b = vec![Nearest::NONE; b.len()];
+    for (tile, descriptors) in b.descriptors.chunks(64).enumerate() {
+        for (i, da) in a.descriptors.iter().enumerate() {
+            for (j, db) in descriptors.iter().enumerate() {
+                let j = tile * 64 + j;
+                let dot = dot(da, db);
+                from_a[i].offer(j as u32, dot);
+                from_b[j].offer(i as u32, dot);
+            }
+        }
+    }
+    let mut taken = vec![false; b.len()];
+    let mut matches = Vec::new();
+    for (i, n) in from_a.iter().enumerate() {
+        if n.idx == u32::MAX || !n.passes(options) {
+            continue;
+        }
+        let back = from_b[n.idx as usize];
+        if options.mutual && (back.idx != i as u32 || !back.passes(options)) {
+            continue;
+        }
+        if !std::mem::replace(&mut taken[n.idx as usize], true) {
+            matches.push(Match {
+                a_idx: i as u32,
+                b_idx: n.idx,
+            });
+        }
+    }
+    matches
+}
+
+#[inline]
+fn dot(a: &[u8; DESCRIPTOR_LEN], b: &[u8; DESCRIPTOR_LEN]) -> i32 {
+    let mut sum = 0_i32;
+    for k in 0..DESCRIPTOR_LEN {
+        sum += i32::from(a[k]) * i32::from(b[k]);
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use relievo_scene::Keypoint;
+
+    fn features(descriptors: Vec<[u8; DESCRIPTOR_LEN]>) -> Features {
+        let n = descriptors.len();
+        let keypoint = Keypoint {
+            x_px: 1.0,
+            y_px: 1.0,
+            scale_px: 1.0,
+            angle: 0.0,
+        };
+        Features {
+            keypoints: vec![keypoint; n],
+            descriptors,
+            colors: vec![[0; 3]; n],
+        }
+    }
+
+    /// Norm 512 in four components starting at 4k.
+    fn spike(k: usize, bend: u8) -> [u8; DESCRIPTOR_LEN] {
+        let mut d = [0; DESCRIPTOR_LEN];
+        d[4 * k..4 * k + 4].fill(255);
+        d[(4 * k + 5) % DESCRIPTOR_LEN] = bend;
+        d
+    }
+
+    #[test]
+    fn finds_the_permutation_and_refuses_ambiguity() {
+        let a = features((0..20).map(|k| spike(k, 0)).collect());
+        let b = features((0..20).map(|k| spike((k + 7) % 20, 9)).collect());
+        let options = MatchOptions::default();
+        let found = match_descriptors(&a, &b, &options, Isa::Portable);
+        assert_eq!(found.len(), 20);
+        assert!(
+            found
+                .iter()
+                .all(|m| (m.b_idx as usize + 7) % 20 == m.a_idx as usize)
+        );
+        let mut twice = b.clone();
+        twice.descriptors.push(b.descriptors[0]);
+        twice.keypoints.push(b.keypoints[0]);
+        twice.colors.push([0; 3]);
+        assert_eq!(
+            match_descriptors(&a, &twice, &options, Isa::Portable).len(),
+            19
+        );
+        let empty = features(Vec::new());
+        assert!(match_descriptors(&a, &empty, &options, Isa::Native).is_empty());
+        let zero = features(vec![[0; DESCRIPTOR_LEN]; 3]);
+        assert!(match_descriptors(&a, &zero, &options, Isa::Native).is_empty());
+    }
+}
