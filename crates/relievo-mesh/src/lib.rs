@@ -20,6 +20,7 @@
 //! | `contour` | crack-free marching cubes on the octree |
 //! | [`trim`] | faces without evidence removed |
 //! | [`clean`] | manifold, oriented, without crumbs and spikes |
+//! | `manifold`, `orient` | steps of cleaning |
 //! | [`holes`] | small holes closed |
 //! | [`simplify`] | fewer faces within an error bound |
 //! | [`normals`] | vertex normals |
@@ -36,8 +37,10 @@ pub mod clean;
 mod contour;
 pub mod error;
 pub mod holes;
+mod manifold;
 pub mod normals;
 mod octree;
+mod orient;
 pub mod poisson;
 mod samples;
 pub mod simplify;

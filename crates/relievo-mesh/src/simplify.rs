@@ -1,6 +1,6 @@
 //! Fewer faces within an error bound.
 
-use crate::clean::make_manifold;
+use crate::manifold::make_manifold;
 use crate::{MeshError, compute_normals};
 use relievo_scene::TriMesh;
 use relievo_task::Task;

@@ -24,6 +24,20 @@ pub fn point_spacing(cloud: &PointCloud) -> Option<f32> {
     spacing_of(&points)
 }
 
+/// Spacing around each asked point, as in [`point_spacing`]; 0 where seven
+/// points coincide.
+pub(crate) fn local_spacing(tree: &KdTree, points: &[[f32; 3]], asked: &[u32]) -> Vec<f32> {
+    asked
+        .par_iter()
+        .map_init(Vec::new, |found, &i| {
+            tree.k_nearest_into(points[i as usize], NEIGHBOURS + 1, found);
+            found.last().map_or(0.0, |f| {
+                (f.distance_squared * (std::f32::consts::PI / NEIGHBOURS as f32)).sqrt()
+            })
+        })
+        .collect()
+}
+
 /// [`point_spacing`] of finite points.
 pub(crate) fn spacing_of(points: &[[f32; 3]]) -> Option<f32> {
     if points.len() <= NEIGHBOURS {
@@ -31,20 +45,14 @@ pub(crate) fn spacing_of(points: &[[f32; 3]]) -> Option<f32> {
     }
     let tree = KdTree::new(points);
     let step = points.len().div_ceil(ASKED);
-    let asked: Vec<[f32; 3]> = points.iter().copied().step_by(step).collect();
-    let mut squared: Vec<f32> = tree
-        .k_nearest_batch(&asked, NEIGHBOURS + 1)
-        .iter()
-        .filter_map(|found| found.last().map(|f| f.distance_squared))
-        .collect();
-    squared.retain(|d| *d > 0.0);
-    if squared.is_empty() {
+    let asked: Vec<u32> = (0..points.len() as u32).step_by(step).collect();
+    let mut found = local_spacing(&tree, points, &asked);
+    found.retain(|s| s.is_finite() && *s > 0.0);
+    if found.is_empty() {
         return None;
     }
-    squared.sort_unstable_by(f32::total_cmp);
-    let median = squared[squared.len() / 2].sqrt();
-    let spacing = median * (std::f32::consts::PI / NEIGHBOURS as f32).sqrt();
-    (spacing.is_finite() && spacing > 0.0).then_some(spacing)
+    let half = found.len() / 2;
+    Some(*found.select_nth_unstable_by(half, f32::total_cmp).1)
 }
 
 /// Edge of the grid in which clusters are found, in point spacings.
