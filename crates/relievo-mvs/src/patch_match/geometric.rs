@@ -37,25 +37,26 @@ impl SourceDepths {
     /// Forward-backward error in pixels; infinite without a depth there.
     #[inline(always)]
     pub(crate) fn errors(&self, level: &Level, warp: &Warp, source_idx: &I, px: &F, py: f32) -> F {
-        let mut out = [f32::INFINITY; LANES];
+        let mut at = [0_usize; LANES];
         for l in 0..LANES {
-            if !warp.inside[l] {
-                continue;
-            }
-            let idx = source_idx[l] as usize;
-            let (start, width, height) = self.layout[idx];
+            let (start, width, height) = self.layout[source_idx[l] as usize];
+            let x = whole(warp.u[l]).min(width as u32 - 1);
+            let y = whole(warp.v[l]).min(height as u32 - 1);
+            at[l] = start + (y as usize * width) + x as usize;
+        }
+        let q = at.map(|k| self.values[k]);
+        let mut out = [0.0; LANES];
+        for l in 0..LANES {
             let (u, v) = (warp.u[l], warp.v[l]);
-            let (x, y) = ((u as usize).min(width - 1), (v as usize).min(height - 1));
-            let q = self.values[start + y * width + x];
-            if q > 0.0 {
-                let h = level.sources[idx].backward.apply(u, v, q);
-                let (dx, dy) = (h[0] / h[2] - px[l], h[1] / h[2] - py);
-                let error = (dx * dx + dy * dy).sqrt();
-                // Behind the reference camera, or NaN: no agreement.
-                if h[2] > 0.0 && error.is_finite() {
-                    out[l] = error;
-                }
-            }
+            let h = level.sources[source_idx[l] as usize]
+                .backward
+                .apply(u, v, q[l]);
+            let inv = 1.0 / h[2];
+            let (dx, dy) = (h[0] * inv - px[l], h[1] * inv - py);
+            let error = (dx * dx + dy * dy).sqrt();
+            // Behind the reference camera, or NaN: no agreement.
+            let good = warp.inside[l] & (q[l] > 0.0) & (h[2] > 0.0) & (error < f32::MAX);
+            out[l] = if good { error } else { f32::INFINITY };
         }
         out
     }
@@ -85,4 +86,12 @@ impl SourceDepths {
         }
         count
     }
+}
+
+/// The whole part of 0 ≤ v < 2²², without the checks of a cast: rounding
+/// v − ½ by adding 2²³ leaves it in the low bits. Anything else gives anything.
+#[inline(always)]
+fn whole(v: f32) -> u32 {
+    const ROUND: f32 = 8_388_608.0;
+    ((v - 0.5) + ROUND).to_bits() & 0x003f_ffff
 }

@@ -2,7 +2,7 @@
 
 use super::half_field::{F, I, LANES, Planes};
 use super::ncc::{MAX_EXTENT, Warp};
-use super::packed_image::{Arena, PaddedBytes, halve, halve_mask};
+use super::packed_image::{Arena, PaddedBytes, Target, halve, halve_mask};
 use super::stereo_view::StereoView;
 use relievo_geometry::{Mat3, Rigid3, Vec3};
 use relievo_image::Raster;
@@ -68,7 +68,6 @@ fn inverse_intrinsics(camera: &Camera) -> Mat3 {
 /// One source at one level.
 #[derive(Debug)]
 pub(crate) struct Source {
-    pub(crate) base: i32,
     pub(crate) width: f32,
     pub(crate) height: f32,
     /// Reference pixel to source pixel.
@@ -142,12 +141,10 @@ fn level(
     let sources = sources
         .iter()
         .zip(others)
-        .zip(&arena.bases)
-        .map(|((s, image), &base)| {
+        .map(|(s, image)| {
             let other = scaled(&s.camera, image);
             let source_from_reference = s.cam_from_world * reference.cam_from_world.inverse();
             Source {
-                base,
                 width: image.width() as f32,
                 height: image.height() as f32,
                 forward: Transfer::new(&camera, &other, &source_from_reference),
@@ -169,7 +166,7 @@ fn level(
 /// The transfer of 16 pixels, each into its own source.
 #[derive(Debug)]
 pub(crate) struct LaneSources {
-    pub(crate) base: I,
+    pub(crate) target: Target,
     pub(crate) width: F,
     pub(crate) height: F,
     /// M (x, y, 1) at the pixel's centre.
@@ -185,7 +182,7 @@ impl LaneSources {
     #[inline(always)]
     pub(crate) fn new(level: &Level, x: usize, y: usize, source_idx: &I) -> Self {
         let mut out = Self {
-            base: [0; LANES],
+            target: level.arena.target(source_idx),
             width: [0.0; LANES],
             height: [0.0; LANES],
             ray: [[0.0; LANES]; 3],
@@ -197,7 +194,6 @@ impl LaneSources {
         for l in 0..LANES {
             let px = (x + 2 * l) as f32 + 0.5;
             let s = &level.sources[source_idx[l] as usize];
-            out.base[l] = s.base;
             out.width[l] = s.width;
             out.height[l] = s.height;
             for r in 0..3 {

@@ -9,7 +9,7 @@
 //! float sums: costs agree within 2e-3 (tested).
 
 use super::half_field::{F, I, LANES};
-use super::packed_image::{Arena, PAD, PaddedBytes};
+use super::packed_image::{Arena, PAD, PaddedBytes, Target};
 #[cfg(target_arch = "x86_64")]
 use super::{ncc_avx2, ncc_avx512};
 
@@ -156,67 +156,6 @@ pub(crate) struct Warp {
     pub(crate) inside: [bool; LANES],
 }
 
-/// A warp in 16.16 fixed point in the arena.
-#[derive(Debug)]
-pub(crate) struct FixedWarp {
-    pub(crate) x: I,
-    pub(crate) y: I,
-    pub(crate) ax: I,
-    pub(crate) ay: I,
-    pub(crate) bx: I,
-    pub(crate) by: I,
-    pub(crate) base: I,
-}
-
-impl FixedWarp {
-    /// Lanes that are not inside read around the picture's first pixel.
-    #[inline(always)]
-    fn new(warp: &Warp, base: &I) -> Self {
-        let mut out = Self {
-            x: [0; LANES],
-            y: [0; LANES],
-            ax: [0; LANES],
-            ay: [0; LANES],
-            bx: [0; LANES],
-            by: [0; LANES],
-            base: *base,
-        };
-        let position = |p: f32| ((p + (PAD as f32 - 0.5)) * 65536.0) as i32;
-        let step = |d: f32| (d * 65536.0) as i32;
-        for l in 0..LANES {
-            let keep = |v: f32| if warp.inside[l] { v } else { 0.0 };
-            out.x[l] = position(keep(warp.u[l]));
-            out.y[l] = position(keep(warp.v[l]));
-            out.ax[l] = step(keep(warp.ux[l]));
-            out.ay[l] = step(keep(warp.vx[l]));
-            out.bx[l] = step(keep(warp.uy[l]));
-            out.by[l] = step(keep(warp.vy[l]));
-        }
-        out
-    }
-
-    /// True when every sample lies in the arena: centres at least `PAD − 1`
-    /// pixels from the first column and row, taps at most that far away, and
-    /// the last sample's word exists.
-    #[inline(always)]
-    fn fits(&self, arena: &Arena) -> bool {
-        const NEAR: i32 = ((PAD - 1) as i32) << 16;
-        let mut good = true;
-        let far = (arena.stride as i32 - PAD as i32 - 1) << 16;
-        let last = arena.quads.len() as i64;
-        for l in 0..LANES {
-            let ex = 5 * (self.ax[l].abs() + self.bx[l].abs());
-            let ey = 5 * (self.ay[l].abs() + self.by[l].abs());
-            let bottom = i64::from((self.y[l] >> 16) + PAD as i32) * arena.stride as i64;
-            good &= (self.x[l] >= NEAR) & (self.x[l] <= far);
-            good &= (self.y[l] >= NEAR) & (ex <= NEAR) & (ey <= NEAR) & (self.base[l] >= 0);
-            good &=
-                i64::from(self.base[l]) + bottom + i64::from((self.x[l] >> 16) + PAD as i32) < last;
-        }
-        good && arena.stride < 32_768
-    }
-}
-
 /// Weighted sums over the 32 taps, value = (sample − centre) × 2¹⁴.
 #[derive(Debug)]
 pub(crate) struct Sums {
@@ -238,7 +177,25 @@ pub(crate) enum Kernel {
     Avx512,
 }
 
+/// Work made of loops over lanes, to be compiled once per instruction set;
+/// `run` must be `#[inline(always)]`, down to the loops.
+pub(crate) trait LaneWork {
+    fn run(self);
+}
+
 impl Kernel {
+    /// Runs `work` compiled for this kernel's instruction set.
+    #[inline(always)]
+    pub(crate) fn run<W: LaneWork>(self, work: W) {
+        match self {
+            Self::Portable => work.run(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => ncc_avx2::run(work),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => ncc_avx512::run(work),
+        }
+    }
+
     /// The best that the processor has, or the portable one.
     pub(crate) fn detect(isa: relievo_task::Isa) -> Self {
         #[cfg(target_arch = "x86_64")]
@@ -257,24 +214,23 @@ impl Kernel {
 
 /// 1 − NCC per lane, 0 … 2; 2 where the warp is not inside.
 ///
-/// `noise` is added to both variances, so that flat patches score near 1.
+/// `target` must be of `arena`. `noise` is added to both variances, so that
+/// flat patches score near 1.
 #[inline(always)]
 pub(crate) fn ncc_cost(
     kernel: Kernel,
     patch: &Patch,
     warp: &Warp,
-    base: &I,
+    target: &Target,
     arena: &Arena,
     noise: f32,
 ) -> F {
-    let fixed = FixedWarp::new(warp, base);
-    assert!(fixed.fits(arena), "a tap would leave the arena");
     let sums = match kernel {
-        Kernel::Portable => sums_portable(patch, &fixed, arena),
+        Kernel::Portable => sums_portable(patch, warp, target, arena),
         #[cfg(target_arch = "x86_64")]
-        Kernel::Avx2 => ncc_avx2::sums(patch, &fixed, arena),
+        Kernel::Avx2 => ncc_avx2::sums(patch, warp, target, arena),
         #[cfg(target_arch = "x86_64")]
-        Kernel::Avx512 => ncc_avx512::sums(patch, &fixed, arena),
+        Kernel::Avx512 => ncc_avx512::sums(patch, warp, target, arena),
     };
     let mut cost = [0.0; LANES];
     for l in 0..LANES {
@@ -282,33 +238,55 @@ pub(crate) fn ncc_cost(
         let variance = (sums.ss[l] * (UNIT * UNIT) - mean * mean).max(0.0);
         let covariance = sums.rs[l] * UNIT - mean * patch.mean[l];
         let ncc = covariance / ((variance + noise) * (patch.variance[l] + noise)).sqrt();
-        // The comparison also turns a NaN into the worst cost.
-        let c = if ncc <= 1.0 { 1.0 - ncc } else { 2.0 };
-        let c = if ncc > 1.0 { 0.0 } else { c };
-        cost[l] = if warp.inside[l] { c.min(2.0) } else { 2.0 };
+        let c = 1.0 - ncc;
+        let c = if c > 0.0 { c } else { 0.0 };
+        let good = warp.inside[l] & (c < 2.0);
+        cost[l] = if good { c } else { 2.0 };
     }
     cost
 }
 
+/// Added to a position in pixels: from the picture to the arena, and from the
+/// centre of the first pixel to its corner.
+pub(crate) const ORIGIN: f32 = PAD as f32 - 0.5;
+
+/// Pixels to 16.16.
+pub(crate) const FIXED: f32 = 65536.0;
+
 /// The portable kernel.
-pub(crate) fn sums_portable(patch: &Patch, warp: &FixedWarp, arena: &Arena) -> Sums {
+///
+/// Positions are cut to what the arena holds, and a patch that is larger than
+/// the padding shrinks to a point: both happen only to lanes that are not
+/// inside, and keep every index in bounds whatever the input.
+pub(crate) fn sums_portable(patch: &Patch, warp: &Warp, target: &Target, arena: &Arena) -> Sums {
     let mut sums = Sums {
         s: [0.0; LANES],
         ss: [0.0; LANES],
         rs: [0.0; LANES],
     };
-    let stride = arena.stride as i32;
-    let mut k = 0;
-    for (dy, first, n) in TAP_ROWS {
-        for i in 0..n {
-            let dx = first + 2 * i as i32;
-            for l in 0..LANES {
-                let x = warp.x[l] + dx * warp.ax[l] + dy * warp.bx[l];
-                let y = warp.y[l] + dx * warp.ay[l] + dy * warp.by[l];
-                let at = warp.base[l] + (y >> 16) * stride + (x >> 16);
-                let quad = arena.quads[at as usize]
-                    .to_le_bytes()
-                    .map(|b| i32::from(b as i8));
+    let stride = arena.stride() as i32;
+    let quads = arena.quads();
+    let fixed = |v: &F, origin: f32| v.map(|v| ((v + origin) * FIXED) as i32);
+    let (x0, y0) = (fixed(&warp.u, ORIGIN), fixed(&warp.v, ORIGIN));
+    let (ax, ay) = (fixed(&warp.ux, 0.0), fixed(&warp.vx, 0.0));
+    let (bx, by) = (fixed(&warp.uy, 0.0), fixed(&warp.vy, 0.0));
+    for l in 0..LANES {
+        let x0 = x0[l].clamp(Arena::MIN, arena.x_max());
+        let y0 = y0[l].clamp(Arena::MIN, target.y_max[l]);
+        let fits = |a: i32, b: i32| {
+            let extent = a.unsigned_abs().max(b.unsigned_abs()) < (1 << 20)
+                && 5 * (a.abs() + b.abs()) <= Arena::MIN;
+            if extent { (a, b) } else { (0, 0) }
+        };
+        let ((ax, bx), (ay, by)) = (fits(ax[l], bx[l]), fits(ay[l], by[l]));
+        let mut k = 0;
+        for (dy, first, n) in TAP_ROWS {
+            for i in 0..n {
+                let dx = first + 2 * i as i32;
+                let x = x0 + dx * ax + dy * bx;
+                let y = y0 + dx * ay + dy * by;
+                let at = target.base[l] + (y >> 16) * stride + (x >> 16);
+                let quad = quads[at as usize].to_le_bytes().map(|b| i32::from(b as i8));
                 let (fx, fy) = ((x >> 9) & 127, (y >> 9) & 127);
                 let top = quad[0] * (128 - fx) + quad[1] * fx;
                 let bottom = quad[2] * (128 - fx) + quad[3] * fx;
@@ -318,8 +296,8 @@ pub(crate) fn sums_portable(patch: &Patch, warp: &FixedWarp, arena: &Arena) -> S
                 sums.s[l] += ws;
                 sums.ss[l] += ws * s;
                 sums.rs[l] += patch.wr[k][l] * s;
+                k += 1;
             }
-            k += 1;
         }
     }
     sums

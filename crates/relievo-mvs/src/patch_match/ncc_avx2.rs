@@ -1,30 +1,46 @@
 //! The NCC kernel for AVX2 and FMA: two registers of eight lanes.
 #![expect(unsafe_code, reason = "gathers and byte arithmetic by intrinsics")]
 
-use super::half_field::{I, LANES};
-use super::ncc::{FixedWarp, Patch, Sums, TAP_ROWS};
-use super::packed_image::Arena;
+use super::half_field::{F, I, LANES};
+use super::ncc::{FIXED, LaneWork, ORIGIN, Patch, Sums, TAP_ROWS, Warp};
+use super::packed_image::{Arena, Target};
 use std::arch::x86_64::*;
 
 /// True where the processor has what [`sums`] needs.
 pub(crate) fn available() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("bmi2")
 }
 
-/// See [`super::ncc::sums_portable`]. The caller has checked that every sample
-/// lies in the arena and that [`available`] holds.
-#[inline]
-pub(crate) fn sums(patch: &Patch, warp: &FixedWarp, arena: &Arena) -> Sums {
+/// Runs `work` compiled for this instruction set: the loops over lanes around
+/// the kernel vectorise too.
+pub(crate) fn run<W: LaneWork>(work: W) {
+    // SAFETY: `Kernel::detect` chose this kernel because `available` holds.
+    unsafe { run_avx2(work) }
+}
+
+/// # Safety
+/// [`available`] must hold.
+#[target_feature(enable = "avx2,fma,bmi2")]
+unsafe fn run_avx2<W: LaneWork>(work: W) {
+    work.run();
+}
+
+/// See [`super::ncc::sums_portable`]. `target` is of `arena`, and [`available`]
+/// holds.
+#[inline(always)]
+pub(crate) fn sums(patch: &Patch, warp: &Warp, target: &Target, arena: &Arena) -> Sums {
     let mut out = Sums {
         s: [0.0; LANES],
         ss: [0.0; LANES],
         rs: [0.0; LANES],
     };
-    // SAFETY: `Kernel::detect` chose this kernel because `available` holds, and
-    // `FixedWarp::fits` bounds every index; 0 and 8 are the two halves.
+    // SAFETY: `Kernel::detect` chose this kernel because `available` holds; 0
+    // and 8 are the two halves.
     unsafe {
-        half(patch, warp, arena, 0, &mut out);
-        half(patch, warp, arena, 8, &mut out);
+        half(patch, warp, target, arena, 0, &mut out);
+        half(patch, warp, target, arena, 8, &mut out);
     }
     out
 }
@@ -37,35 +53,79 @@ unsafe fn load_i(v: &I, at: usize) -> __m256i {
     unsafe { _mm256_loadu_si256(v.as_ptr().add(at).cast()) }
 }
 
+/// Pixels, moved by `origin`, to 16.16.
+///
 /// # Safety
-/// Every sample of `warp` must lie in `arena`, see `FixedWarp::fits`; `at` is 0
-/// or 8.
+/// `at` is 0 or 8.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn half(patch: &Patch, warp: &FixedWarp, arena: &Arena, at: usize, out: &mut Sums) {
+unsafe fn load_fixed(v: &F, origin: f32, at: usize) -> __m256i {
+    // SAFETY: 32 readable bytes from lane 0 or 8, unaligned load.
+    let v = unsafe { _mm256_loadu_ps(v.as_ptr().add(at)) };
+    _mm256_cvttps_epi32(_mm256_mul_ps(
+        _mm256_add_ps(v, _mm256_set1_ps(origin)),
+        _mm256_set1_ps(FIXED),
+    ))
+}
+
+/// (a, b) where a patch with these steps stays within the padding, else 0.
+#[target_feature(enable = "avx2,fma")]
+fn fitting(a: __m256i, b: __m256i) -> (__m256i, __m256i) {
+    let (x, y) = (_mm256_abs_epi32(a), _mm256_abs_epi32(b));
+    // |i32::MIN| and sums past 2³¹ are large as unsigned numbers.
+    let limit = _mm256_set1_epi32(Arena::MIN / 5);
+    let below = |v| _mm256_cmpeq_epi32(_mm256_min_epu32(v, limit), v);
+    let small = _mm256_and_si256(below(_mm256_max_epu32(x, y)), below(_mm256_add_epi32(x, y)));
+    (_mm256_and_si256(small, a), _mm256_and_si256(small, b))
+}
+
+/// # Safety
+/// [`available`] must hold, `target` be of `arena`, `at` be 0 or 8. Then every
+/// sample lies in the arena: centres are cut to `Arena::MIN` … `x_max` and
+/// `y_max`, taps lie at most `PAD − 1` from them, and every source has `PAD`
+/// rows and columns and two more around it.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn half(
+    patch: &Patch,
+    warp: &Warp,
+    target: &Target,
+    arena: &Arena,
+    at: usize,
+    out: &mut Sums,
+) {
     // SAFETY: `at` is 0 or 8.
-    let [x0, y0, ax, ay, bx, by, base, center] = unsafe {
-        [
-            load_i(&warp.x, at),
-            load_i(&warp.y, at),
-            load_i(&warp.ax, at),
-            load_i(&warp.ay, at),
-            load_i(&warp.bx, at),
-            load_i(&warp.by, at),
-            load_i(&warp.base, at),
-            load_i(&patch.center, at),
-        ]
+    let ([u, v, ux, vx, uy, vy], [base, y_max, center]) = unsafe {
+        (
+            [
+                load_fixed(&warp.u, ORIGIN, at),
+                load_fixed(&warp.v, ORIGIN, at),
+                load_fixed(&warp.ux, 0.0, at),
+                load_fixed(&warp.vx, 0.0, at),
+                load_fixed(&warp.uy, 0.0, at),
+                load_fixed(&warp.vy, 0.0, at),
+            ],
+            [
+                load_i(&target.base, at),
+                load_i(&target.y_max, at),
+                load_i(&patch.center, at),
+            ],
+        )
     };
+    let least = _mm256_set1_epi32(Arena::MIN);
+    let x0 = _mm256_min_epi32(_mm256_max_epi32(u, least), _mm256_set1_epi32(arena.x_max()));
+    let y0 = _mm256_min_epi32(_mm256_max_epi32(v, least), y_max);
+    let (ax, bx) = fitting(ux, uy);
+    let (ay, by) = fitting(vx, vy);
     let ax2 = _mm256_slli_epi32::<1>(ax);
     let ay2 = _mm256_slli_epi32::<1>(ay);
     // 16-bit pairs (1, stride) against (x, y).
-    let pitch = _mm256_set1_epi32(1 | ((arena.stride as i32) << 16));
+    let pitch = _mm256_set1_epi32(1 | ((arena.stride() as i32) << 16));
     let low7 = _mm256_set1_epi32(127);
     let ones_x = _mm256_set1_epi32(0x0080_0080);
     let ones_y = _mm256_set1_epi32(0x0000_0080);
     let mut s = _mm256_setzero_ps();
     let mut ss = _mm256_setzero_ps();
     let mut rs = _mm256_setzero_ps();
-    let quads = arena.quads.as_ptr().cast::<i32>();
+    let quads = arena.quads().as_ptr().cast::<i32>();
     let mut k = 0;
     for (dy, first, n) in TAP_ROWS {
         let (dyv, fv) = (_mm256_set1_epi32(dy), _mm256_set1_epi32(first));

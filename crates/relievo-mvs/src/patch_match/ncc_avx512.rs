@@ -1,23 +1,41 @@
 //! The NCC kernel for AVX-512 (F, BW): 16 lanes a register.
 #![expect(unsafe_code, reason = "gathers and byte arithmetic by intrinsics")]
 
-use super::half_field::{I, LANES};
-use super::ncc::{FixedWarp, Patch, Sums, TAP_ROWS};
-use super::packed_image::Arena;
+use super::half_field::{F, I, LANES};
+use super::ncc::{FIXED, LaneWork, ORIGIN, Patch, Sums, TAP_ROWS, Warp};
+use super::packed_image::{Arena, Target};
 use std::arch::x86_64::*;
 
 /// True where the processor has what [`sums`] needs.
 pub(crate) fn available() -> bool {
-    is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("bmi2")
 }
 
-/// See [`super::ncc::sums_portable`]. The caller has checked that every sample
-/// lies in the arena and that [`available`] holds.
-#[inline]
-pub(crate) fn sums(patch: &Patch, warp: &FixedWarp, arena: &Arena) -> Sums {
-    // SAFETY: `Kernel::detect` chose this kernel because `available` holds, and
-    // `FixedWarp::fits` bounds every index.
-    unsafe { sums_avx512(patch, warp, arena) }
+/// Runs `work` compiled for this instruction set: the loops over lanes around
+/// the kernel vectorise too.
+pub(crate) fn run<W: LaneWork>(work: W) {
+    // SAFETY: `Kernel::detect` chose this kernel because `available` holds.
+    unsafe { run_avx512(work) }
+}
+
+/// # Safety
+/// [`available`] must hold.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma,bmi2")]
+unsafe fn run_avx512<W: LaneWork>(work: W) {
+    work.run();
+}
+
+/// See [`super::ncc::sums_portable`]. `target` is of `arena`, and [`available`]
+/// holds.
+#[inline(always)]
+pub(crate) fn sums(patch: &Patch, warp: &Warp, target: &Target, arena: &Arena) -> Sums {
+    // SAFETY: `Kernel::detect` chose this kernel because `available` holds.
+    unsafe { sums_avx512(patch, warp, target, arena) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
@@ -26,19 +44,55 @@ fn load_i(v: &I) -> __m512i {
     unsafe { _mm512_loadu_si512(v.as_ptr().cast()) }
 }
 
-/// # Safety
-/// Every sample of `warp` must lie in `arena`, see `FixedWarp::fits`.
+/// Pixels, moved by `origin`, to 16.16.
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn sums_avx512(patch: &Patch, warp: &FixedWarp, arena: &Arena) -> Sums {
-    let (x0, y0) = (load_i(&warp.x), load_i(&warp.y));
-    let (ax, ay) = (load_i(&warp.ax), load_i(&warp.ay));
-    let (bx, by) = (load_i(&warp.bx), load_i(&warp.by));
-    let base = load_i(&warp.base);
+fn load_fixed(v: &F, origin: f32) -> __m512i {
+    // SAFETY: 64 readable bytes, unaligned load.
+    let v = unsafe { _mm512_loadu_ps(v.as_ptr()) };
+    _mm512_cvttps_epi32(_mm512_mul_ps(
+        _mm512_add_ps(v, _mm512_set1_ps(origin)),
+        _mm512_set1_ps(FIXED),
+    ))
+}
+
+/// (a, b) where a patch with these steps stays within the padding, else 0.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn fitting(a: __m512i, b: __m512i) -> (__m512i, __m512i) {
+    let (x, y) = (_mm512_abs_epi32(a), _mm512_abs_epi32(b));
+    // |i32::MIN| and sums past 2³¹ are large as unsigned numbers.
+    let limit = _mm512_set1_epi32(Arena::MIN / 5);
+    let small = _mm512_cmple_epu32_mask(_mm512_max_epu32(x, y), limit)
+        & _mm512_cmple_epu32_mask(_mm512_add_epi32(x, y), limit);
+    (
+        _mm512_maskz_mov_epi32(small, a),
+        _mm512_maskz_mov_epi32(small, b),
+    )
+}
+
+/// # Safety
+/// [`available`] must hold and `target` be of `arena`. Then every sample lies
+/// in the arena: centres are cut to `Arena::MIN` … `x_max` and `y_max`, taps
+/// lie at most `PAD − 1` from them, and every source has `PAD` rows and columns
+/// and two more around it.
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn sums_avx512(patch: &Patch, warp: &Warp, target: &Target, arena: &Arena) -> Sums {
+    let least = _mm512_set1_epi32(Arena::MIN);
+    let x0 = _mm512_min_epi32(
+        _mm512_max_epi32(load_fixed(&warp.u, ORIGIN), least),
+        _mm512_set1_epi32(arena.x_max()),
+    );
+    let y0 = _mm512_min_epi32(
+        _mm512_max_epi32(load_fixed(&warp.v, ORIGIN), least),
+        load_i(&target.y_max),
+    );
+    let (ax, bx) = fitting(load_fixed(&warp.ux, 0.0), load_fixed(&warp.uy, 0.0));
+    let (ay, by) = fitting(load_fixed(&warp.vx, 0.0), load_fixed(&warp.vy, 0.0));
+    let base = load_i(&target.base);
     let center = load_i(&patch.center);
     let ax2 = _mm512_slli_epi32::<1>(ax);
     let ay2 = _mm512_slli_epi32::<1>(ay);
     // 16-bit pairs (1, stride) against (x, y).
-    let pitch = _mm512_set1_epi32(1 | ((arena.stride as i32) << 16));
+    let pitch = _mm512_set1_epi32(1 | ((arena.stride() as i32) << 16));
     let low7 = _mm512_set1_epi32(127);
     let high = _mm512_set1_epi32(0xffff_0000_u32 as i32);
     let ones_x = _mm512_set1_epi32(0x0080_0080);
@@ -46,7 +100,7 @@ unsafe fn sums_avx512(patch: &Patch, warp: &FixedWarp, arena: &Arena) -> Sums {
     let mut s = _mm512_setzero_ps();
     let mut ss = _mm512_setzero_ps();
     let mut rs = _mm512_setzero_ps();
-    let quads = arena.quads.as_ptr().cast::<i32>();
+    let quads = arena.quads().as_ptr().cast::<i32>();
     let mut k = 0;
     for (dy, first, n) in TAP_ROWS {
         let (dyv, fv) = (_mm512_set1_epi32(dy), _mm512_set1_epi32(first));

@@ -5,6 +5,7 @@
 //! gather fetches a sample. All sources of a level share one arena and one row
 //! stride, so that each lane may look into another source.
 
+use super::half_field::{I, LANES};
 use rayon::prelude::*;
 use relievo_image::Raster;
 
@@ -39,21 +40,38 @@ impl PaddedBytes {
 /// All sources of a level.
 #[derive(Debug)]
 pub(crate) struct Arena {
-    pub(crate) quads: Vec<u32>,
-    pub(crate) stride: usize,
-    /// First word of each source.
-    pub(crate) bases: Vec<i32>,
+    quads: Vec<u32>,
+    stride: usize,
+    /// First word and height of each source.
+    sources: Vec<(i32, i32)>,
+}
+
+/// Where 16 lanes look: a source each of one arena.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    /// First word of the source.
+    pub(crate) base: I,
+    /// Largest y of a patch's centre in the arena, 16.16.
+    pub(crate) y_max: I,
 }
 
 impl Arena {
     pub(crate) fn new(images: &[Raster<u8>]) -> Self {
         let stride = images.iter().map(Raster::width).max().unwrap_or(0) + 2 * PAD + 2;
-        let mut bases = Vec::with_capacity(images.len());
+        assert!(
+            stride < 32_768,
+            "a picture is wider than the kernel's 16-bit index"
+        );
+        let mut sources = Vec::with_capacity(images.len());
         let mut rows = 0;
         for image in images {
-            bases.push((rows * stride) as i32);
+            sources.push(((rows * stride) as i32, image.height() as i32));
             rows += image.height() + 2 * PAD + 2;
         }
+        assert!(
+            i32::try_from(rows * stride).is_ok(),
+            "the sources of a level exceed a 31-bit index"
+        );
         let mut quads = vec![0_u32; rows * stride];
         let mut rest = quads.as_mut_slice();
         for image in images {
@@ -66,8 +84,44 @@ impl Arena {
         Self {
             quads,
             stride,
-            bases,
+            sources,
         }
+    }
+
+    /// The words of all sources.
+    #[inline(always)]
+    pub(crate) fn quads(&self) -> &[u32] {
+        &self.quads
+    }
+
+    /// Words in a row, below 2¹⁵.
+    #[inline(always)]
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Least x and y of a patch's centre, 16.16.
+    pub(crate) const MIN: i32 = ((PAD - 1) as i32) << 16;
+
+    /// Largest x of a patch's centre, 16.16.
+    #[inline(always)]
+    pub(crate) fn x_max(&self) -> i32 {
+        (self.stride as i32 - PAD as i32 - 1) << 16
+    }
+
+    /// Lane l looks into source `source_idx[l]`.
+    #[inline(always)]
+    pub(crate) fn target(&self, source_idx: &I) -> Target {
+        let mut out = Target {
+            base: [0; LANES],
+            y_max: [0; LANES],
+        };
+        for l in 0..LANES {
+            let (base, height) = self.sources[source_idx[l] as usize];
+            out.base[l] = base;
+            out.y_max[l] = (height + PAD as i32) << 16;
+        }
+        out
     }
 }
 

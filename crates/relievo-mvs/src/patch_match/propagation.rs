@@ -10,7 +10,7 @@ use super::half_field::{
     F, Field, HalfField, I, LANES, NO_COST, Planes, ROW_PAD, Row, U, load, parity,
 };
 use super::level::{LaneSources, Level};
-use super::ncc::{BilateralWeights, Kernel, Patch, ncc_cost};
+use super::ncc::{BilateralWeights, Kernel, LaneWork, Patch, ncc_cost};
 use super::options::DepthOptions;
 use super::view_choice::{
     Choice, CostMatrix, MAX_HYPOTHESES, MAX_SOURCES, choose_sources, fast_exp,
@@ -87,15 +87,14 @@ pub(crate) fn half_iteration(sweep: &Sweep<'_>, own: &mut HalfField, other: &Hal
         .par_chunks_mut(BAND)
         .enumerate()
         .for_each(|(band, rows)| {
-            let mut patch = Patch::ZERO;
-            for (k, row) in rows.iter_mut().enumerate() {
-                let y = band * BAND + k;
-                for block in 0..blocks {
-                    if let Some(at) = Block::new(sweep, colour, y, block) {
-                        update(sweep, &at, row, other, &mut patch);
-                    }
-                }
-            }
+            sweep.kernel.run(Band {
+                sweep,
+                colour,
+                blocks,
+                first_row: band * BAND,
+                rows,
+                job: Job::Update { other },
+            });
         });
 }
 
@@ -108,16 +107,51 @@ pub(crate) fn score_field(sweep: &Sweep<'_>, field: &mut Field, random: bool) {
             .par_chunks_mut(BAND)
             .enumerate()
             .for_each(|(band, rows)| {
-                let mut patch = Patch::ZERO;
-                for (k, row) in rows.iter_mut().enumerate() {
-                    let y = band * BAND + k;
-                    for block in 0..blocks {
-                        if let Some(at) = Block::new(sweep, colour, y, block) {
-                            score(sweep, &at, row, random, &mut patch);
-                        }
-                    }
-                }
+                sweep.kernel.run(Band {
+                    sweep,
+                    colour,
+                    blocks,
+                    first_row: band * BAND,
+                    rows,
+                    job: Job::Score { random },
+                });
             });
+    }
+}
+
+/// What is done to a band of rows.
+#[derive(Clone, Copy)]
+enum Job<'a> {
+    Update { other: &'a HalfField },
+    Score { random: bool },
+}
+
+/// A few rows of one colour.
+struct Band<'a> {
+    sweep: &'a Sweep<'a>,
+    colour: usize,
+    blocks: usize,
+    first_row: usize,
+    rows: &'a mut [Row],
+    job: Job<'a>,
+}
+
+impl LaneWork for Band<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let mut patch = Patch::ZERO;
+        for (k, row) in self.rows.iter_mut().enumerate() {
+            let y = self.first_row + k;
+            for block in 0..self.blocks {
+                let Some(at) = Block::new(self.sweep, self.colour, y, block) else {
+                    continue;
+                };
+                match self.job {
+                    Job::Update { other } => update(self.sweep, &at, row, other, &mut patch),
+                    Job::Score { random } => score(self.sweep, &at, row, random, &mut patch),
+                }
+            }
+        }
     }
 }
 
@@ -188,7 +222,7 @@ impl Judge<'_> {
             self.sweep.kernel,
             self.patch,
             &warp,
-            &lanes.base,
+            &lanes.target,
             &self.sweep.level.arena,
             self.sweep.options.noise * self.sweep.options.noise,
         );
@@ -318,6 +352,7 @@ fn neighbour_choices(block: &Block, colour: usize, other: &HalfField) -> [U; 4] 
 }
 
 /// One block of a half-iteration.
+#[inline(always)]
 fn update(sweep: &Sweep<'_>, block: &Block, row: &mut Row, other: &HalfField, patch: &mut Patch) {
     let level = sweep.level;
     let colour = (block.x + block.y) & 1;
@@ -385,6 +420,32 @@ fn update(sweep: &Sweep<'_>, block: &Block, row: &mut Row, other: &HalfField, pa
     row.store(block.at, &best, &best_cost, &choice.chosen);
 }
 
+/// The chosen sources of 16 pixels.
+struct Bench<'a> {
+    judge: &'a Judge<'a>,
+    choice: &'a Choice,
+    lanes: &'a [LaneSources],
+}
+
+impl Bench<'_> {
+    /// Weighted cost over the chosen sources.
+    #[inline(always)]
+    fn total(&self, planes: &Planes) -> F {
+        let mut cost = self.judge.bonus(planes).map(|b| -b);
+        for (k, lane) in self.lanes.iter().enumerate() {
+            let (photo, geometric) = self.judge.costs(planes, lane, &self.choice.slots[k]);
+            for l in 0..LANES {
+                cost[l] += self.choice.slot_weight[k][l] * (photo[l] + geometric[l]);
+            }
+        }
+        let ok = admissible(self.judge.sweep, planes);
+        for l in 0..LANES {
+            cost[l] = if ok[l] { cost[l] } else { NO_COST };
+        }
+        cost
+    }
+}
+
 /// Random and perturbed planes in the chosen sources only.
 #[inline(always)]
 fn refine(
@@ -410,19 +471,10 @@ fn refine(
         ));
     }
     let Some(first) = lanes.first() else { return };
-    let total = |planes: &Planes| {
-        let mut cost = judge.bonus(planes).map(|b| -b);
-        for (k, lane) in lanes.iter().enumerate() {
-            let (photo, geometric) = judge.costs(planes, lane, &choice.slots[k]);
-            for l in 0..LANES {
-                cost[l] += choice.slot_weight[k][l] * (photo[l] + geometric[l]);
-            }
-        }
-        let ok = admissible(sweep, planes);
-        for l in 0..LANES {
-            cost[l] = if ok[l] { cost[l] } else { NO_COST };
-        }
-        cost
+    let bench = Bench {
+        judge,
+        choice,
+        lanes: &lanes,
     };
     let steps: &[Step] = match sweep.search {
         Search::Wide => &[
@@ -442,7 +494,7 @@ fn refine(
     for (k, step) in steps.iter().enumerate() {
         let per_px = first.inverse_depth_per_px(&best.q);
         let candidate = step.apply(sweep, block, k, best, &per_px);
-        let cost = total(&candidate);
+        let cost = bench.total(&candidate);
         let mut take = [false; LANES];
         for l in 0..LANES {
             take[l] = cost[l] < best_cost[l];
@@ -451,18 +503,13 @@ fn refine(
         best.replace(&take, &candidate);
     }
     if sweep.polish {
-        polish(first, best, best_cost, &total);
+        polish(first, best, best_cost, &bench);
     }
 }
 
 /// The vertex of the parabola through the costs at ± 0.3 px of disparity.
 #[inline(always)]
-fn polish(
-    first: &LaneSources,
-    best: &mut Planes,
-    best_cost: &mut F,
-    total: &impl Fn(&Planes) -> F,
-) {
+fn polish(first: &LaneSources, best: &mut Planes, best_cost: &mut F, bench: &Bench<'_>) {
     const STEP_PX: f32 = 0.3;
     let per_px = first.inverse_depth_per_px(&best.q);
     let moved = |by: &F| {
@@ -472,8 +519,8 @@ fn polish(
         }
         p
     };
-    let minus = total(&moved(&[-1.0; LANES]));
-    let plus = total(&moved(&[1.0; LANES]));
+    let minus = bench.total(&moved(&[-1.0; LANES]));
+    let plus = bench.total(&moved(&[1.0; LANES]));
     let mut vertex = [0.0; LANES];
     for l in 0..LANES {
         let bend = minus[l] + plus[l] - 2.0 * best_cost[l];
@@ -485,7 +532,7 @@ fn polish(
         };
     }
     let candidate = moved(&vertex);
-    let cost = total(&candidate);
+    let cost = bench.total(&candidate);
     let mut take = [false; LANES];
     for l in 0..LANES {
         take[l] = cost[l] < best_cost[l];
@@ -555,6 +602,7 @@ fn random(seed: u64, x: usize, y: usize, salt: u32) -> [F; 3] {
 }
 
 /// One block of [`score_field`].
+#[inline(always)]
 fn score(sweep: &Sweep<'_>, block: &Block, row: &mut Row, random: bool, patch: &mut Patch) {
     let level = sweep.level;
     let sources = level.sources.len().min(MAX_SOURCES);

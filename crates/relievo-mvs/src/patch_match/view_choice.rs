@@ -131,12 +131,16 @@ pub(crate) fn choose_sources(
 /// eˣ for x ≤ 0, relative error below 1e-4; vectorises, unlike libm's.
 #[inline(always)]
 pub(crate) fn fast_exp(x: f32) -> f32 {
-    let y = (x * std::f32::consts::LOG2_E).max(-120.0);
-    let i = y.floor();
-    let f = y - i;
-    // Minimax polynomial of 2^f on [0, 1).
-    let p = 1.0 + f * (0.695_975_7 + f * (0.224_945_2 + f * 0.079_020_4));
-    f32::from_bits(((i as i32 + 127) << 23) as u32) * p
+    // Adding 1.5 · 2²³ rounds to an integer, which stands in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    let y = x * std::f32::consts::LOG2_E;
+    let y = if y > -120.0 { y } else { -120.0 };
+    let t = y + ROUND;
+    let f = y - (t - ROUND);
+    // 2^f on [-0.5, 0.5], Taylor to the fourth order.
+    let p = 1.0 + f * (0.693_147_2 + f * (0.240_226_5 + f * (0.055_504_11 + f * 0.009_618_13)));
+    let exponent = t.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23;
+    f32::from_bits(exponent) * p
 }
 
 #[cfg(test)]
