@@ -115,15 +115,14 @@ pub fn triangulation_angle(a_center: &Vec3, b_center: &Vec3, x: &Vec3) -> f64 {
     }
 }
 
-/// Largest angle between the rays of all pairs of `centers` at `x`, radians.
-pub fn largest_angle(centers: &[Vec3], x: &Vec3) -> f64 {
-    let mut largest = 0.0_f64;
-    for (i, a) in centers.iter().enumerate() {
-        for b in &centers[i + 1..] {
-            largest = largest.max(triangulation_angle(a, b, x));
-        }
-    }
-    largest
+/// True where the rays from two of `centers` meet at `x` under at least
+/// `min_angle` radians.
+pub fn reaches_angle(centers: &[Vec3], x: &Vec3, min_angle: f64) -> bool {
+    // Widely separated indices first: in a sequence they have the baseline.
+    let n = centers.len();
+    (1..n).rev().any(|gap| {
+        (0..n - gap).any(|i| triangulation_angle(&centers[i], &centers[i + gap], x) >= min_angle)
+    })
 }
 
 /// A point that as many sightings as possible agree on.
@@ -205,7 +204,7 @@ pub fn triangulate_robust(
     }
     inliers.retain(|&i| sightings[i].squared_error(&x) < max2);
     let chosen: Vec<Vec3> = inliers.iter().map(|&i| centers[i]).collect();
-    (inliers.len() >= 2 && largest_angle(&chosen, &x) >= min_angle).then_some(RobustPoint {
+    (inliers.len() >= 2 && reaches_angle(&chosen, &x, min_angle)).then_some(RobustPoint {
         x_in_world: x,
         inliers,
     })

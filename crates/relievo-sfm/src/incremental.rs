@@ -1,17 +1,491 @@
-//! The incremental mapper.
+//! The incremental mapper (Schönberger & Frahm, "Structure-from-Motion
+//! Revisited", CVPR 2016): a first pair, then photo after photo, each followed
+//! by triangulation and a local adjustment, with an adjustment of everything
+//! whenever the model has grown by a tenth.
+//!
+//! A start that leads nowhere costs only time: other first pairs are tried and
+//! the largest model is kept. What then remains unregistered may form further
+//! models.
 
-use crate::{Checkpoint, SfmError, SfmInput, SfmOptions, SfmResult};
-use relievo_task::Task;
+use crate::initial_pair::{Start, best_start, rank};
+use crate::next_view::candidates;
+use crate::refine::{clean_up, global, limits, local};
+use crate::register::register;
+use crate::scene::{Pair, Scene};
+use crate::state::{Built, Growing, State, decode, encode};
+use crate::{
+    Checkpoint, ModelFigures, SfmError, SfmInput, SfmOptions, SfmResult, export, finish, focal,
+};
+use relievo_scene::{Camera, TwoViewKind};
+use relievo_task::{Cancelled, Progress, Task};
+use std::collections::BTreeMap;
+
+/// First pairs reconstructed side by side; a constant, since the best of a
+/// batch wins.
+const START_BATCH: usize = 8;
+
+/// Starts grown for one model before the largest is kept.
+const MAX_ATTEMPTS: usize = 3;
+
+/// A start that reaches this part of the photos it could reach is good.
+const GOOD_SHARE: f64 = 0.7;
+
+/// Trials of one photo while the points it sees do not grow.
+const MAX_TRIALS: u32 = 3;
 
 /// Poses, intrinsics and points from verified pairs.
+///
+/// Deterministic: the same input, options and run seed give the same bits on
+/// any number of threads, whether or not the run was interrupted and continued
+/// from `checkpoint`.
+///
+/// # Errors
+///
+/// Where no model can be built, [`SfmError`] says why and what to do.
 pub fn reconstruct(
     input: &SfmInput<'_>,
-    _options: &SfmOptions,
+    options: &SfmOptions,
     task: &Task,
-    _checkpoint: &mut dyn Checkpoint,
+    checkpoint: &mut dyn Checkpoint,
 ) -> Result<SfmResult, SfmError> {
     task.check()?;
-    Err(SfmError::NoPairs {
-        views: input.views.len(),
-    })
+    let scene = Scene::new(input)?;
+    if scene.num_views() < 2 {
+        return Err(SfmError::TooFewViews {
+            views: scene.num_views(),
+        });
+    }
+    if scene.pairs.is_empty() {
+        return Err(SfmError::NoPairs {
+            views: scene.num_views(),
+        });
+    }
+    let turning = |p: &Pair<'_>| p.geometry.kind == TwoViewKind::PureRotation;
+    if scene.pairs.iter().all(turning) {
+        return Err(SfmError::PureRotation {
+            pairs: scene.pairs.len(),
+        });
+    }
+    let digest = digest(&scene, options, task);
+    let state = checkpoint
+        .load()
+        .and_then(|bytes| decode(&bytes, digest, &scene));
+    let mut mapper = Mapper {
+        cameras: focal::calibrate(&scene, options),
+        scene: &scene,
+        options,
+        task,
+        state: state.unwrap_or_else(|| State {
+            rejected: vec![(0, 0); scene.num_views()],
+            ..State::default()
+        }),
+        best_failed: None,
+        progress: task.progress("photos registered", scene.num_views() as u64),
+        reported: 0,
+        digest,
+    };
+    mapper.run(checkpoint)?;
+    mapper.result()
+}
+
+/// A digest of everything that decides the result.
+fn digest(scene: &Scene<'_>, options: &SfmOptions, task: &Task) -> u64 {
+    let mut h = blake3::Hasher::new();
+    h.update(&task.run_seed().to_le_bytes());
+    h.update(format!("{options:?}").as_bytes());
+    for c in &scene.cameras {
+        h.update(format!("{c:?}").as_bytes());
+    }
+    for v in 0..scene.num_views() {
+        h.update(scene.names[v].as_bytes());
+        h.update(&(scene.camera_of[v] as u64).to_le_bytes());
+        for p in &scene.px[v] {
+            h.update(&p.x.to_bits().to_le_bytes());
+            h.update(&p.y.to_bits().to_le_bytes());
+        }
+    }
+    for p in &scene.pairs {
+        h.update(&(p.a as u64).to_le_bytes());
+        h.update(&(p.b as u64).to_le_bytes());
+        for m in &p.geometry.inliers {
+            h.update(&m.a_idx.to_le_bytes());
+            h.update(&m.b_idx.to_le_bytes());
+        }
+    }
+    let mut word = [0; 8];
+    word.copy_from_slice(&h.finalize().as_bytes()[..8]);
+    u64::from_le_bytes(word)
+}
+
+struct Mapper<'s, 'a> {
+    scene: &'s Scene<'a>,
+    /// Starting intrinsics, calibrated from the pairs where unknown.
+    cameras: Vec<Camera>,
+    options: &'s SfmOptions,
+    task: &'s Task,
+    state: State,
+    /// Pairs tried without a start, and the best of them, for the message.
+    best_failed: Option<(usize, Start)>,
+    progress: Progress,
+    reported: usize,
+    digest: u64,
+}
+
+impl Mapper<'_, '_> {
+    fn run(&mut self, checkpoint: &mut dyn Checkpoint) -> Result<(), SfmError> {
+        loop {
+            self.task.check()?;
+            if self.state.growing.is_none() && !self.begin()? {
+                return Ok(());
+            }
+            let grew = self.grow()?;
+            if !grew {
+                self.end_attempt()?;
+            }
+            let adjusted = self
+                .state
+                .growing
+                .as_ref()
+                .is_none_or(|g| g.adjusted_views as usize == g.built.model.order.len());
+            if adjusted {
+                checkpoint.save(&encode(&self.state, self.digest));
+            }
+        }
+    }
+
+    /// Views that an earlier model holds.
+    fn taken(&self) -> Vec<bool> {
+        let mut taken = vec![false; self.scene.num_views()];
+        for b in &self.state.done {
+            for &v in &b.model.order {
+                taken[v as usize] = true;
+            }
+        }
+        taken
+    }
+
+    fn min_views(&self) -> usize {
+        self.options
+            .min_model_views
+            .min(self.scene.num_views())
+            .max(2)
+    }
+
+    /// Finds a start; false where the work is over.
+    fn begin(&mut self) -> Result<bool, SfmError> {
+        if self.state.done.len() >= self.options.max_models.max(1) {
+            return Ok(false);
+        }
+        let taken = self.taken();
+        let left = taken.iter().filter(|t| !**t).count();
+        if left < self.min_views() {
+            return self.accept_attempt();
+        }
+        if self.state.attempts.len() >= MAX_ATTEMPTS {
+            return self.accept_attempt();
+        }
+        let Some(start) = self.find_start(&taken)? else {
+            return self.accept_attempt();
+        };
+        let pair = (start.a as u32, start.b as u32);
+        self.state.tried.insert(pair);
+        self.state.growing = Some(Growing {
+            adjusted_views: 2,
+            adjusted_points: start.points as u32,
+            built: Built {
+                model: start.model,
+                initial: pair,
+                global_adjustments: 0,
+                local_adjustments: 0,
+                iterations: start.iterations as u64,
+                principal_points: Vec::new(),
+            },
+            failures: vec![(0, 0); self.scene.num_views()],
+            relaxed: false,
+        });
+        Ok(true)
+    }
+
+    /// The best first pair among views that no model holds. Thresholds are
+    /// halved twice before giving up.
+    fn find_start(&mut self, taken: &[bool]) -> Result<Option<Start>, SfmError> {
+        let options = self.options;
+        let min_angle = options.init_min_angle_deg.to_radians();
+        // Another attempt starts elsewhere: views of earlier first pairs are out.
+        let started: Vec<u32> = self
+            .state
+            .attempts
+            .iter()
+            .flat_map(|b| [b.initial.0, b.initial.1])
+            .collect();
+        let allowed = |p: &Pair<'_>| {
+            let (a, b) = (p.a as u32, p.b as u32);
+            !taken[p.a]
+                && !taken[p.b]
+                && !self.state.tried.contains(&(a, b))
+                && !started.contains(&a)
+                && !started.contains(&b)
+        };
+        let mut ranked = rank(self.scene, &self.cameras, allowed, min_angle);
+        ranked.truncate(options.init_max_trials);
+        let mut all: Vec<Start> = Vec::new();
+        for batch in ranked.chunks(START_BATCH) {
+            let starts = best_start(
+                self.scene,
+                &self.cameras,
+                batch,
+                options,
+                &limits(options),
+                self.task,
+            )?;
+            all.extend(starts);
+            let good =
+                |s: &Start| s.points >= options.init_min_points && s.median_angle >= min_angle;
+            if let Some(k) = all.iter().position(good) {
+                return Ok(Some(all.swap_remove(k)));
+            }
+        }
+        // Further models need not start from crumbs.
+        let halvings = if self.state.done.is_empty() { 2 } else { 1 };
+        for k in 1..=halvings {
+            let part = 0.5_f64.powi(k);
+            let good = |s: &Start| {
+                s.points as f64 >= part * options.init_min_points as f64
+                    && s.median_angle >= part * min_angle
+            };
+            if let Some(k) = all.iter().position(good) {
+                return Ok(Some(all.swap_remove(k)));
+            }
+        }
+        if let Some(best) = all.into_iter().max_by_key(|s| s.points) {
+            self.best_failed = Some((ranked.len(), best));
+        }
+        Ok(None)
+    }
+
+    /// Registers one more photo; false where none fits.
+    fn grow(&mut self) -> Result<bool, SfmError> {
+        let (scene, options, task) = (self.scene, self.options, self.task);
+        let taken = self.taken();
+        let Some(g) = self.state.growing.as_mut() else {
+            return Ok(false);
+        };
+        let needed = if g.relaxed {
+            options.register_relaxed_min_inliers
+        } else {
+            options.register_min_inliers
+        };
+        let model = &mut g.built.model;
+        for (view, points) in candidates(scene, model, |v| !taken[v]) {
+            let (trials, seen) = g.failures[view];
+            // More points to see, or a relaxed round: worth another trial.
+            let grown = points as f64 > 1.2 * f64::from(seen);
+            if points < needed || (trials >= MAX_TRIALS && !grown && !g.relaxed) {
+                continue;
+            }
+            task.check()?;
+            let attempt = register(scene, model, view, g.relaxed, trials, options, task);
+            if !attempt.registered {
+                g.failures[view] = (trials + 1, points as u32);
+                self.state.rejected[view] = (attempt.inliers as u32, attempt.matches as u32);
+                continue;
+            }
+            let limits = limits(options);
+            let changed = crate::grow_points::triangulate_view(scene, model, view, &limits);
+            if model.points_in(view) < needed {
+                model.unregister(view);
+                g.failures[view] = (trials + 1, points as u32);
+                self.state.rejected[view] = (attempt.inliers as u32, attempt.matches as u32);
+                continue;
+            }
+            let (views, count) = (model.order.len(), model.num_points());
+            let due = views as f64 >= options.global_growth * f64::from(g.adjusted_views)
+                || count as f64 >= options.global_growth * f64::from(g.adjusted_points);
+            if due && views <= options.local_views + 1 {
+                // Everything is local.
+            } else {
+                g.built.iterations += local(scene, model, view, &changed, options, task)? as u64;
+                g.built.local_adjustments += 1;
+            }
+            g.relaxed = false;
+            if due {
+                Self::adjust_everything(scene, g, options, 1, task)?;
+            }
+            let now = g.built.model.order.len();
+            if now > self.reported {
+                self.progress.add((now - self.reported) as u64);
+                self.reported = now;
+            }
+            return Ok(true);
+        }
+        if !g.relaxed {
+            g.relaxed = true;
+            Self::adjust_everything(scene, g, options, 2, task)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn adjust_everything(
+        scene: &Scene<'_>,
+        g: &mut Growing,
+        options: &SfmOptions,
+        rounds: usize,
+        task: &Task,
+    ) -> Result<(), Cancelled> {
+        let built = &mut g.built;
+        if built.model.order.len() == 2 {
+            clean_up(scene, &mut built.model, &limits(options));
+        }
+        built.iterations += global(scene, &mut built.model, options, rounds, task)? as u64;
+        built.global_adjustments += 1;
+        g.adjusted_views = built.model.order.len() as u32;
+        g.adjusted_points = built.model.num_points() as u32;
+        Ok(())
+    }
+
+    /// Views that matches connect to the model, itself included.
+    fn reachable(&self, built: &Built, taken: &[bool]) -> usize {
+        let mut reached = vec![false; self.scene.num_views()];
+        for &v in &built.model.order {
+            reached[v as usize] = true;
+        }
+        loop {
+            let mut grew = false;
+            for p in &self.scene.pairs {
+                if taken[p.a] || taken[p.b] || p.geometry.inliers.len() < 15 {
+                    continue;
+                }
+                if reached[p.a] != reached[p.b] {
+                    reached[p.a] = true;
+                    reached[p.b] = true;
+                    grew = true;
+                }
+            }
+            if !grew {
+                return reached.iter().filter(|r| **r).count();
+            }
+        }
+    }
+
+    /// What grew is kept as an attempt; a good one becomes a model at once.
+    fn end_attempt(&mut self) -> Result<(), SfmError> {
+        let Some(g) = self.state.growing.take() else {
+            return Ok(());
+        };
+        let taken = self.taken();
+        let size = g.built.model.order.len();
+        let reachable = self.reachable(&g.built, &taken);
+        self.state.attempts.push(g.built);
+        let enough = size >= self.min_views() && size as f64 >= GOOD_SHARE * reachable as f64;
+        // Side models do not deserve several attempts.
+        if enough || !self.state.done.is_empty() {
+            self.accept_attempt()?;
+        }
+        Ok(())
+    }
+
+    /// Finishes the best attempt and makes it a model; false without one that
+    /// is large enough.
+    fn accept_attempt(&mut self) -> Result<bool, SfmError> {
+        let attempts = std::mem::take(&mut self.state.attempts);
+        let best = attempts.into_iter().max_by(|p, q| {
+            let key = |b: &Built| (b.model.order.len(), b.model.num_points());
+            key(p).cmp(&key(q)).then_with(|| q.initial.cmp(&p.initial))
+        });
+        let Some(mut built) = best else {
+            return Ok(false);
+        };
+        let enough = built.model.order.len() >= self.min_views()
+            || (self.state.done.is_empty() && built.model.order.len() >= 2);
+        if !enough {
+            return Ok(true);
+        }
+        let done = finish::finish(self.scene, &mut built.model, self.options, self.task)?;
+        built.iterations += done.iterations as u64;
+        built.global_adjustments += done.adjustments as u64;
+        built.principal_points = done
+            .principal_points
+            .into_iter()
+            .map(|(c, s)| (c as u32, s))
+            .collect();
+        self.state.done.push(built);
+        Ok(true)
+    }
+
+    fn result(mut self) -> Result<SfmResult, SfmError> {
+        if self.state.done.is_empty() {
+            return Err(self.no_start());
+        }
+        self.state.done.sort_by(|p, q| {
+            let key = |b: &Built| (b.model.order.len(), b.model.num_points());
+            key(q).cmp(&key(p)).then_with(|| p.initial.cmp(&q.initial))
+        });
+        let mut out = SfmResult {
+            models: Vec::new(),
+            figures: Vec::new(),
+            unregistered: BTreeMap::new(),
+        };
+        for built in &self.state.done {
+            let frame = export::normalising(&built.model);
+            out.figures.push(self.figures(built, frame));
+            out.models
+                .push(export::to_sparse_model(self.scene, &built.model, &frame));
+        }
+        crate::reasons::explain(self.scene, &self.state, self.options, &mut out.unregistered);
+        Ok(out)
+    }
+
+    fn no_start(&self) -> SfmError {
+        if let Some((tried, best)) = &self.best_failed {
+            return SfmError::NoInitialPair {
+                tried: *tried,
+                a: self.scene.names[best.a].to_owned(),
+                b: self.scene.names[best.b].to_owned(),
+                points: best.points,
+                angle_deg: best.median_angle.to_degrees(),
+            };
+        }
+        let most = self
+            .scene
+            .pairs
+            .iter()
+            .max_by_key(|p| p.geometry.inliers.len());
+        match most {
+            Some(p) => SfmError::NoInitialPair {
+                tried: self.scene.pairs.len().min(self.options.init_max_trials),
+                a: self.scene.names[p.a].to_owned(),
+                b: self.scene.names[p.b].to_owned(),
+                points: 0,
+                angle_deg: 0.0,
+            },
+            None => SfmError::NoPairs {
+                views: self.scene.num_views(),
+            },
+        }
+    }
+
+    fn figures(&self, built: &Built, frame: relievo_geometry::Sim3) -> ModelFigures {
+        let model = &built.model;
+        let mut errors = model.errors_px(self.scene);
+        errors.sort_by(f64::total_cmp);
+        let observations = errors.len();
+        let points = model.num_points();
+        let name = |v: u32| self.scene.names[v as usize].to_owned();
+        let refined = |&(c, s): &(u32, f64)| (self.scene.camera_ids[c as usize], s);
+        ModelFigures {
+            registered: model.order.len(),
+            points,
+            observations,
+            mean_track_length: observations as f64 / points.max(1) as f64,
+            mean_error_px: errors.iter().sum::<f64>() / observations.max(1) as f64,
+            median_error_px: errors.get(observations / 2).copied().unwrap_or(0.0),
+            initial_pair: Some((name(built.initial.0), name(built.initial.1))),
+            global_adjustments: built.global_adjustments as usize,
+            local_adjustments: built.local_adjustments as usize,
+            iterations: built.iterations as usize,
+            principal_points_refined: built.principal_points.iter().map(refined).collect(),
+            model_from_mapper: frame,
+        }
+    }
 }

@@ -10,16 +10,38 @@
 //! | [`input`] | [`SfmInput`], [`SfmView`] |
 //! | [`options`] | [`SfmOptions`] |
 //! | [`incremental`] | [`reconstruct`]: the incremental mapper (Schönberger & Frahm 2016) |
+//! | `focal` | unknown focal lengths from the pairs (Mendonça & Cipolla 1999) |
+//! | `initial_pair` | where a model starts |
+//! | `next_view`, `register`, `absolute_pose` | which photo comes next, and its pose |
+//! | `grow_points` | create, continue, complete, merge, filter points |
+//! | `adjust` | bundle adjustment: residuals, Jacobians, gauge |
+//! | `refine`, `finish` | local, global and last adjustments |
+//! | `reasons` | why a photo has no pose |
+//! | `scene`, `model`, `state`, `export` | the mapper's dense data, its bytes, its result |
 //! | [`retriangulate`] | [`triangulate_under_poses`]: points for given poses |
 //! | [`checkpoint`] | where the state of a running mapper is kept |
 //! | [`result`] | [`SfmResult`], [`SfmError`] |
 
+mod absolute_pose;
+mod adjust;
 pub mod checkpoint;
+mod export;
+mod finish;
+mod focal;
+mod grow_points;
 pub mod incremental;
+mod initial_pair;
 pub mod input;
+mod model;
+mod next_view;
 pub mod options;
+mod reasons;
+mod refine;
+mod register;
 pub mod result;
 pub mod retriangulate;
+mod scene;
+mod state;
 
 pub use checkpoint::{Checkpoint, MemoryCheckpoint, NoCheckpoint};
 pub use incremental::reconstruct;

@@ -1,0 +1,156 @@
+//! The last adjustments of a model: a heavy-tailed loss, and the principal
+//! point where the photos determine it.
+
+use crate::adjust::{Adjustment, Intrinsics, adjust, is_held_out, principal_point_sigmas};
+use crate::grow_points::filter;
+use crate::model::Model;
+use crate::refine::{clean_up, everything, limits};
+use crate::scene::Scene;
+use crate::{PrincipalPoint, SfmOptions};
+use relievo_optim::{BundleOptions, Loss};
+use relievo_task::{Cancelled, Task};
+
+/// Fewest photos of a camera whose principal point may be refined.
+const MIN_PRINCIPAL_POINT_VIEWS: usize = 5;
+
+/// What the last adjustments did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Finish {
+    pub(crate) iterations: usize,
+    pub(crate) adjustments: usize,
+    /// Camera and σ in pixels of each principal point that was refined.
+    pub(crate) principal_points: Vec<(usize, f64)>,
+}
+
+/// Adjusts to the end. Photos left with too few points lose their pose.
+pub(crate) fn finish(
+    scene: &Scene<'_>,
+    model: &mut Model,
+    options: &SfmOptions,
+    task: &Task,
+) -> Result<Finish, Cancelled> {
+    let limits = limits(options);
+    let loss = Loss::Cauchy(options.loss_scale_px);
+    let mut out = Finish::default();
+    let bundle = |max_iterations, tolerance| BundleOptions {
+        max_iterations,
+        tolerance,
+        loss,
+        ..BundleOptions::default()
+    };
+    for _ in 0..3 {
+        let what = everything(
+            scene,
+            model,
+            options,
+            bundle(options.global_iterations, options.growth_tolerance),
+        );
+        out.iterations += adjust(scene, model, &what, task)?;
+        out.adjustments += 1;
+        let before = model.num_observations();
+        let removed = filter(scene, model, &what.points, &limits);
+        let changed = removed + clean_up(scene, model, &limits);
+        drop_poor_views(model, options);
+        if (changed as f64) < 0.002 * before as f64 {
+            break;
+        }
+    }
+    let mut what = everything(
+        scene,
+        model,
+        options,
+        bundle(options.final_iterations, options.final_tolerance),
+    );
+    what.prior = false;
+    decide_principal_points(scene, model, &mut what, options, task, &mut out)?;
+    out.iterations += adjust(scene, model, &what, task)?;
+    out.adjustments += 1;
+    // Once more without what the accurate model shows to be wrong.
+    if filter(scene, model, &what.points, &limits) > 0 {
+        drop_poor_views(model, options);
+        what.points
+            .retain(|&id| !model.points[id as usize].obs.is_empty());
+        what.views = model.order.iter().map(|&v| v as usize).collect();
+        out.iterations += adjust(scene, model, &what, task)?;
+        out.adjustments += 1;
+    }
+    model.compact();
+    Ok(out)
+}
+
+fn drop_poor_views(model: &mut Model, options: &SfmOptions) {
+    for v in model.order.clone() {
+        if model.order.len() > 2
+            && model.points_in(v as usize) < options.register_relaxed_min_inliers
+        {
+            model.unregister(v as usize);
+        }
+    }
+}
+
+/// Frees the principal points that the photos determine.
+fn decide_principal_points(
+    scene: &Scene<'_>,
+    model: &Model,
+    what: &mut Adjustment,
+    options: &SfmOptions,
+    task: &Task,
+    out: &mut Finish,
+) -> Result<(), Cancelled> {
+    let cameras = model.cameras.len();
+    let mut views = vec![0_usize; cameras];
+    for &v in &model.order {
+        views[scene.camera_of[v as usize]] += 1;
+    }
+    let candidate = |c: usize| {
+        what.intrinsics[c] == Intrinsics::FocalDistortion
+            && options.principal_point != PrincipalPoint::Fixed
+            && (views[c] >= MIN_PRINCIPAL_POINT_VIEWS
+                || options.principal_point == PrincipalPoint::Refined)
+    };
+    let wanted: Vec<bool> = (0..cameras).map(candidate).collect();
+    if !wanted.contains(&true) {
+        return Ok(());
+    }
+    let mut fixed = what.clone();
+    fixed.hold_out = true;
+    fixed.options.tolerance = 1e-6;
+    let mut free = fixed.clone();
+    for (c, _) in wanted.iter().enumerate().filter(|(_, w)| **w) {
+        free.intrinsics[c] = Intrinsics::All;
+    }
+    let (mut with_fixed, mut with_free) = (model.clone(), model.clone());
+    out.iterations += adjust(scene, &mut with_fixed, &fixed, task)?;
+    out.iterations += adjust(scene, &mut with_free, &free, task)?;
+    out.adjustments += 2;
+    let sigmas = principal_point_sigmas(scene, &with_free, &free, what.options.loss);
+    let error_fixed = held_out_cost(scene, &with_fixed, &what.points, what.options.loss);
+    let error_free = held_out_cost(scene, &with_free, &what.points, what.options.loss);
+    for c in (0..cameras).filter(|&c| wanted[c]) {
+        let Some(sigma) = sigmas[c] else { continue };
+        let sigma = sigma.x.max(sigma.y);
+        let camera = &model.cameras[c];
+        let determined = sigma < options.principal_point_max_sigma * f64::from(camera.width_px);
+        let better = error_free[c] < error_fixed[c];
+        if (determined && better) || options.principal_point == PrincipalPoint::Refined {
+            what.intrinsics[c] = Intrinsics::All;
+            out.principal_points.push((c, sigma));
+        }
+    }
+    Ok(())
+}
+
+/// Σ ρ of the held-out observations, by camera.
+fn held_out_cost(scene: &Scene<'_>, model: &Model, points: &[u32], loss: Loss) -> Vec<f64> {
+    let mut sums = vec![0.0; model.cameras.len()];
+    for &id in points {
+        let p = &model.points[id as usize];
+        for &o in &p.obs {
+            if is_held_out(o.view, o.kp, p.obs.len()) {
+                let e2 = model.squared_error(scene, o, &p.x).min(1e4);
+                sums[scene.camera_of[o.view as usize]] += loss.evaluate(e2).0;
+            }
+        }
+    }
+    sums
+}
