@@ -8,10 +8,43 @@
 //! Colours are sRGB; corrections are additive in sRGB as in the paper, after
 //! one gain per view and channel. Distorted photos are sampled through their
 //! distortion; charts live in the undistorted picture.
+//!
+//! | module | step |
+//! | --- | --- |
+//! | `plane` | the undistorted plane of a view |
+//! | `observe` | visibility, quality and mean colour of every face in a photo |
+//! | `candidates` | the views that may colour each face |
+//! | `gains` | one gain per view and channel |
+//! | `consistency` | moving people and occluders are rejected |
+//! | `labelling` | one view per face (Markov random field) |
+//! | `charts`, `packing` | connected faces of one photo, and their places |
+//! | `coverage`, `bake` | which face a texel shows; photo pixels into charts |
+//! | `seams`, `global_levelling`, `local_levelling`, `level` | even colours |
+//! | `unseen` | faces that no photo shows |
+//! | `atlas` | all steps in order |
 
+mod adjacency;
+mod atlas;
+mod bake;
+mod candidates;
+mod charts;
+mod consistency;
+mod coverage;
+mod gains;
+mod global_levelling;
+mod graph_system;
+mod labelling;
+mod level;
+mod local_levelling;
+mod observe;
 pub mod options;
+mod packing;
+mod plane;
+mod seams;
 pub mod source;
+mod unseen;
 
+pub use atlas::texture_mesh_with_figures;
 pub use options::TextureOptions;
 pub use source::{PhotoError, PhotoSource, TexturePhoto, TextureView};
 
@@ -110,17 +143,4 @@ pub fn texture_mesh(
     task: &Task,
 ) -> Result<TexturedMesh, TextureError> {
     texture_mesh_with_figures(mesh, views, photos, options, task).map(|(model, _)| model)
-}
-
-/// [`texture_mesh`], with figures for the report.
-pub fn texture_mesh_with_figures(
-    mesh: &TriMesh,
-    views: &[TextureView],
-    _photos: &dyn PhotoSource,
-    _options: &TextureOptions,
-    task: &Task,
-) -> Result<(TexturedMesh, TextureFigures), TextureError> {
-    task.check()?;
-    mesh.check().map_err(TextureError::Mesh)?;
-    Err(TextureError::NothingSeen { views: views.len() })
 }
