@@ -30,6 +30,12 @@ pub fn guided_matches(
     let Some(f) = pair.f.filter(|_| wanted) else {
         return;
     };
+    let limits = MatchOptions {
+        max_angle_deg: matching
+            .max_angle_deg
+            .min(verification.guided_max_angle_deg),
+        ..matching.clone()
+    };
     let band = verification.guided_error_ratio
         * a.threshold_px(verification)
             .max(b.threshold_px(verification));
@@ -39,8 +45,8 @@ pub fn guided_matches(
         used_a[m.a_idx as usize] = true;
         used_b[m.b_idx as usize] = true;
     }
-    let forward = nearest_along_lines(&f, a, b, &used_a, &used_b, band, matching);
-    let backward = nearest_along_lines(&f.transpose(), b, a, &used_b, &used_a, band, matching);
+    let forward = nearest_along_lines(&f, a, b, &used_a, &used_b, band, &limits);
+    let backward = nearest_along_lines(&f.transpose(), b, a, &used_b, &used_a, band, &limits);
     for (i, j) in forward.iter().enumerate() {
         if let Some(j) = j
             && backward[*j as usize] == Some(i as u32)

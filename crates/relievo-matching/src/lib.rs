@@ -19,8 +19,8 @@
 pub mod brute_force;
 pub mod estimators;
 pub mod guided;
-mod rotation;
 pub mod pairs;
+mod rotation;
 pub mod shard;
 pub mod tracks;
 pub mod verify;

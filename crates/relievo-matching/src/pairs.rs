@@ -40,7 +40,8 @@ pub fn choose_pairs(
     for (i, a) in views.iter().enumerate() {
         for (gap, b) in views[i + 1..].iter().enumerate() {
             let near = gap < options.sequence_window
-                && a.sequence.is_some_and(|s| b.sequence.is_some_and(|t| s.0 == t.0));
+                && a.sequence
+                    .is_some_and(|s| b.sequence.is_some_and(|t| s.0 == t.0));
             if views.len() <= options.exhaustive_up_to || near {
                 pairs.insert((a.id.min(b.id), a.id.max(b.id)));
             }

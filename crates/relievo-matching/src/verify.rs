@@ -10,7 +10,7 @@ use crate::estimators::{
     EssentialEstimator, FundamentalEstimator, HomographyEstimator, PointPairs,
 };
 use crate::rotation::fit_rotation;
-use crate::watermark::border_translation;
+use crate::watermark::{border_translation, standing_in_border};
 use relievo_geometry::epipolar::{
     essential_from_pose, fundamental_from_essential, in_front_of_both,
 };
@@ -50,6 +50,9 @@ relievo_task::options! {
         guided: bool = false, "", "measured";
         /// Part of the epipolar distance allowed to guided matches.
         guided_error_ratio: f64 = 0.5, "", "judgement: the geometry is known now";
+        /// Largest angle between descriptors of guided matches, which may
+        /// have no rival for the ratio test.
+        guided_max_angle_deg: f32 = 30.0, "degrees", "judgement: unrelated RootSIFT differ by 38 and more";
     }
 }
 
@@ -101,28 +104,27 @@ pub fn verify_pair(
     seed: u64,
 ) -> TwoViewGeometry {
     let pair = Pair::new(a, b, matches, options);
-    let mut outcome = pair.explain(seed);
-    let still = pair.watermark(&outcome.inliers);
-    if still.len() as f64 >= options.watermark_ratio * outcome.inliers.len().max(1) as f64 {
+    let stamp = pair.stamp();
+    if !stamp.is_empty() {
         // What is under the watermark may still be a pair.
-        outcome.kind = TwoViewKind::Watermark;
-        let rest: Vec<Match> = pair
-            .matches
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| still.binary_search(i).is_err())
-            .map(|(_, m)| *m)
-            .collect();
-        let below = Pair::new(a, b, &rest, options);
-        let again = below.explain(seed);
-        let moved = !below
-            .watermark(&again.inliers)
-            .len()
-            .ge(&(again.inliers.len() / 2).max(1));
-        if again.kind != TwoViewKind::Degenerate && moved {
-            return below.geometry(a_id, b_id, again);
+        let below = Pair::new(a, b, &pair.without(&stamp), options);
+        let outcome = below.explain(seed);
+        if outcome.kind != TwoViewKind::Degenerate {
+            return below.geometry(a_id, b_id, outcome);
         }
+        let only_stamp = Outcome {
+            kind: TwoViewKind::Watermark,
+            inliers: stamp,
+            ..outcome
+        };
+        return pair.geometry(a_id, b_id, only_stamp);
+    }
+    let mut outcome = pair.explain(seed);
+    let border = pair.border_translation(&outcome.inliers);
+    if border.len() as f64 >= options.watermark_ratio * outcome.inliers.len().max(1) as f64 {
+        outcome.kind = TwoViewKind::Watermark;
         outcome.b_from_a = None;
+        outcome.f = None;
     }
     pair.geometry(a_id, b_id, outcome)
 }
@@ -231,10 +233,23 @@ impl<'p> Pair<'p> {
         } else {
             self.uncalibrated(seed, 0)
         };
-        match found {
-            Some(outcome) => self.without_parallax(outcome, trusted, seed),
-            None => Outcome::degenerate(),
-        }
+        found
+            .or_else(|| self.homography_alone(seed))
+            .map_or_else(Outcome::degenerate, |outcome| {
+                self.without_parallax(outcome, trusted, seed)
+            })
+    }
+
+    /// Where E and F have no answer: exact copies and exact rotations make
+    /// their minimal problems singular.
+    fn homography_alone(&self, seed: u64) -> Option<Outcome> {
+        let found = self.ransac(&HomographyEstimator::new(&self.points), 1.0, seed)?;
+        self.is_significant(found.inliers.len()).then_some(Outcome {
+            kind: TwoViewKind::Planar,
+            inliers: found.inliers,
+            b_from_a: None,
+            f: None,
+        })
     }
 
     /// E; F where E leaves many matches out.
@@ -337,18 +352,40 @@ impl<'p> Pair<'p> {
         best.map(|(_, pose)| pose)
     }
 
-    /// The inliers that a watermark explains, ascending.
-    fn watermark(&self, inliers: &[usize]) -> Vec<usize> {
-        let pixels: Vec<(Vec2, Vec2)> = inliers
-            .iter()
-            .filter_map(|&i| {
+    fn pixels(&self, indices: impl Iterator<Item = usize>) -> Vec<(Vec2, Vec2)> {
+        indices
+            .filter_map(|i| {
                 let m = self.matches[i];
                 Some((self.a.pixel(m.a_idx)?, self.b.pixel(m.b_idx)?))
             })
-            .collect();
+            .collect()
+    }
+
+    /// The inliers that moved with the borders, ascending.
+    fn border_translation(&self, inliers: &[usize]) -> Vec<usize> {
+        let pixels = self.pixels(inliers.iter().copied());
         border_translation(&pixels, self.a.size(), self.b.size(), self.threshold_px)
             .into_iter()
             .map(|k| inliers[k])
+            .collect()
+    }
+
+    /// Matches in the borders that stand still while the rest moves,
+    /// ascending; empty where they are fewer than a pair needs.
+    fn stamp(&self) -> Vec<usize> {
+        let pixels = self.pixels(0..self.matches.len());
+        let stamp = standing_in_border(&pixels, self.a.size(), self.b.size(), self.threshold_px);
+        if stamp.len() < self.options.min_inliers {
+            return Vec::new();
+        }
+        stamp
+    }
+
+    fn without(&self, indices: &[usize]) -> Vec<Match> {
+        let kept = |i: &usize| indices.binary_search(i).is_err();
+        (0..self.matches.len())
+            .filter(kept)
+            .map(|i| self.matches[i])
             .collect()
     }
 

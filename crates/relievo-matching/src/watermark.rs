@@ -2,7 +2,8 @@
 //! logo, a date stamp.
 //!
 //! After COLMAP's `DetectWatermarkMatches` (Schönberger, 2016): most inliers
-//! lie in the border and move by one translation.
+//! lie in the border and move by one translation. Those that stand still are
+//! also found beside the matches of a true pair.
 
 use relievo_geometry::Vec2;
 
@@ -37,6 +38,34 @@ pub(crate) fn border_translation(
         .into_iter()
         .filter(|&i| (pairs[i].1 - pairs[i].0 - shift).norm() < threshold_px)
         .collect()
+}
+
+/// Positions of the `pairs` in both borders that stand still (to a quarter of
+/// `threshold_px`) while most of the others move; empty where the picture
+/// stands still as a whole.
+pub(crate) fn standing_in_border(
+    pairs: &[(Vec2, Vec2)],
+    size_a: (f64, f64),
+    size_b: (f64, f64),
+    threshold_px: f64,
+) -> Vec<usize> {
+    let mut standing = Vec::new();
+    let (mut others, mut others_standing) = (0, 0);
+    for (i, (a, b)) in pairs.iter().enumerate() {
+        let still = (a - b).norm() < 0.25 * threshold_px;
+        if in_border(a, size_a) && in_border(b, size_b) {
+            if still {
+                standing.push(i);
+            }
+        } else {
+            others += 1;
+            others_standing += usize::from(still);
+        }
+    }
+    if 10 * others_standing > others {
+        standing.clear();
+    }
+    standing
 }
 
 fn in_border(p: &Vec2, (width, height): (f64, f64)) -> bool {
