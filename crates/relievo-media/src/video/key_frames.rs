@@ -19,9 +19,11 @@ use relievo_task::Task;
 relievo_task::options! {
     /// Choice of key frames.
     pub struct KeyFrameOptions {
-        /// Image motion from one key frame to the next, as a fraction of the longer side.
-        key_frame_step: f64 = 0.06, "fraction", "keeps over 85 % overlap; 8 degrees on the rendered orbit";
-        /// Most key frames of one video; the step grows until they suffice.
+        /// Parallax from one key frame to the next: motion relative to the whole picture's, upper quartile, as a fraction of the longer side.
+        key_frame_parallax: f64 = 0.032, "fraction", "6 to 8 degrees around an object that fills the picture";
+        /// Motion of the whole picture from one key frame to the next, whichever comes first, as a fraction of the longer side.
+        key_frame_motion: f64 = 0.1, "fraction", "keeps 80 % overlap or more";
+        /// Most key frames of one video; both steps grow until they suffice.
         max_key_frames: usize = 400, "frames", "judgement; bounds the matching effort";
         /// After this long, a quarter of the step is enough for a new key frame.
         key_frame_gap_s: f64 = 1.0, "s", "judgement; a slow walk still gets a frame a second or so";
@@ -119,32 +121,71 @@ fn reduce((stamp, luma): &(FrameStamp, Raster<u8>)) -> Small {
     }
 }
 
-/// Median over the cells of how far the picture moved between two frames,
-/// as a fraction of the longer side.
-fn motion_between(a: &FrameFigures, b: &FrameFigures) -> f64 {
-    let lengths = a
-        .moved
-        .iter()
-        .zip(&b.moved)
-        .map(|(p, q)| (q[0] - p[0]).hypot(q[1] - p[1]))
-        .collect();
-    f64::from(median(lengths))
+/// How far apart two key frames should be.
+#[derive(Clone, Copy, Debug)]
+struct Steps {
+    parallax: f64,
+    motion: f64,
+}
+
+impl Steps {
+    /// Change of the picture between two frames; 1 where the next key frame is
+    /// due by parallax or by motion.
+    fn between(self, a: &FrameFigures, b: &FrameFigures) -> f64 {
+        let moved = || {
+            a.moved
+                .iter()
+                .zip(&b.moved)
+                .map(|(p, q)| [q[0] - p[0], q[1] - p[1]])
+        };
+        let whole = [0, 1].map(|k| median(moved().map(|v| v[k]).collect()));
+        let mut parallax: Vec<f32> = moved()
+            .map(|v| (v[0] - whole[0]).hypot(v[1] - whole[1]))
+            .collect();
+        parallax.sort_unstable_by(f32::total_cmp);
+        let parallax = f64::from(parallax[CELLS * 3 / 4]);
+        let motion = f64::from(whole[0].hypot(whole[1]));
+        (parallax / self.parallax).max(motion / self.motion)
+    }
 }
 
 /// Positions in `frames` of the key frames, rising.
 pub fn choose_key_frames(frames: &[FrameFigures], options: &KeyFrameOptions) -> Vec<usize> {
     let most = options.max_key_frames.max(2);
-    let mut step = options.key_frame_step.clamp(0.005, 0.5);
+    let mut steps = Steps {
+        parallax: options.key_frame_parallax.clamp(0.003, 0.5),
+        motion: options.key_frame_motion.clamp(0.005, 0.5),
+    };
     loop {
-        let chosen = choose(frames, step, options.key_frame_gap_s);
+        let chosen = choose(frames, steps, options.key_frame_gap_s);
         if chosen.len() <= most {
-            return chosen;
+            return without_blurred(frames, &chosen);
         }
-        step *= (chosen.len() as f64 / most as f64).max(1.02);
+        let grow = (chosen.len() as f64 / most as f64).max(1.02);
+        steps.parallax *= grow;
+        steps.motion *= grow;
     }
 }
 
-fn choose(frames: &[FrameFigures], step: f64, gap_s: f64) -> Vec<usize> {
+/// Leaves out frames that are blurred beyond use beside their neighbours: no
+/// feature would be found in them.
+fn without_blurred(frames: &[FrameFigures], chosen: &[usize]) -> Vec<usize> {
+    const HOPELESS: f32 = 0.12;
+    const NEAR_S: f64 = 1.0;
+    let usable = |&i: &usize| {
+        let near = |&j: &usize| (frames[j].stamp.time_s - frames[i].stamp.time_s).abs() <= NEAR_S;
+        let best = chosen
+            .iter()
+            .copied()
+            .filter(near)
+            .map(|j| frames[j].sharpness)
+            .fold(0.0, f32::max);
+        frames[i].sharpness >= HOPELESS * best
+    };
+    chosen.iter().copied().filter(usable).collect()
+}
+
+fn choose(frames: &[FrameFigures], steps: Steps, gap_s: f64) -> Vec<usize> {
     let Some(first) = frames.first() else {
         return Vec::new();
     };
@@ -152,7 +193,7 @@ fn choose(frames: &[FrameFigures], step: f64, gap_s: f64) -> Vec<usize> {
     // The sharpest before anything has moved much.
     let still = (0..n)
         .find(|&i| {
-            motion_between(first, &frames[i]) > 0.35 * step
+            steps.between(first, &frames[i]) > 0.35
                 || frames[i].stamp.time_s - first.stamp.time_s > 0.5 * gap_s
         })
         .unwrap_or(n);
@@ -160,11 +201,10 @@ fn choose(frames: &[FrameFigures], step: f64, gap_s: f64) -> Vec<usize> {
     loop {
         let last = chosen[chosen.len() - 1];
         let from = &frames[last];
-        let far_enough =
-            |i: usize, fraction: f64| motion_between(from, &frames[i]) >= fraction * step;
+        let far_enough = |i: usize, fraction: f64| steps.between(from, &frames[i]) >= fraction;
         let waited = |i: usize| frames[i].stamp.time_s - from.stamp.time_s >= gap_s;
         let begin =
-            (last + 1..n).find(|&i| far_enough(i, 0.6) || (waited(i) && far_enough(i, 0.25)));
+            (last + 1..n).find(|&i| far_enough(i, 0.7) || (waited(i) && far_enough(i, 0.25)));
         let Some(begin) = begin else {
             // What is left moved too little for a full step; its end still
             // shows something new if it moved at all.
@@ -177,12 +217,12 @@ fn choose(frames: &[FrameFigures], step: f64, gap_s: f64) -> Vec<usize> {
             }
             return chosen;
         };
-        // Up to a quarter past the step, or as long again as it took: in a slow
+        // Up to a tenth past the step, or as long again as it took: in a slow
         // passage there is no hurry, but the gap must not double.
         let patience = 0.5 * gap_s;
         let end = (begin + 1..n)
             .find(|&i| {
-                motion_between(from, &frames[i]) > 1.25 * step
+                steps.between(from, &frames[i]) > 1.1
                     || frames[i].stamp.time_s - frames[begin].stamp.time_s > patience
             })
             .unwrap_or(n);
@@ -238,9 +278,13 @@ mod tests {
         let frames = video(260, speed, |i| 100.0 + (i * 37 % 11) as f32);
         let chosen = choose_key_frames(&frames, &KeyFrameOptions::default());
         assert!(chosen.iter().filter(|&&i| (101..158).contains(&i)).count() <= 1);
+        let steps = Steps {
+            parallax: 0.032,
+            motion: 0.1,
+        };
         for w in chosen.windows(2) {
-            let moved = motion_between(&frames[w[0]], &frames[w[1]]);
-            assert!((0.017..0.08).contains(&moved), "{w:?} {moved}");
+            let moved = steps.between(&frames[w[0]], &frames[w[1]]);
+            assert!((0.25..1.2).contains(&moved), "{w:?} {moved}");
         }
         assert!(*chosen.last().unwrap() > 250);
     }
