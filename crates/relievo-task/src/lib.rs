@@ -21,6 +21,6 @@ pub mod task;
 pub mod warnings;
 
 pub use options::{OptionRow, OptionTable};
-pub use seed::{Rng, rng, seed};
+pub use seed::{Rng, RngCore, rng, seed};
 pub use task::{Cancelled, Isa, Progress, ProgressSink, SilentSink, Task};
 pub use warnings::{Warning, Warnings};
