@@ -10,8 +10,9 @@ use crate::simd::InstructionSet;
 
 /// Rows advanced at a time.
 pub(crate) const BLOCK: usize = 8;
-/// Rows held on both sides of a block, for the moves of the refinement.
-pub(crate) const MARGIN: usize = 6;
+/// Rows held on both sides of a block, for the moves of the refinement and the
+/// 5 × 5 samples at its end.
+pub(crate) const MARGIN: usize = 7;
 
 struct Stage {
     /// Empty for the source.
@@ -54,7 +55,7 @@ impl ScaleSpace {
             sigmas.push(before * (k * k - 1.0).sqrt());
         }
         // The search reads one chunk of columns beyond the width.
-        let stride = (width + LANES).next_multiple_of(LANES);
+        let stride = (width + 64).next_multiple_of(LANES);
         let mut rows = BLOCK + 2 * MARGIN + ROWS;
         let mut stages: Vec<Stage> = Vec::new();
         for taps in sigmas.iter().rev().map(|&s| half_taps(s)) {

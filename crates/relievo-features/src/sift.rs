@@ -23,8 +23,8 @@ relievo_task::options! {
         max_keypoints: usize = 8192, "features", "COLMAP SiftExtraction.max_num_features";
         /// Where fewer keypoints pass the peak threshold, weaker ones fill up to this number.
         min_keypoints: usize = 3000, "features", "judgement: rooms with plain walls";
-        /// First octave: 0 is the photo's own size, -1 twice that (about 4 times the work).
-        first_octave: i32 = 0, "octaves", "upsampling bought no accuracy on fountain-p11";
+        /// Photos of fewer megapixels are doubled in size first (about 4 times the work).
+        double_below_mpx: f64 = 3.0, "megapixels", "doubling gave 1.8 times the inliers at 1.5 megapixels, none more at 6";
         /// Scales searched per octave.
         scales_per_octave: usize = 3, "scales", "Lowe 2004, section 3.2";
         /// Gaussian sigma of the first level of an octave.
@@ -133,16 +133,10 @@ impl Sift {
             }
         };
         check(
-            (-1..=0).contains(&o.first_octave),
-            "first_octave",
-            o.first_octave.to_string(),
-            "-1 or 0",
-        )?;
-        check(
-            (1..=8).contains(&o.scales_per_octave),
+            (1..=5).contains(&o.scales_per_octave),
             "scales_per_octave",
             o.scales_per_octave.to_string(),
-            "1 to 8",
+            "1 to 5",
         )?;
         check(
             o.sigma0 >= 0.8 && o.sigma0 <= 4.0,
@@ -197,8 +191,10 @@ impl Sift {
         };
         let mut octaves = Vec::new();
         let mut found: Vec<Found> = Vec::new();
-        let mut source = Source::new(photo, o.first_octave < 0, set);
-        let mut step = 2.0_f64.powi(o.first_octave);
+        let pixels = (photo.width() * photo.height()) as f64;
+        let doubled = pixels < 1e6 * o.double_below_mpx;
+        let mut source = Source::new(photo, doubled, set);
+        let mut step = if doubled { 0.5 } else { 1.0 };
         while source.width() >= LEAST_SIDE && source.height() >= LEAST_SIDE {
             let (w, h) = (source.width(), source.height());
             let own = o.input_blur / step;
