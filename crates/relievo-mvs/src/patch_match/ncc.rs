@@ -302,3 +302,121 @@ pub(crate) fn sums_portable(patch: &Patch, warp: &Warp, target: &Target, arena: 
     }
     sums
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use relievo_image::Raster;
+
+    fn picture(width: usize, height: usize, phase: f32) -> Raster<u8> {
+        Raster::from_fn(width, height, |x, y| {
+            let (x, y) = (x as f32 + phase, y as f32);
+            (128.0
+                + 60.0 * (x * 0.31).sin() * (y * 0.23 + 0.4).cos()
+                + 40.0 * (x * 0.11 + y * 0.2).sin()) as u8
+        })
+    }
+
+    fn still() -> Warp {
+        Warp {
+            u: std::array::from_fn(|l| 20.5 + 2.0 * l as f32),
+            v: [30.5; LANES],
+            ux: [1.0; LANES],
+            vx: [0.0; LANES],
+            uy: [0.0; LANES],
+            vy: [1.0; LANES],
+            inside: [true; LANES],
+        }
+    }
+
+    fn kernels() -> Vec<Kernel> {
+        let mut all = vec![Kernel::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if ncc_avx2::available() {
+                all.push(Kernel::Avx2);
+            }
+            if ncc_avx512::available() {
+                all.push(Kernel::Avx512);
+            }
+        }
+        all
+    }
+
+    fn loaded(image: &Raster<u8>) -> Patch {
+        let mut patch = Patch::ZERO;
+        let weights = BilateralWeights::new(9.0, 5.0);
+        patch.load(&PaddedBytes::new(image), 20, 30, &weights);
+        patch
+    }
+
+    #[test]
+    fn a_patch_matches_itself_and_not_its_negative() {
+        let image = picture(90, 70, 0.0);
+        let negative = image.map(|v| 255 - v);
+        let patch = loaded(&image);
+        let arena = Arena::new(&[image, negative]);
+        for kernel in kernels() {
+            let same = ncc_cost(
+                kernel,
+                &patch,
+                &still(),
+                &arena.target(&[0; LANES]),
+                &arena,
+                0.01,
+            );
+            let other = ncc_cost(
+                kernel,
+                &patch,
+                &still(),
+                &arena.target(&[1; LANES]),
+                &arena,
+                0.01,
+            );
+            assert!(same.iter().all(|c| *c < 1e-3), "{kernel:?} {same:?}");
+            assert!(other.iter().all(|c| *c > 1.99), "{kernel:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn kernels_agree_and_stay_in_bounds_whatever_the_warp() {
+        let image = picture(90, 70, 0.0);
+        let patch = loaded(&image);
+        let arena = Arena::new(&[picture(80, 60, 1.7), picture(90, 70, 4.0)]);
+        let bad = [f32::NAN, f32::INFINITY, -1e30, 1e30, 5000.0, -3.0];
+        for round in 0..400 {
+            let wobble = |k: usize, l: usize| {
+                let h = (round * 131 + k * 17 + l * 7) as u32;
+                (h.wrapping_mul(2_654_435_761) >> 8) as f32 / 16_777_216.0 - 0.5
+            };
+            let idx: I = std::array::from_fn(|l| ((l + round) % 2) as i32);
+            let mut warp = still();
+            for l in 0..LANES {
+                warp.u[l] = 40.0 + 78.0 * wobble(0, l);
+                warp.v[l] = 30.0 + 58.0 * wobble(1, l);
+                warp.ux[l] = 1.0 + wobble(2, l);
+                warp.vx[l] = wobble(3, l);
+                warp.uy[l] = wobble(4, l);
+                warp.vy[l] = 1.0 + wobble(5, l);
+            }
+            if round % 4 == 0 {
+                let l = round % LANES;
+                let value = bad[round % bad.len()];
+                warp.inside[l] = false;
+                match round % 3 {
+                    0 => warp.u[l] = value,
+                    1 => warp.v[l] = value,
+                    _ => warp.uy[l] = value,
+                }
+            }
+            let target = arena.target(&idx);
+            let want = ncc_cost(Kernel::Portable, &patch, &warp, &target, &arena, 1.0);
+            for kernel in kernels() {
+                let got = ncc_cost(kernel, &patch, &warp, &target, &arena, 1.0);
+                for l in 0..LANES {
+                    assert!((got[l] - want[l]).abs() < 2e-3, "{kernel:?} {round} {l}");
+                }
+            }
+        }
+    }
+}

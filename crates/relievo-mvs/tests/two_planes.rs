@@ -1,0 +1,402 @@
+//! A scene with exact depth: a slanted textured wall behind a textured card.
+
+use nalgebra::UnitQuaternion;
+use relievo_geometry::{CameraModel, Rigid3, Vec2, Vec3};
+use relievo_image::{Raster, Rgb8};
+use relievo_mvs::{
+    DepthOptions, DepthPlan, FusionOptions, FusionView, FusionViews, StereoView,
+    ViewSelectionOptions, estimate_depth_geometric, estimate_depth_photometric, fuse, select_views,
+};
+use relievo_scene::{
+    Camera, CameraId, DepthMap, Observation, SparseModel, Track, TrackId, View, ViewId,
+};
+use relievo_task::{Isa, SilentSink, Task};
+use std::collections::{BTreeMap, BTreeSet};
+
+const WIDTH: u32 = 240;
+const HEIGHT: u32 = 180;
+
+fn camera() -> Camera {
+    Camera {
+        model: CameraModel::Pinhole {
+            fx: 220.0,
+            fy: 222.0,
+            cx: 121.3,
+            cy: 88.6,
+        },
+        width_px: WIDTH,
+        height_px: HEIGHT,
+        has_prior_focal: true,
+    }
+}
+
+/// Smooth noise of several octaves, 0 … 1.
+fn texture(x: f64, y: f64) -> f64 {
+    let corner = |i: i64, j: i64| {
+        let mut h = (i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            ^ (j as u64).wrapping_mul(0xC2B2_AE3D_27D4_EB4F);
+        h ^= h >> 29;
+        h = h.wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        h ^= h >> 32;
+        (h & 0xffff) as f64 / 65535.0
+    };
+    let mut sum = 0.0;
+    for (scale, weight) in [(12.0, 0.35), (31.0, 0.35), (70.0, 0.3)] {
+        let (u, v) = (x * scale, y * scale);
+        let (i, j) = (u.floor(), v.floor());
+        let smooth = |t: f64| t * t * (3.0 - 2.0 * t);
+        let (a, b) = (smooth(u - i), smooth(v - j));
+        let (i, j) = (i as i64, j as i64);
+        sum += weight
+            * ((corner(i, j) * (1.0 - a) + corner(i + 1, j) * a) * (1.0 - b)
+                + (corner(i, j + 1) * (1.0 - a) + corner(i + 1, j + 1) * a) * b);
+    }
+    sum
+}
+
+/// z-depth and grey level of the first surface along a pixel's ray.
+fn surface(pose: &Rigid3, ray: &Vec3) -> (f64, f64) {
+    let origin = pose.center();
+    let direction = pose.rotation.inverse() * ray;
+    // The card: z = 2.5, a square around (0.2, 0).
+    let t = (2.5 - origin.z) / direction.z;
+    let p = origin + direction * t;
+    if (p.x - 0.2).abs() < 0.35 && p.y.abs() < 0.35 {
+        return (t, texture(p.x + 7.0, p.y + 3.0));
+    }
+    // The wall: z = 4 + 0.5 x - 0.3 y.
+    let n = Vec3::new(-0.5, 0.3, 1.0);
+    let t = (4.0 - n.dot(&origin)) / n.dot(&direction);
+    let p = origin + direction * t;
+    (t, texture(p.x, p.y))
+}
+
+struct Scene {
+    views: Vec<StereoView>,
+    truth: Vec<Raster<f32>>,
+    model: SparseModel,
+}
+
+fn scene() -> Scene {
+    let camera = camera();
+    let mut out = Scene {
+        views: Vec::new(),
+        truth: Vec::new(),
+        model: SparseModel::default(),
+    };
+    out.model.cameras.insert(CameraId(1), camera);
+    let places = [
+        (0.0, 0.0),
+        (0.6, 0.05),
+        (-0.6, -0.05),
+        (0.05, 0.55),
+        (-0.05, -0.5),
+    ];
+    for (k, (x, y)) in places.into_iter().enumerate() {
+        let rotation = UnitQuaternion::from_euler_angles(0.14 * y, -0.14 * x, 0.03 * x);
+        let pose = Rigid3::new(rotation, -(rotation * Vec3::new(x, y, 0.0)));
+        let mut depth = Raster::new(WIDTH as usize, HEIGHT as usize);
+        let gray = Raster::from_fn(WIDTH as usize, HEIGHT as usize, |px, py| {
+            let mut sum = 0.0;
+            for (a, b) in [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)] {
+                let n = camera
+                    .model
+                    .unproject(&Vec2::new(px as f64 + a, py as f64 + b));
+                sum += surface(&pose, &Vec3::new(n.x, n.y, 1.0)).1 / 4.0;
+            }
+            (30.0 + 190.0 * sum).round() as u8
+        });
+        for py in 0..HEIGHT as usize {
+            for px in 0..WIDTH as usize {
+                let n = camera
+                    .model
+                    .unproject(&Vec2::new(px as f64 + 0.5, py as f64 + 0.5));
+                depth[(px, py)] = surface(&pose, &Vec3::new(n.x, n.y, 1.0)).0 as f32;
+            }
+        }
+        let id = ViewId(k as u32 + 1);
+        out.views.push(StereoView {
+            id,
+            camera,
+            cam_from_world: pose,
+            gray,
+            valid: None,
+        });
+        out.truth.push(depth);
+        out.model.views.insert(
+            id,
+            View {
+                camera_id: CameraId(1),
+                name: format!("{k}.png"),
+                cam_from_world: Some(pose),
+                points_px: Vec::new(),
+            },
+        );
+    }
+    add_tracks(&mut out);
+    out
+}
+
+/// Some surface points of view 1, observed by every view that has them inside.
+fn add_tracks(scene: &mut Scene) {
+    for (k, step) in (0..150).map(|k| (k, k * 7919 % (WIDTH * HEIGHT))) {
+        let (px, py) = ((step % WIDTH) as usize, (step / WIDTH) as usize);
+        let n = camera()
+            .model
+            .unproject(&Vec2::new(px as f64 + 0.5, py as f64 + 0.5));
+        let z = f64::from(scene.truth[0][(px, py)]);
+        let point = scene.views[0]
+            .cam_from_world
+            .inverse()
+            .apply(&(Vec3::new(n.x, n.y, 1.0) * z));
+        let mut observations = Vec::new();
+        for (id, view) in &mut scene.model.views {
+            let Some(pose) = view.cam_from_world else {
+                continue;
+            };
+            let Some(p) = camera().model.project(&pose.apply(&point)) else {
+                continue;
+            };
+            if p.x < 0.0 || p.y < 0.0 || p.x > f64::from(WIDTH) || p.y > f64::from(HEIGHT) {
+                continue;
+            }
+            observations.push(Observation {
+                view_id: *id,
+                point_idx: view.points_px.len() as u32,
+            });
+            view.points_px.push([p.x, p.y]);
+        }
+        scene.model.tracks.insert(
+            TrackId(u64::from(k) + 1),
+            Track {
+                observations,
+                position_in_world: Some(point),
+                color: [0; 3],
+            },
+        );
+    }
+}
+
+fn options() -> DepthOptions {
+    DepthOptions {
+        levels: 2,
+        ..DepthOptions::default()
+    }
+}
+
+fn task(isa: Isa) -> Task {
+    Task::new(
+        Box::new(SilentSink),
+        std::sync::Arc::default(),
+        1 << 30,
+        0,
+        isa,
+    )
+}
+
+/// Both kinds of pass of every view.
+fn all_maps(
+    scene: &Scene,
+    plans: &BTreeMap<ViewId, DepthPlan>,
+    isa: Isa,
+) -> BTreeMap<ViewId, DepthMap> {
+    let task = task(isa);
+    let view = |id: &ViewId| &scene.views[id.0 as usize - 1];
+    let first: BTreeMap<ViewId, DepthMap> = plans
+        .iter()
+        .map(|(id, plan)| {
+            let sources: Vec<_> = plan.sources.iter().map(view).collect();
+            let map =
+                estimate_depth_photometric(view(id), &sources, plan, &options(), 7, &task).unwrap();
+            (*id, map)
+        })
+        .collect();
+    plans
+        .iter()
+        .map(|(id, plan)| {
+            let sources: Vec<_> = plan.sources.iter().map(view).collect();
+            let before: Vec<_> = plan.sources.iter().map(|s| &first[s]).collect();
+            let map = estimate_depth_geometric(
+                view(id),
+                &sources,
+                &first[id],
+                &before,
+                plan,
+                &options(),
+                8,
+                &task,
+            )
+            .unwrap();
+            map.check().unwrap();
+            (*id, map)
+        })
+        .collect()
+}
+
+/// (share of pixels within 0.5 %, mean signed relative error of those).
+fn score(map: &DepthMap, truth: &Raster<f32>) -> (f64, f64) {
+    let (mut good, mut sum) = (0.0, 0.0);
+    for (z, t) in map.depth.as_slice().iter().zip(truth.as_slice()) {
+        let relative = f64::from(z / t - 1.0);
+        if relative.abs() < 0.005 {
+            good += 1.0;
+            sum += relative;
+        }
+    }
+    (good / truth.as_slice().len() as f64, sum / good)
+}
+
+struct InMemory<'a> {
+    scene: &'a Scene,
+    maps: &'a BTreeMap<ViewId, DepthMap>,
+}
+
+impl FusionViews for InMemory<'_> {
+    fn load(&self, id: ViewId) -> Result<FusionView, Box<dyn std::error::Error + Send + Sync>> {
+        let map = self.maps.get(&id).ok_or("no such view")?.clone();
+        let color: Raster<Rgb8> = self.scene.views[id.0 as usize - 1].gray.map(|g| [*g; 3]);
+        Ok(FusionView {
+            map,
+            cam_from_world: self.scene.views[id.0 as usize - 1].cam_from_world,
+            color,
+        })
+    }
+}
+
+#[test]
+fn depth_and_cloud_match_the_scene() {
+    let scene = scene();
+    scene.model.check().unwrap();
+    let plans = select_views(
+        &scene.model,
+        &BTreeSet::new(),
+        &ViewSelectionOptions::default(),
+    );
+    assert_eq!(plans.len(), 5);
+    let maps = all_maps(&scene, &plans, Isa::Native);
+    for (id, map) in &maps {
+        let (share, bias) = score(map, &scene.truth[id.0 as usize - 1]);
+        // The outer views look past what the others see.
+        let least = if *id == ViewId(1) { 0.9 } else { 0.7 };
+        assert!(share > least, "view {id}: {share}");
+        // A tenth of a pixel is 0.15 % of the depth here.
+        assert!(bias.abs() < 2e-4, "view {id}: bias {bias}");
+    }
+    let neighbours = plans
+        .iter()
+        .map(|(id, p)| (*id, p.sources.clone()))
+        .collect();
+    let views = InMemory {
+        scene: &scene,
+        maps: &maps,
+    };
+    let cloud = fuse(
+        &views,
+        &neighbours,
+        &FusionOptions::default(),
+        &task(Isa::Native),
+    )
+    .unwrap();
+    cloud.check().unwrap();
+    assert!(cloud.len() > 20_000, "{} points", cloud.len());
+    let wall = Vec3::new(-0.5, 0.3, 1.0);
+    let off = cloud
+        .positions
+        .iter()
+        .zip(&cloud.normals)
+        .filter(|(p, n)| {
+            let p = Vec3::new(f64::from(p[0]), f64::from(p[1]), f64::from(p[2]));
+            let near = ((p.z - 2.5).abs()).min((wall.dot(&p) - 4.0).abs() / wall.norm());
+            near > 0.02 || n[2] > -0.5
+        })
+        .count();
+    assert!(
+        off * 100 < cloud.len(),
+        "{off} of {} points are off the surfaces",
+        cloud.len()
+    );
+    assert!((0..cloud.len()).all(|i| cloud.views(i).len() >= 3));
+}
+
+#[test]
+fn threads_do_not_show_and_portable_kernels_agree() {
+    let scene = scene();
+    let plans = select_views(
+        &scene.model,
+        &BTreeSet::from([ViewId(4), ViewId(5)]),
+        &ViewSelectionOptions::default(),
+    );
+    assert_eq!(plans.len(), 3);
+    assert!(plans.values().all(|p| p.sources.len() == 2));
+    let run = |threads, isa| {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap()
+            .install(|| {
+                let maps = all_maps(&scene, &plans, isa);
+                let views = InMemory {
+                    scene: &scene,
+                    maps: &maps,
+                };
+                let neighbours = plans
+                    .iter()
+                    .map(|(id, p)| (*id, p.sources.clone()))
+                    .collect();
+                let cloud =
+                    fuse(&views, &neighbours, &FusionOptions::default(), &task(isa)).unwrap();
+                (maps, cloud)
+            })
+    };
+    let (maps, cloud) = run(1, Isa::Native);
+    assert!(run(3, Isa::Native) == (maps.clone(), cloud));
+    let (portable, _) = run(2, Isa::Portable);
+    for (id, map) in &maps {
+        let (a, _) = score(map, &scene.truth[id.0 as usize - 1]);
+        let (b, _) = score(&portable[id], &scene.truth[id.0 as usize - 1]);
+        assert!((a - b).abs() < 0.01, "view {id}: {a} against {b}");
+    }
+}
+
+#[test]
+fn masked_pixels_lonely_views_and_broken_plans_give_no_depth() {
+    let scene = scene();
+    let plans = select_views(
+        &scene.model,
+        &BTreeSet::new(),
+        &ViewSelectionOptions::default(),
+    );
+    let plan = &plans[&ViewId(1)];
+    let task = task(Isa::Native);
+    let sources: Vec<&StereoView> = plan
+        .sources
+        .iter()
+        .map(|id| &scene.views[id.0 as usize - 1])
+        .collect();
+    let mut masked = scene.views[0].clone();
+    masked.valid = Some(Raster::from_fn(WIDTH as usize, HEIGHT as usize, |x, _| {
+        if x < 100 { 0 } else { 255 }
+    }));
+    let quick = DepthOptions {
+        levels: 1,
+        coarse_iterations: 1,
+        fine_iterations: 1,
+        ..DepthOptions::default()
+    };
+    let map = estimate_depth_photometric(&masked, &sources, plan, &quick, 1, &task).unwrap();
+    for y in 0..HEIGHT as usize {
+        assert!(map.depth.row(y)[..100].iter().all(|z| *z == 0.0));
+    }
+    assert!(map.depth.row(90)[150] > 0.0);
+
+    let alone = estimate_depth_photometric(&masked, &[], plan, &quick, 1, &task).unwrap();
+    assert!(alone.depth.as_slice().iter().all(|z| *z == 0.0));
+
+    let broken = DepthPlan {
+        depth_min: f64::NAN,
+        sparse_in_world: vec![[f64::NAN; 3]; 4],
+        ..plan.clone()
+    };
+    let none = estimate_depth_photometric(&masked, &sources, &broken, &quick, 1, &task).unwrap();
+    assert!(none.depth.as_slice().iter().all(|z| *z == 0.0));
+}
