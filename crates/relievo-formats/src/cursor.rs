@@ -49,20 +49,12 @@ impl<'a> Cursor<'a> {
         Ok(out)
     }
 
-    pub(crate) fn u16(&mut self, what: &'static str) -> Result<u16, FormatError> {
-        Ok(u16::from_le_bytes(self.array(what)?))
-    }
-
     pub(crate) fn u32(&mut self, what: &'static str) -> Result<u32, FormatError> {
         Ok(u32::from_le_bytes(self.array(what)?))
     }
 
     pub(crate) fn u64(&mut self, what: &'static str) -> Result<u64, FormatError> {
         Ok(u64::from_le_bytes(self.array(what)?))
-    }
-
-    pub(crate) fn f32(&mut self, what: &'static str) -> Result<f32, FormatError> {
-        Ok(f32::from_le_bytes(self.array(what)?))
     }
 
     pub(crate) fn f64(&mut self, what: &'static str) -> Result<f64, FormatError> {

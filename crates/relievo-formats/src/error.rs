@@ -70,12 +70,12 @@ pub enum FormatError {
         /// Which files would make it up.
         expected: &'static str,
     },
-    /// More than the format can hold.
+    /// Something the format cannot hold.
     #[error("{format}: cannot be written: {what}")]
-    TooLarge {
+    Unwritable {
         /// The format that was being written.
         format: &'static str,
-        /// Which limit is exceeded.
+        /// What that is.
         what: &'static str,
     },
     /// The file parses, but what it describes is not consistent.

@@ -11,10 +11,16 @@
 //! | --- | --- |
 //! | [`colmap`] | COLMAP sparse models, binary and text |
 //! | [`ply`] | PLY clouds and meshes |
+//! | [`gltf`] | binary glTF, written and read |
+//! | [`obj`], [`stl`] | OBJ with MTL, binary STL |
 
 pub mod colmap;
 mod cursor;
 mod error;
+pub mod gltf;
+pub mod native;
+pub mod obj;
 pub mod ply;
+pub mod stl;
 
 pub use error::FormatError;

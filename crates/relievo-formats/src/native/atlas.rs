@@ -27,5 +27,13 @@ pub fn decode(bytes: &[u8]) -> Result<(usize, TextureAtlas), NativeError> {
     let page = r.vec(n)?;
     let seen = r.vec::<u8>(n)?.into_iter().map(|s| s != 0).collect();
     r.end()?;
-    Ok((pages, TextureAtlas { pages: Vec::new(), uv, page, seen }))
+    Ok((
+        pages,
+        TextureAtlas {
+            pages: Vec::new(),
+            uv,
+            page,
+            seen,
+        },
+    ))
 }

@@ -30,10 +30,22 @@ pub fn decode(bytes: &[u8]) -> Result<DepthMap, NativeError> {
     let mut r = Reader::new("depth", MAGIC, VERSION, bytes)?;
     let (width_px, height_px) = (r.u32()?, r.u32()?);
     let (w, h) = (width_px as usize, height_px as usize);
-    let n = w.checked_mul(h).ok_or_else(|| r.damaged(format!("{w} x {h} pixels")))?;
-    let model = CameraModel::Pinhole { fx: r.f64()?, fy: r.f64()?, cx: r.f64()?, cy: r.f64()? };
+    let n = w
+        .checked_mul(h)
+        .ok_or_else(|| r.damaged(format!("{w} x {h} pixels")))?;
+    let model = CameraModel::Pinhole {
+        fx: r.f64()?,
+        fy: r.f64()?,
+        cx: r.f64()?,
+        cy: r.f64()?,
+    };
     let map = DepthMap {
-        camera: Camera { model, width_px, height_px, has_prior_focal: true },
+        camera: Camera {
+            model,
+            width_px,
+            height_px,
+            has_prior_focal: true,
+        },
         depth: Raster::from_vec(w, h, r.vec(n)?),
         normal: Raster::from_vec(w, h, r.vec(n)?),
         confidence: Raster::from_vec(w, h, r.vec(n)?),

@@ -20,8 +20,11 @@ pub fn encode(features: &Features) -> Vec<u8> {
 pub fn decode(bytes: &[u8]) -> Result<Features, NativeError> {
     let mut r = Reader::new("features", MAGIC, VERSION, bytes)?;
     let n = r.u32()? as usize;
-    let features =
-        Features { keypoints: r.vec(n)?, descriptors: r.vec(n)?, colors: r.vec(n)? };
+    let features = Features {
+        keypoints: r.vec(n)?,
+        descriptors: r.vec(n)?,
+        colors: r.vec(n)?,
+    };
     if let Err(broken) = features.check() {
         return Err(r.damaged(broken.to_string()));
     }

@@ -14,16 +14,11 @@ const VERSION: u32 = 1;
 pub struct StoredPair {
     /// Name of the other photo.
     pub other: String,
-    /// What the result was computed from; equal keys mean equal results.
-    pub key: [u8; 32],
-    /// Putative matches before verification.
-    pub putative: u32,
     /// The result; its `a` and `b` are filled in by the reader.
     pub geometry: TwoViewGeometry,
 }
 
-/// magic, version, n; per pair: name, 32-byte key, putative u32, kind u8,
-/// flags u8 (1 pose, 2 F), pose 7 × f64 (qw qx qy qz tx ty tz), F 9 × f64
+/// magic, version, n; per pair: name, kind u8, flags u8 (1 pose, 2 F), pose 7 × f64 (qw qx qy qz tx ty tz), F 9 × f64
 /// row-major, median angle f64, inliers u32 and as many 2 × u32.
 pub fn encode(pairs: &[StoredPair]) -> Vec<u8> {
     let mut w = Writer::new(MAGIC, VERSION);
@@ -31,8 +26,6 @@ pub fn encode(pairs: &[StoredPair]) -> Vec<u8> {
     for p in pairs {
         let g = &p.geometry;
         w.text(&p.other);
-        w.slice(&p.key);
-        w.u32(p.putative);
         w.u8(g.kind as u8);
         w.u8(u8::from(g.b_from_a.is_some()) | u8::from(g.f.is_some()) << 1);
         if let Some(pose) = &g.b_from_a {
@@ -60,9 +53,6 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<StoredPair>, NativeError> {
     let mut pairs = Vec::new();
     for _ in 0..n {
         let other = r.text()?;
-        let mut key = [0; 32];
-        key.copy_from_slice(r.take(32)?);
-        let putative = r.u32()?;
         let kind = match r.u8()? {
             0 => TwoViewKind::Degenerate,
             1 => TwoViewKind::Calibrated,
@@ -80,8 +70,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<StoredPair>, NativeError> {
             }
             // The stored quaternion is a unit one; normalising again would
             // change its last bit.
-            let rotation =
-                nalgebra::Unit::new_unchecked(Quaternion::new(v[0], v[1], v[2], v[3]));
+            let rotation = nalgebra::Unit::new_unchecked(Quaternion::new(v[0], v[1], v[2], v[3]));
             Some(Rigid3::new(rotation, Vec3::new(v[4], v[5], v[6])))
         } else {
             None
@@ -101,9 +90,15 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<StoredPair>, NativeError> {
         let (a, b) = (ViewId(0), ViewId(0));
         pairs.push(StoredPair {
             other,
-            key,
-            putative,
-            geometry: TwoViewGeometry { a, b, kind, inliers, b_from_a, f, median_angle },
+            geometry: TwoViewGeometry {
+                a,
+                b,
+                kind,
+                inliers,
+                b_from_a,
+                f,
+                median_angle,
+            },
         });
     }
     r.end()?;
@@ -122,8 +117,6 @@ mod tests {
         );
         let pair = StoredPair {
             other: "b/ü.jpg".into(),
-            key: [7; 32],
-            putative: 12,
             geometry: TwoViewGeometry {
                 a: ViewId(0),
                 b: ViewId(0),

@@ -78,12 +78,26 @@ impl<'a> Reader<'a> {
         if bytes.len() < 12 || bytes[..8] != magic {
             return Err(NativeError::Magic { expected: format });
         }
-        let mut r = Self { format, bytes: &bytes[8..] };
+        let mut r = Self {
+            format,
+            bytes: &bytes[8..],
+        };
         let found = r.u32()?;
-        if found == version { Ok(r) } else { Err(NativeError::Version { format, found, known: version }) }
+        if found == version {
+            Ok(r)
+        } else {
+            Err(NativeError::Version {
+                format,
+                found,
+                known: version,
+            })
+        }
     }
     pub(super) fn damaged(&self, what: impl Into<String>) -> NativeError {
-        NativeError::Damaged { format: self.format, what: what.into() }
+        NativeError::Damaged {
+            format: self.format,
+            what: what.into(),
+        }
     }
     pub(super) fn take(&mut self, n: usize) -> Result<&'a [u8], NativeError> {
         if n > self.bytes.len() {
