@@ -4,7 +4,8 @@
 //! distance² = 2·512² − 2·dot and the ratio test (Lowe, IJCV 2004) compares
 //! distances.
 
-use relievo_scene::{DESCRIPTOR_LEN, Features, Match};
+use crate::nearest::{Descriptor, Nearest, nearest_both};
+use relievo_scene::{Features, Match};
 use relievo_task::Isa;
 
 relievo_task::options! {
@@ -23,39 +24,12 @@ relievo_task::options! {
 /// Squared norm of a quantised RootSIFT descriptor.
 const SQUARED_NORM: f32 = 512.0 * 512.0;
 
-/// Best and second-best dot product of one descriptor.
-#[derive(Clone, Copy)]
-struct Nearest {
-    idx: u32,
-    best: i32,
-    second: i32,
-}
-
-impl Nearest {
-    const NONE: Self = Self {
-        idx: u32::MAX,
-        best: -1,
-        second: -1,
-    };
-
-    #[inline]
-    fn offer(&mut self, idx: u32, dot: i32) {
-        if dot > self.best {
-            self.second = self.best;
-            self.best = dot;
-            self.idx = idx;
-        } else if dot > self.second {
-            self.second = dot;
-        }
-    }
-
-    fn passes(&self, options: &MatchOptions) -> bool {
-        let distance2 = |dot: i32| (2.0 * (SQUARED_NORM - dot as f32)).max(0.0);
-        let min_dot = SQUARED_NORM * options.max_angle_deg.to_radians().cos();
-        self.best as f32 >= min_dot
-            && (self.second < 0
-                || distance2(self.best) <= options.ratio.powi(2) * distance2(self.second))
-    }
+fn passes(nearest: &Nearest, options: &MatchOptions) -> bool {
+    let distance2 = |dot: i32| (2.0 * (SQUARED_NORM - dot as f32)).max(0.0);
+    let min_dot = SQUARED_NORM * options.max_angle_deg.to_radians().cos();
+    nearest.best as f32 >= min_dot
+        && (nearest.second < 0
+            || distance2(nearest.best) <= options.ratio.powi(2) * distance2(nearest.second))
 }
 
 /// Matches from a to b, one to one, ordered by `a_idx`.
@@ -67,27 +41,25 @@ pub fn match_descriptors(
     options: &MatchOptions,
     isa: Isa,
 ) -> Vec<Match> {
-    let _ = isa;
-    let mut from_a = vec![Nearest::NONE; a.len()];
-    let mut from_b = vec![Nearest::NONE; b.len()];
-    for (tile, descriptors) in b.descriptors.chunks(64).enumerate() {
-        for (i, da) in a.descriptors.iter().enumerate() {
-            for (j, db) in descriptors.iter().enumerate() {
-                let j = tile * 64 + j;
-                let dot = dot(da, db);
-                from_a[i].offer(j as u32, dot);
-                from_b[j].offer(i as u32, dot);
-            }
-        }
-    }
+    match_slices(&a.descriptors, &b.descriptors, options, isa)
+}
+
+/// [`match_descriptors`] of bare descriptors.
+pub fn match_slices(
+    a: &[Descriptor],
+    b: &[Descriptor],
+    options: &MatchOptions,
+    isa: Isa,
+) -> Vec<Match> {
+    let (from_a, from_b) = nearest_both(a, b, isa);
     let mut taken = vec![false; b.len()];
     let mut matches = Vec::new();
     for (i, n) in from_a.iter().enumerate() {
-        if n.idx == u32::MAX || !n.passes(options) {
+        if n.idx == u32::MAX || !passes(n, options) {
             continue;
         }
         let back = from_b[n.idx as usize];
-        if options.mutual && (back.idx != i as u32 || !back.passes(options)) {
+        if options.mutual && (back.idx != i as u32 || !passes(&back, options)) {
             continue;
         }
         if !std::mem::replace(&mut taken[n.idx as usize], true) {
@@ -100,19 +72,25 @@ pub fn match_descriptors(
     matches
 }
 
-#[inline]
-fn dot(a: &[u8; DESCRIPTOR_LEN], b: &[u8; DESCRIPTOR_LEN]) -> i32 {
-    let mut sum = 0_i32;
-    for k in 0..DESCRIPTOR_LEN {
-        sum += i32::from(a[k]) * i32::from(b[k]);
-    }
-    sum
+/// Matches among the `most` features of largest scale of each view: a cheap
+/// sign of overlap. Wu, "Towards linear-time incremental structure from
+/// motion", 3DV 2013, section 3.
+pub fn overlap_score(
+    a: &Features,
+    b: &Features,
+    most: usize,
+    options: &MatchOptions,
+    isa: Isa,
+) -> usize {
+    let a = &a.descriptors[..a.len().min(most)];
+    let b = &b.descriptors[..b.len().min(most)];
+    match_slices(a, b, options, isa).len()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use relievo_scene::Keypoint;
+    use relievo_scene::{DESCRIPTOR_LEN, Keypoint};
 
     fn features(descriptors: Vec<[u8; DESCRIPTOR_LEN]>) -> Features {
         let n = descriptors.len();

@@ -10,6 +10,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`brute_force`] | putative matches: ratio test, mutual nearest neighbours |
+//! | [`nearest`] | exact nearest neighbours by dot product; kernels by instruction set |
 //! | [`verify`] | [`verify_pair`]: E, F and H by LO-RANSAC; which one explains the pair |
 //! | [`estimators`] | the three models as [`relievo_optim::Estimator`]s |
 //! | [`guided`] | further matches inside the epipolar band |
@@ -19,6 +20,11 @@
 pub mod brute_force;
 pub mod estimators;
 pub mod guided;
+pub mod nearest;
+#[cfg(target_arch = "x86_64")]
+mod nearest_avx2;
+#[cfg(target_arch = "x86_64")]
+mod nearest_avx512;
 pub mod pairs;
 mod rotation;
 pub mod shard;
@@ -26,7 +32,7 @@ pub mod tracks;
 pub mod verify;
 mod watermark;
 
-pub use brute_force::{MatchOptions, match_descriptors};
+pub use brute_force::{MatchOptions, match_descriptors, match_slices, overlap_score};
 pub use guided::guided_matches;
 pub use pairs::{PairOptions, PairView, choose_pairs};
 pub use shard::{ViewInput, match_and_verify};
