@@ -5,7 +5,7 @@ use crate::adjust::{Adjustment, Intrinsics, adjust, is_held_out, principal_point
 use crate::grow_points::filter;
 use crate::model::Model;
 use crate::refine::{clean_up, everything, limits};
-use crate::scene::Scene;
+use crate::scene::{Obs, Scene};
 use crate::{PrincipalPoint, SfmOptions};
 use relievo_optim::{BundleOptions, Loss};
 use relievo_task::{Cancelled, Task};
@@ -145,11 +145,15 @@ fn held_out_cost(scene: &Scene<'_>, model: &Model, points: &[u32], loss: Loss) -
     let mut sums = vec![0.0; model.cameras.len()];
     for &id in points {
         let p = &model.points[id as usize];
-        for &o in &p.obs {
-            if is_held_out(o.view, o.kp, p.obs.len()) {
-                let e2 = model.squared_error(scene, o, &p.x).min(1e4);
-                sums[scene.camera_of[o.view as usize]] += loss.evaluate(e2).0;
-            }
+        let out = |o: &&Obs| is_held_out(o.view, o.kp, p.obs.len());
+        let held: Vec<Obs> = p.obs.iter().filter(out).copied().collect();
+        // A point that lost most of its observations says nothing.
+        if p.obs.len() - held.len() < 3 {
+            continue;
+        }
+        for o in held {
+            let e2 = model.squared_error(scene, o, &p.x).min(1e4);
+            sums[scene.camera_of[o.view as usize]] += loss.evaluate(e2).0;
         }
     }
     sums
