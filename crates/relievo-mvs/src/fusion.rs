@@ -75,18 +75,25 @@ pub fn fuse(
     let mut claimed: BTreeMap<ViewId, Claims> = BTreeMap::new();
     let mut points: Vec<Fused> = Vec::new();
     let progress = task.progress("fuse", neighbours.len() as u64);
-    for (&id, others) in neighbours {
+    let asked: BTreeMap<ViewId, Vec<ViewId>> = neighbours
+        .iter()
+        .map(|(&id, others)| {
+            let others = others
+                .iter()
+                .copied()
+                .filter(|o| *o != id && neighbours.contains_key(o))
+                .take(options.max_neighbours.min(MAX_NEIGHBOURS))
+                .collect();
+            (id, others)
+        })
+        .collect();
+    for (&id, others) in &asked {
         task.check()?;
-        let others: Vec<ViewId> = others
-            .iter()
-            .copied()
-            .filter(|o| *o != id && neighbours.contains_key(o))
-            .take(options.max_neighbours)
-            .collect();
         let mut wanted = vec![id];
-        wanted.extend(&others);
+        wanted.extend(others);
         let loaded = cache.load(&wanted)?;
-        for (view, l) in wanted.iter().zip(&loaded) {
+        // A view of lower id has had its turn: its claims are of no more use.
+        for (view, l) in wanted.iter().zip(&loaded).filter(|(v, _)| **v >= id) {
             claimed
                 .entry(*view)
                 .or_insert_with(|| Claims::new(&l.map.depth));
@@ -97,15 +104,15 @@ pub fn fuse(
             .map(|(id, view)| Posed::new(*id, view))
             .collect::<Result<_, _>>()?;
         points.par_extend(fuse_view(&posed, &claimed, options));
-        // What has had its turn is asked for its maps, not for its claims.
         claimed.remove(&id);
         progress.add(1);
     }
     drop(cache);
-    Ok(cloud_of(without_outliers(
-        points,
-        options.outlier_footprints,
-    )))
+    task.check()?;
+    Ok(cloud_of(
+        &without_outliers(points, options.outlier_footprints),
+        &asked,
+    ))
 }
 
 /// A point of the cloud before it is packed.
@@ -117,8 +124,13 @@ pub(crate) struct Fused {
     normal: [f32; 3],
     color: Rgb8,
     confidence: u8,
-    views: Vec<ViewId>,
+    /// The view that made it, and bit k: its k-th neighbour agrees.
+    view: ViewId,
+    agreeing: u32,
 }
+
+/// Neighbours that a bit of [`Fused::agreeing`] can name.
+const MAX_NEIGHBOURS: usize = 32;
 
 /// One bit a pixel: a view of lower id has made a point of it.
 struct Claims {
@@ -252,11 +264,7 @@ fn fuse_view(
 ) -> Vec<Fused> {
     let own = &posed[0];
     let height = own.view.map.depth.height();
-    // A later view's claims; an earlier one has had its turn.
-    let claims: Vec<Option<&Claims>> = posed
-        .iter()
-        .map(|p| claimed.get(&p.id).filter(|_| p.id >= own.id))
-        .collect();
+    let claims: Vec<Option<&Claims>> = posed.iter().map(|p| claimed.get(&p.id)).collect();
     let bands: Vec<Vec<Fused>> = (0..height.div_ceil(BAND))
         .into_par_iter()
         .map(|band| {
@@ -378,7 +386,7 @@ fn average(
     let mut mean_normal = normal * weight;
     let linear = |c: Rgb8| c.map(srgb_to_linear);
     let mut color = linear(own.view.color[(x, y)]);
-    let mut views = vec![own.id];
+    let mut bits = 0;
     for a in agreeing {
         mean += a.position * a.weight;
         mean_normal += a.normal * a.weight;
@@ -387,12 +395,11 @@ fn average(
         for k in 0..3 {
             color[k] += c[k];
         }
-        views.push(posed[a.posed_idx].id);
+        bits |= 1 << (a.posed_idx - 1);
     }
     mean /= weight.max(1e-12);
     let n = mean_normal.try_normalize(1e-12).unwrap_or(normal);
-    views.sort_unstable();
-    let count = views.len() as f32;
+    let count = (agreeing.len() + 1) as f32;
     let sure = weight / f64::from(count) * (f64::from(count) / 5.0).min(1.0);
     Fused {
         position: [mean.x as f32, mean.y as f32, mean.z as f32],
@@ -400,21 +407,29 @@ fn average(
         normal: [n.x as f32, n.y as f32, n.z as f32],
         color: color.map(|c| linear_to_srgb(c / count)),
         confidence: (sure.round() as u8).max(1),
-        views,
+        view: own.id,
+        agreeing: bits,
     }
 }
 
-fn cloud_of(points: Vec<Fused>) -> PointCloud {
+fn cloud_of(points: &[Fused], asked: &BTreeMap<ViewId, Vec<ViewId>>) -> PointCloud {
     let mut cloud = PointCloud {
+        positions: points.iter().map(|p| p.position).collect(),
+        normals: points.iter().map(|p| p.normal).collect(),
+        colors: points.iter().map(|p| p.color).collect(),
+        confidence: points.iter().map(|p| p.confidence).collect(),
         view_starts: vec![0],
-        ..PointCloud::default()
+        view_ids: Vec::new(),
     };
     for p in points {
-        cloud.positions.push(p.position);
-        cloud.normals.push(p.normal);
-        cloud.colors.push(p.color);
-        cloud.confidence.push(p.confidence);
-        cloud.view_ids.extend(&p.views);
+        let first = cloud.view_ids.len();
+        cloud.view_ids.push(p.view);
+        for (k, other) in asked[&p.view].iter().enumerate() {
+            if p.agreeing >> k & 1 == 1 {
+                cloud.view_ids.push(*other);
+            }
+        }
+        cloud.view_ids[first..].sort_unstable();
         cloud.view_starts.push(cloud.view_ids.len() as u32);
     }
     cloud

@@ -1,6 +1,7 @@
 //! Points that stand alone.
 
 use crate::fusion::Fused;
+use rayon::prelude::*;
 use relievo_spatial::KdTree;
 
 /// Neighbours that a point of a surface has nearby.
@@ -17,15 +18,25 @@ pub(crate) fn without_outliers(points: Vec<Fused>, footprints: f32) -> Vec<Fused
     }
     let positions: Vec<[f32; 3]> = points.iter().map(|p| p.position).collect();
     let tree = KdTree::new(&positions);
-    // The point itself is its own nearest.
-    let found = tree.k_nearest_batch(&positions, NEIGHBOURS + 1);
+    let kept: Vec<bool> = points
+        .par_chunks(1024)
+        .flat_map_iter(|chunk| {
+            let mut near = Vec::new();
+            chunk
+                .iter()
+                .map(|p| {
+                    // The point itself is its own nearest.
+                    tree.k_nearest_into(p.position, NEIGHBOURS + 1, &mut near);
+                    near.get(NEIGHBOURS)
+                        .is_some_and(|n| n.distance_squared.sqrt() <= footprints * p.footprint)
+                })
+                .collect::<Vec<bool>>()
+        })
+        .collect();
     points
         .into_iter()
-        .zip(found)
-        .filter(|(p, near)| {
-            near.len() > NEIGHBOURS
-                && near[NEIGHBOURS].distance_squared.sqrt() <= footprints * p.footprint
-        })
+        .zip(kept)
+        .filter(|(_, keep)| *keep)
         .map(|(p, _)| p)
         .collect()
 }

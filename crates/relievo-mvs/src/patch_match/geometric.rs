@@ -5,7 +5,7 @@
 //! where it started, in pixels, is the error.
 
 use super::half_field::{F, I, LANES};
-use super::level::Level;
+use super::level::{LaneSources, Level};
 use super::ncc::Warp;
 use rayon::prelude::*;
 use relievo_scene::DepthMap;
@@ -36,26 +36,33 @@ impl SourceDepths {
 
     /// Forward-backward error in pixels; infinite without a depth there.
     #[inline(always)]
-    pub(crate) fn errors(&self, level: &Level, warp: &Warp, source_idx: &I, px: &F, py: f32) -> F {
-        let mut at = [0_usize; LANES];
+    pub(crate) fn errors(
+        &self,
+        lanes: &LaneSources,
+        warp: &Warp,
+        source_idx: &I,
+        px: &F,
+        py: f32,
+    ) -> F {
+        let mut q = [0.0; LANES];
         for l in 0..LANES {
             let (start, width, height) = self.layout[source_idx[l] as usize];
             let x = whole(warp.u[l]).min(width as u32 - 1);
             let y = whole(warp.v[l]).min(height as u32 - 1);
-            at[l] = start + (y as usize * width) + x as usize;
+            q[l] = self.values[start + (y as usize * width) + x as usize];
         }
-        let q = at.map(|k| self.values[k]);
+        let (m, t) = (&lanes.back_m, &lanes.back_t);
         let mut out = [0.0; LANES];
         for l in 0..LANES {
             let (u, v) = (warp.u[l], warp.v[l]);
-            let h = level.sources[source_idx[l] as usize]
-                .backward
-                .apply(u, v, q[l]);
-            let inv = 1.0 / h[2];
-            let (dx, dy) = (h[0] * inv - px[l], h[1] * inv - py);
+            let hx = m[0][l] * u + m[1][l] * v + m[2][l] + t[0][l] * q[l];
+            let hy = m[3][l] * u + m[4][l] * v + m[5][l] + t[1][l] * q[l];
+            let hz = m[6][l] * u + m[7][l] * v + m[8][l] + t[2][l] * q[l];
+            let inv = 1.0 / hz;
+            let (dx, dy) = (hx * inv - px[l], hy * inv - py);
             let error = (dx * dx + dy * dy).sqrt();
             // Behind the reference camera, or NaN: no agreement.
-            let good = warp.inside[l] & (q[l] > 0.0) & (h[2] > 0.0) & (error < f32::MAX);
+            let good = warp.inside[l] & (q[l] > 0.0) & (hz > 0.0) & (error < f32::MAX);
             out[l] = if good { error } else { f32::INFINITY };
         }
         out

@@ -4,6 +4,8 @@
 //! that a half-iteration reads one and writes the other, whatever the threads
 //! do; and 16 consecutive pixels of one colour are 16 consecutive floats.
 
+use rayon::prelude::*;
+
 /// Pixels handled together.
 pub(crate) const LANES: usize = 16;
 /// One value per lane.
@@ -150,9 +152,16 @@ impl Field {
         (&self.halves[colour].rows[y], ROW_PAD + x / 2)
     }
 
-    #[inline(always)]
-    pub(crate) fn at_mut(&mut self, x: usize, y: usize) -> (&mut Row, usize) {
-        let colour = (x + y) & 1;
-        (&mut self.halves[colour].rows[y], ROW_PAD + x / 2)
+    /// Calls `f(x, y, row, entry)` for every pixel, rows in parallel.
+    pub(crate) fn par_pixels(&mut self, f: impl Fn(usize, usize, &mut Row, usize) + Sync) {
+        let width = self.width;
+        for half in &mut self.halves {
+            let colour = half.colour;
+            half.rows.par_iter_mut().enumerate().for_each(|(y, row)| {
+                for x in (parity(colour, y)..width).step_by(2) {
+                    f(x, y, row, ROW_PAD + x / 2);
+                }
+            });
+        }
     }
 }

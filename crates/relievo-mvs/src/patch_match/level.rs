@@ -175,9 +175,40 @@ pub(crate) struct LaneSources {
     pub(crate) mx: [F; 3],
     pub(crate) my: [F; 3],
     pub(crate) t: [F; 3],
+    /// The way back, M′ and t′.
+    pub(crate) back_m: [F; 9],
+    pub(crate) back_t: [F; 3],
 }
 
 impl LaneSources {
+    /// All lanes look into the same source.
+    #[inline(always)]
+    pub(crate) fn uniform(level: &Level, x: usize, y: usize, source_idx: usize) -> Self {
+        let s = &level.sources[source_idx];
+        let lanes = |v: f32| [v; LANES];
+        let (f, b) = (&s.forward, &s.backward);
+        let py = y as f32 + 0.5;
+        let mut ray = [[0.0; LANES]; 3];
+        for r in 0..3 {
+            let m = &f.m[3 * r..3 * r + 3];
+            for l in 0..LANES {
+                let px = (x + 2 * l) as f32 + 0.5;
+                ray[r][l] = m[0] * px + m[1] * py + m[2];
+            }
+        }
+        Self {
+            target: level.arena.target(&[source_idx as i32; LANES]),
+            width: lanes(s.width),
+            height: lanes(s.height),
+            ray,
+            mx: [lanes(f.m[0]), lanes(f.m[3]), lanes(f.m[6])],
+            my: [lanes(f.m[1]), lanes(f.m[4]), lanes(f.m[7])],
+            t: f.t.map(lanes),
+            back_m: b.m.map(lanes),
+            back_t: b.t.map(lanes),
+        }
+    }
+
     /// Pixel centres x + 0.5, x + 2.5, …; row y; source of each lane.
     #[inline(always)]
     pub(crate) fn new(level: &Level, x: usize, y: usize, source_idx: &I) -> Self {
@@ -189,6 +220,8 @@ impl LaneSources {
             mx: [[0.0; LANES]; 3],
             my: [[0.0; LANES]; 3],
             t: [[0.0; LANES]; 3],
+            back_m: [[0.0; LANES]; 9],
+            back_t: [[0.0; LANES]; 3],
         };
         let py = y as f32 + 0.5;
         for l in 0..LANES {
@@ -202,6 +235,10 @@ impl LaneSources {
                 out.mx[r][l] = m[0];
                 out.my[r][l] = m[1];
                 out.t[r][l] = s.forward.t[r];
+                out.back_t[r][l] = s.backward.t[r];
+            }
+            for k in 0..9 {
+                out.back_m[k][l] = s.backward.m[k];
             }
         }
         out

@@ -48,6 +48,7 @@ use half_field::{Field, NO_COST};
 use level::{Level, inverse_range, project, pyramid};
 use ncc::{BilateralWeights, Kernel};
 use propagation::{Search, Sweep, half_iteration, score_field};
+use rayon::prelude::*;
 use relievo_scene::{DepthMap, PackedNormal};
 use relievo_task::Task;
 use triangulated::{Anchor, rasterise_planes, reliable_pixels};
@@ -94,6 +95,7 @@ pub fn estimate_depth_photometric(
             seed,
             iteration,
             search: if coarsest { Search::Wide } else { Search::Near },
+            areas: if k == 0 { options.fine_areas } else { 8 },
             polish: false,
         };
         let mut now = if let Some(coarse) = field.take() {
@@ -199,6 +201,7 @@ pub fn estimate_depth_geometric(
         seed,
         iteration: 20,
         search: Search::Near,
+        areas: options.geometric_areas,
         polish: false,
     };
     task.check()?;
@@ -261,23 +264,20 @@ fn sparse_anchors(reference: &StereoView, level: &Level, plan: &DepthPlan) -> Ve
 /// Every pixel takes the plane, cost and sources of its parent.
 fn finer(coarse: &Field, width: usize, height: usize) -> Field {
     let mut field = Field::new(width, height);
-    for y in 0..height {
-        for x in 0..width {
-            let (parent, from) = coarse.at(
-                (x / 2).min(coarse.width - 1),
-                (y / 2).min(coarse.height - 1),
-            );
-            // From the parent's centre to the child's, in parent pixels.
-            let dx = (x as f32 + 0.5) * 0.5 - ((x / 2) as f32 + 0.5);
-            let dy = (y as f32 + 0.5) * 0.5 - ((y / 2) as f32 + 0.5);
-            let (row, at) = field.at_mut(x, y);
-            row.q[at] = parent.q[from] + parent.gx[from] * dx + parent.gy[from] * dy;
-            row.gx[at] = 0.5 * parent.gx[from];
-            row.gy[at] = 0.5 * parent.gy[from];
-            row.cost[at] = parent.cost[from];
-            row.chosen[at] = parent.chosen[from];
-        }
-    }
+    field.par_pixels(|x, y, row, at| {
+        let (parent, from) = coarse.at(
+            (x / 2).min(coarse.width - 1),
+            (y / 2).min(coarse.height - 1),
+        );
+        // From the parent's centre to the child's, in parent pixels.
+        let dx = (x as f32 + 0.5) * 0.5 - ((x / 2) as f32 + 0.5);
+        let dy = (y as f32 + 0.5) * 0.5 - ((y / 2) as f32 + 0.5);
+        row.q[at] = parent.q[from] + parent.gx[from] * dx + parent.gy[from] * dy;
+        row.gx[at] = 0.5 * parent.gx[from];
+        row.gy[at] = 0.5 * parent.gy[from];
+        row.cost[at] = parent.cost[from];
+        row.chosen[at] = parent.chosen[from];
+    });
     field
 }
 
@@ -303,27 +303,24 @@ fn from_map(level: &Level, map: &DepthMap, range: (f32, f32)) -> Field {
     let mut field = flat_start(level, range);
     let (fx, fy) = focal(level);
     let c = level.camera.model.principal_point_px();
-    for y in 0..level.height {
-        for x in 0..level.width {
-            let z = map.depth[(x, y)];
-            if !(z > 0.0) {
-                continue;
-            }
-            let q = 1.0 / z;
-            let n = map.normal[(x, y)].unpack();
-            let ray = [
-                (x as f32 + 0.5 - c.x as f32) / fx,
-                (y as f32 + 0.5 - c.y as f32) / fy,
-            ];
-            let along = n[0] * ray[0] + n[1] * ray[1] + n[2];
-            let (row, at) = field.at_mut(x, y);
-            row.q[at] = q;
-            if along < -0.05 {
-                row.gx[at] = q * n[0] / (along * fx);
-                row.gy[at] = q * n[1] / (along * fy);
-            }
+    field.par_pixels(|x, y, row, at| {
+        let z = map.depth[(x, y)];
+        if !(z > 0.0) {
+            return;
         }
-    }
+        let q = 1.0 / z;
+        let n = map.normal[(x, y)].unpack();
+        let ray = [
+            (x as f32 + 0.5 - c.x as f32) / fx,
+            (y as f32 + 0.5 - c.y as f32) / fy,
+        ];
+        let along = n[0] * ray[0] + n[1] * ray[1] + n[2];
+        row.q[at] = q;
+        if along < -0.05 {
+            row.gx[at] = q * n[0] / (along * fx);
+            row.gy[at] = q * n[1] / (along * fy);
+        }
+    });
     field
 }
 
@@ -336,39 +333,60 @@ fn to_map(
     options: &DepthOptions,
 ) -> DepthMap {
     let mut map = DepthMap::new(reference.camera);
+    let width = level.width;
+    map.depth
+        .as_mut_slice()
+        .par_chunks_mut(width)
+        .zip(map.normal.as_mut_slice().par_chunks_mut(width))
+        .zip(map.confidence.as_mut_slice().par_chunks_mut(width))
+        .enumerate()
+        .for_each(|(y, ((depth, normal), confidence))| {
+            for x in 0..width {
+                if let Some((q, n, c)) = pixel_result(level, field, depths, options, x, y) {
+                    depth[x] = 1.0 / q;
+                    normal[x] = PackedNormal::pack(n);
+                    confidence[x] = c;
+                }
+            }
+        });
+    map
+}
+
+/// Inverse depth, normal and confidence; `None` where nothing is sure.
+fn pixel_result(
+    level: &Level,
+    field: &Field,
+    depths: Option<&SourceDepths>,
+    options: &DepthOptions,
+    x: usize,
+    y: usize,
+) -> Option<(f32, [f32; 3], u8)> {
     let (fx, fy) = focal(level);
     let c = level.camera.model.principal_point_px();
-    for y in 0..level.height {
-        for x in 0..level.width {
-            let (row, at) = field.at(x, y);
-            let (q, cost) = (row.q[at], row.cost[at]);
-            if !(q > 0.0) || cost >= NO_COST {
-                continue;
-            }
-            let (px, py) = (x as f32 + 0.5, y as f32 + 0.5);
-            // How many chosen sources' maps agree.
-            let agreeing = depths.map(|d| d.agreeing(level, px, py, q));
-            let seen = (1.0 - cost).clamp(0.0, 1.0);
-            let confidence = match agreeing {
-                None => seen,
-                Some(n) => seen.max(0.1) * (n.min(4) as f32 / 4.0),
-            };
-            if cost > options.max_cost && agreeing.is_some_and(|n| n < 2) {
-                continue;
-            }
-            let n = [
-                -row.gx[at] * fx,
-                -row.gy[at] * fy,
-                row.gx[at] * (px - c.x as f32) + row.gy[at] * (py - c.y as f32) - q,
-            ];
-            let norm = (n[0] * n[0] + n[1] * n[1] + n[2] * n[2]).sqrt();
-            if !(norm > 0.0) || !norm.is_finite() {
-                continue;
-            }
-            map.depth[(x, y)] = 1.0 / q;
-            map.normal[(x, y)] = PackedNormal::pack(n.map(|v| v / norm));
-            map.confidence[(x, y)] = ((confidence * 255.0).round() as u8).max(1);
-        }
+    let (row, at) = field.at(x, y);
+    let (q, cost) = (row.q[at], row.cost[at]);
+    if !(q > 0.0) || cost >= NO_COST {
+        return None;
     }
-    map
+    let (px, py) = (x as f32 + 0.5, y as f32 + 0.5);
+    // How many sources' maps agree.
+    let agreeing = depths.map(|d| d.agreeing(level, px, py, q));
+    let seen = (1.0 - cost).clamp(0.0, 1.0);
+    let confidence = match agreeing {
+        None => seen,
+        Some(n) => seen.max(0.1) * (n.min(4) as f32 / 4.0),
+    };
+    if cost > options.max_cost && agreeing.is_some_and(|n| n < 2) {
+        return None;
+    }
+    let n = [
+        -row.gx[at] * fx,
+        -row.gy[at] * fy,
+        row.gx[at] * (px - c.x as f32) + row.gy[at] * (py - c.y as f32) - q,
+    ];
+    let norm = (n[0] * n[0] + n[1] * n[1] + n[2] * n[2]).sqrt();
+    (norm > 0.0 && norm.is_finite()).then(|| {
+        let level = ((confidence * 255.0).round() as u8).max(1);
+        (q, n.map(|v| v / norm), level)
+    })
 }

@@ -19,6 +19,10 @@ relievo_task::options! {
         middle_iterations: usize = 3, "iterations", "measured on the rendered sets";
         /// Red-black iterations at the finest level.
         fine_iterations: usize = 2, "iterations", "measured on the rendered sets";
+        /// Propagation areas at the finest level: 8, or the 4 near ones.
+        fine_areas: usize = 8, "areas", "ACMH, section 3.1";
+        /// Propagation areas of a geometric pass: 8, or the 4 near ones.
+        geometric_areas: usize = 4, "areas", "measured: far areas bring nothing once maps have converged";
         /// Passes under geometric consistency, each reading all maps of the pass before.
         geometric_passes: usize = 2, "passes", "ACMM, section 4.2";
         /// Red-black iterations of a geometric pass.

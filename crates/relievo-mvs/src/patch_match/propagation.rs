@@ -43,6 +43,8 @@ pub(crate) struct Sweep<'a> {
     /// Counts over all levels; enters the random numbers.
     pub(crate) iteration: usize,
     pub(crate) search: Search,
+    /// Propagation areas: 8, or the four near ones.
+    pub(crate) areas: usize,
     /// Ends with a parabola through three costs.
     pub(crate) polish: bool,
 }
@@ -228,7 +230,7 @@ impl Judge<'_> {
         );
         let geometric = match self.sweep.depths {
             Some(depths) => {
-                let mut g = depths.errors(self.sweep.level, &warp, source_idx, &self.px, self.py);
+                let mut g = depths.errors(lanes, &warp, source_idx, &self.px, self.py);
                 for v in &mut g {
                     *v = self.sweep.options.geometric_weight
                         * v.min(self.sweep.options.geometric_limit_px);
@@ -311,9 +313,10 @@ fn neighbour_planes(
     block: &Block,
     colour: usize,
     other: &HalfField,
+    areas: usize,
     out: &mut [Planes; MAX_HYPOTHESES],
 ) -> usize {
-    for area in 0..8 {
+    for area in 0..areas {
         let mut best = [NO_COST; LANES];
         let mut planes = Planes::ZERO;
         for (dx, dy) in area_samples(area) {
@@ -335,7 +338,7 @@ fn neighbour_planes(
         }
         out[area] = planes;
     }
-    8
+    areas
 }
 
 #[inline(always)]
@@ -360,12 +363,12 @@ fn update(sweep: &Sweep<'_>, block: &Block, row: &mut Row, other: &HalfField, pa
     patch.load(&level.image, block.x, block.y, sweep.weights);
 
     let mut planes = [Planes::ZERO; MAX_HYPOTHESES];
-    let mut hypotheses = neighbour_planes(block, colour, other, &mut planes);
+    let mut hypotheses = neighbour_planes(block, colour, other, sweep.areas.min(8), &mut planes);
     let own = hypotheses;
     planes[own] = row.planes(block.at);
     hypotheses += 1;
 
-    let first = LaneSources::new(level, block.x, block.y, &[0; LANES]);
+    let first = LaneSources::uniform(level, block.x, block.y, 0);
     let judge = judge(sweep, block, patch, &first);
     if sweep.prior.is_some() {
         planes[hypotheses] = judge.prior;
@@ -376,7 +379,7 @@ fn update(sweep: &Sweep<'_>, block: &Block, row: &mut Row, other: &HalfField, pa
     let mut geometric: CostMatrix = [[[0.0; LANES]; MAX_SOURCES]; MAX_HYPOTHESES];
     for v in 0..sources {
         let idx = [v as i32; LANES];
-        let lanes = LaneSources::new(level, block.x, block.y, &idx);
+        let lanes = LaneSources::uniform(level, block.x, block.y, v);
         for h in 0..hypotheses {
             (photo[h][v], geometric[h][v]) = judge.costs(&planes[h], &lanes, &idx);
         }
@@ -608,7 +611,7 @@ fn score(sweep: &Sweep<'_>, block: &Block, row: &mut Row, random: bool, patch: &
     let sources = level.sources.len().min(MAX_SOURCES);
     let keep = sweep.options.views_per_pixel.clamp(1, sources.max(1));
     patch.load(&level.image, block.x, block.y, sweep.weights);
-    let first = LaneSources::new(level, block.x, block.y, &[0; LANES]);
+    let first = LaneSources::uniform(level, block.x, block.y, 0);
     let judge = judge(sweep, block, patch, &first);
     let now = row.planes(block.at);
     let mut best = now;
@@ -623,7 +626,7 @@ fn score(sweep: &Sweep<'_>, block: &Block, row: &mut Row, random: bool, patch: &
         let mut costs = [[2.0_f32; LANES]; MAX_SOURCES];
         for v in 0..sources {
             let idx = [v as i32; LANES];
-            let lanes = LaneSources::new(level, block.x, block.y, &idx);
+            let lanes = LaneSources::uniform(level, block.x, block.y, v);
             let (photo, geometric) = judge.costs(&candidate, &lanes, &idx);
             for l in 0..LANES {
                 costs[v][l] = photo[l] + geometric[l];
