@@ -1,2 +1,108 @@
-//! Photos or a video in, a textured model out.
-fn main() {}
+//! Photos or a video in, a textured model out: the command line.
+//!
+//! No algorithms here: arguments, progress, rendering of errors. Data goes to
+//! stdout, talk and progress to stderr. Exit codes: 0 done, 1 the input or
+//! the data did not allow it, 2 usage, 3 finished with something missing,
+//! 130 interrupted, 255 a bug.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the binary talks to people")]
+
+mod args;
+mod commands;
+mod progress;
+mod task;
+
+use args::{Cli, Command};
+use clap::Parser;
+use relievo_pipeline::PipelineError;
+use std::process::ExitCode;
+
+/// How a command ended well.
+pub(crate) enum Done {
+    /// All of it.
+    Whole,
+    /// Finished, but an output or photos are missing.
+    Partly,
+}
+
+/// How a command ended badly.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The input or the data did not allow it.
+    Pipeline(PipelineError),
+    /// Wrong usage that only shows later.
+    Usage(String),
+    /// Stopped by the person.
+    Interrupted,
+}
+
+impl<E: Into<PipelineError>> From<E> for Failure {
+    fn from(e: E) -> Self {
+        match e.into() {
+            PipelineError::Cancelled => Self::Interrupted,
+            e => Self::Pipeline(e),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = std::panic::catch_unwind(|| dispatch(cli.command));
+    match outcome {
+        Ok(Ok(Done::Whole)) => ExitCode::SUCCESS,
+        Ok(Ok(Done::Partly)) => ExitCode::from(3),
+        Ok(Err(failure)) => report(&failure),
+        Err(_) => {
+            eprintln!(
+                "relievo: this is a bug. Finished work is kept; running the same command again \
+                 continues. Please report the lines above."
+            );
+            ExitCode::from(255)
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<Done, Failure> {
+    match command {
+        Command::Run(args) => commands::run::run(*args),
+        Command::Options { stage, json } => commands::options::options(stage.as_deref(), json),
+        Command::Status { work, json } => commands::status::status(&work, json),
+        Command::Inspect(args) => commands::inspect::inspect(&args),
+        Command::Import { what } => commands::import::import(what),
+        Command::Export(args) => commands::export::export(&args),
+        Command::Eval { what } => commands::eval::eval(what),
+        Command::Clean { work, dry_run } => commands::clean::clean(&work, dry_run),
+    }
+}
+
+/// Kind, cause chain, hint; once.
+fn report(failure: &Failure) -> ExitCode {
+    match failure {
+        Failure::Interrupted => {
+            eprintln!("relievo: stopped; run the same command again to continue");
+            ExitCode::from(130)
+        }
+        Failure::Usage(what) => {
+            eprintln!("error: {what}");
+            ExitCode::from(2)
+        }
+        Failure::Pipeline(error) => {
+            eprintln!("error: {error}");
+            let mut last = error.to_string();
+            let mut cause = std::error::Error::source(error);
+            while let Some(e) = cause {
+                let text = e.to_string();
+                if !last.contains(&text) {
+                    eprintln!("  because: {text}");
+                }
+                last = text;
+                cause = e.source();
+            }
+            let hint = error.hint();
+            if !hint.is_empty() {
+                eprintln!("hint: {hint}");
+            }
+            let usage = matches!(error, PipelineError::Option { .. });
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}

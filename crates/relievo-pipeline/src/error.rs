@@ -1,0 +1,116 @@
+//! What stops a run, in words, with the remedy.
+
+use std::path::PathBuf;
+
+/// Why the pipeline cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The person stopped it; what is finished stays.
+    #[error("interrupted")]
+    Cancelled,
+    /// Reading or writing failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The stage engine refused or failed.
+    #[error(transparent)]
+    Engine(relievo_engine::EngineError),
+    /// A settings file does not read.
+    #[error("{path}: {what}", path = path.display())]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says.
+        what: String,
+    },
+    /// An option is unknown or has a wrong value.
+    #[error("option {name}: {what}")]
+    Option {
+        /// As typed.
+        name: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// The work folder holds something else.
+    #[error("{path}: {what}", path = path.display())]
+    Work {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+    /// No input at all, or none that can be used.
+    #[error("{what}")]
+    Input {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The photos did not allow this stage.
+    #[error("{stage}: {what}")]
+    Data {
+        /// The stage.
+        stage: &'static str,
+        /// What is missing.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A file of the work folder or a given one does not read.
+    #[error("{path}: {what}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl PipelineError {
+    /// What to do next; empty where the message says it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Work { hint, .. } | Self::Input { hint, .. } | Self::Data { hint, .. } => {
+                hint.clone()
+            }
+            Self::Engine(e) => e.hint().unwrap_or_default(),
+            Self::Option { .. } => "`relievo options` lists every option".to_owned(),
+            Self::Io(e) => match e.kind() {
+                std::io::ErrorKind::StorageFull => {
+                    "free some disk space and run the same command again; nothing is lost".to_owned()
+                }
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                    "choose a folder that you may write to with -o".to_owned()
+                }
+                _ => String::new(),
+            },
+            _ => String::new(),
+        }
+    }
+}
+
+impl From<relievo_task::Cancelled> for PipelineError {
+    fn from(_: relievo_task::Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
+impl From<relievo_engine::EngineError> for PipelineError {
+    /// What a stage of ours refused comes back as it was, not wrapped.
+    fn from(e: relievo_engine::EngineError) -> Self {
+        match e {
+            relievo_engine::EngineError::Cancelled => Self::Cancelled,
+            relievo_engine::EngineError::Stage { stage, item, source } => {
+                match source.downcast::<Self>() {
+                    Ok(own) => *own,
+                    Err(source) => {
+                        Self::Engine(relievo_engine::EngineError::Stage { stage, item, source })
+                    }
+                }
+            }
+            e => Self::Engine(e),
+        }
+    }
+}

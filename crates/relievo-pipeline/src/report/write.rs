@@ -1,0 +1,196 @@
+//! Gathers the report of a work folder and writes it.
+
+use super::{PhotoRow, Report, StageRow, camera_map, html};
+use crate::error::PipelineError;
+use crate::georef::Georef;
+use crate::ingest_table::IngestTable;
+use crate::stages::sparse::PhotoOutcome;
+use crate::stages::{Setup, ingest, sparse, texture};
+use base64::Engine as _;
+use relievo_engine::{Engine, StageReport, write_atomic};
+use relievo_scene::SparseModel;
+use relievo_task::{Task, Warning};
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Sides of the pictures in the page.
+const PICTURE_PX: u32 = 640;
+/// Pictures around the model.
+const TURNS: usize = 4;
+
+/// What the caller wants to know of the report.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Photos in the best model and photos expected there.
+    pub registered: Option<(usize, usize)>,
+}
+
+/// Writes `report/report.json` and `report/index.html` from what is finished.
+/// `stopped` says why the run ended early.
+pub fn write(
+    work: &Path,
+    engine: &Engine<'_>,
+    setup: &Setup,
+    task: &Task,
+    stopped: Option<&str>,
+) -> Result<Outcome, PipelineError> {
+    let stages = engine.reports()?;
+    let (report, outcome) = gather(work, &stages, setup, task, stopped);
+    let dir = work.join("report");
+    fs_err::create_dir_all(&dir)?;
+    let json = crate::stages::json_bytes(&report.to_json())?;
+    write_atomic(&dir.join("report.json"), &json)?;
+    write_atomic(&dir.join("index.html"), html::render(&report).as_bytes())?;
+    Ok(outcome)
+}
+
+fn gather(
+    work: &Path,
+    stages: &[StageReport],
+    setup: &Setup,
+    task: &Task,
+    stopped: Option<&str>,
+) -> (Report, Outcome) {
+    let title = work
+        .file_stem()
+        .map_or_else(|| "model".to_owned(), |n| n.to_string_lossy().into_owned());
+    let mut report = Report { title, ..Report::default() };
+    let mut outcome = Outcome::default();
+    if let Some(why) = stopped {
+        report.warnings.push(Warning::new("stopped", "", why, "run again to continue"));
+    }
+    for stage in stages {
+        report.warnings.extend(stage.warnings.iter().cloned());
+        report.stages.push(StageRow {
+            name: stage.name.clone(),
+            wall_s: stage.cost.wall_s,
+            cpu_s: stage.cost.cpu_s,
+            peak_rss_mib: stage.cost.peak_rss_mib,
+            figures: stage.figures.clone(),
+        });
+    }
+    report.warnings.sort();
+    report.warnings.dedup();
+    let table: Option<IngestTable> = read(work, "ingest", ingest::TABLE_FILE);
+    let rows: Option<Vec<PhotoOutcome>> = read(work, "sparse", sparse::PHOTOS_FILE);
+    if let Some(table) = &table {
+        report.given = table.given;
+        report.views = table.photos.len();
+        let registered = rows.as_ref().map(|r| r.iter().filter(|r| r.registered).count());
+        report.registered = registered.unwrap_or(0);
+        outcome.registered = registered.map(|r| (r, table.expected));
+        report.photos = photo_rows(table, rows.as_deref());
+    }
+    let dir = work.join("sparse").join("model");
+    let georef: Option<Georef> = read(work, "sparse", sparse::GEOREF_FILE);
+    let model = relievo_formats::colmap::read_model(&dir).ok();
+    if let (Some(model), Some(georef)) = (&model, &georef) {
+        report.camera_map = camera_map::camera_map(model, &georef.similarity());
+        report.figures = figures(model, georef, &report);
+    }
+    if let Some(georef) = &georef {
+        let finished = stages.iter().any(|s| s.name == "export");
+        if finished {
+            report.pictures = pictures(work, georef, setup, task).unwrap_or_default();
+        }
+    }
+    (report, outcome)
+}
+
+/// A JSON file of a stage, where it is there and reads.
+fn read<T: DeserializeOwned>(work: &Path, stage: &str, name: &str) -> Option<T> {
+    let bytes = fs_err::read(work.join(stage).join(name)).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+fn photo_rows(table: &IngestTable, rows: Option<&[PhotoOutcome]>) -> Vec<PhotoRow> {
+    let by_name: BTreeMap<&str, &PhotoOutcome> =
+        rows.unwrap_or_default().iter().map(|r| (r.name.as_str(), r)).collect();
+    let mut all: Vec<PhotoRow> = table
+        .photos
+        .iter()
+        .map(|e| {
+            let outcome = by_name.get(e.photo.name.as_str());
+            let text = match outcome {
+                Some(o) if o.registered && e.photo.held_out => "placed; held out".to_owned(),
+                Some(o) if o.registered => "placed".to_owned(),
+                Some(o) => format!("not placed: {} – {}", o.reason, o.hint),
+                None => "taken in".to_owned(),
+            };
+            PhotoRow {
+                name: e.photo.name.clone(),
+                size: format!("{} × {}", e.photo.width_px, e.photo.height_px),
+                keypoints: None,
+                points: outcome.map(|o| o.points),
+                error_px: outcome.and_then(|o| o.error_px),
+                registered: outcome.is_none_or(|o| o.registered),
+                outcome: text,
+            }
+        })
+        .chain(table.rejected.iter().map(|r| PhotoRow {
+            name: r.name.clone(),
+            outcome: format!("left out: {} – {}", r.reason, r.hint),
+            ..PhotoRow::default()
+        }))
+        .collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    for row in &mut all {
+        row.outcome = row.outcome.trim_end_matches([' ', '–']).to_owned();
+    }
+    all
+}
+
+fn figures(model: &SparseModel, georef: &Georef, report: &Report) -> Vec<(String, String)> {
+    let mut out = vec![
+        ("photos placed".to_owned(), format!("{} of {}", report.registered, report.views)),
+        ("sparse points".to_owned(), model.tracks.len().to_string()),
+    ];
+    for (id, camera) in &model.cameras {
+        let params: Vec<String> =
+            camera.model.params().iter().map(|p| format!("{p:.5}")).collect();
+        out.push((
+            format!("camera {id}"),
+            format!(
+                "{} {} × {}: {}",
+                camera.model.kind().name(),
+                camera.width_px,
+                camera.height_px,
+                params.join(", ")
+            ),
+        ));
+    }
+    let unit = if georef.metric { "metres" } else { "no unit (the scale is not known)" };
+    out.push(("unit of the model".to_owned(), unit.to_owned()));
+    out
+}
+
+/// The model turned around, as captions and base64 JPEG.
+fn pictures(
+    work: &Path,
+    georef: &Georef,
+    _setup: &Setup,
+    task: &Task,
+) -> Result<Vec<(String, String)>, PipelineError> {
+    task.check()?;
+    let read = |stage: &str, name: &str| -> Result<Vec<u8>, PipelineError> {
+        Ok(fs_err::read(work.join(stage).join(name))?)
+    };
+    let textured = texture::read_textured(&read)?;
+    let world = crate::export::to_gltf(&textured, georef);
+    let mut out = Vec::new();
+    for (i, picture) in crate::inspect::turntable(&world, TURNS, PICTURE_PX).into_iter().enumerate()
+    {
+        let jpeg = relievo_media::encode_jpeg(&picture, 85)
+            .map_err(|e| PipelineError::File { path: work.to_owned(), what: e.to_string() })?;
+        let caption = format!("turned by {}°", i * 360 / TURNS);
+        out.push((caption, base64::engine::general_purpose::STANDARD.encode(jpeg)));
+    }
+    let preview = crate::inspect::turntable(&world, 1, 1024);
+    if let Some(preview) = preview.first() {
+        let png = relievo_media::encode_png_rgb(preview)
+            .map_err(|e| PipelineError::File { path: work.to_owned(), what: e.to_string() })?;
+        write_atomic(&work.join("report").join("preview.png"), &png)?;
+    }
+    Ok(out)
+}

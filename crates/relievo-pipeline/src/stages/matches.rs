@@ -1,0 +1,277 @@
+//! matches: which pairs overlap, and their verified matches.
+//!
+//! Pass 0 lists the pairs; pass 1 has one shard a photo, holding its pairs with
+//! the photos after it by name.
+
+use super::features::{EXTENSION, entry_named, read, read_all};
+use super::ingest::IngestTable;
+use super::{Setup, file_error, json_bytes, read_json};
+use crate::error::PipelineError;
+use relievo_engine::{
+    BoxError, Digest, Figures, Item, ItemWriter, Parallelism, Stage, StageContext, file_name,
+};
+use relievo_formats::native::matches::{self as format, StoredPair};
+use relievo_matching::{MatchOptions, PairOptions, PairView, VerifyOptions, ViewInput};
+use relievo_scene::{Camera, Features, TwoViewKind, ViewGraph, ViewId};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The list of pairs, by name.
+const PAIRS_FILE: &str = "pairs.json";
+/// Extension of a shard.
+const SHARD: &str = ".pairs";
+
+relievo_task::options! {
+    /// Options of the stage itself.
+    pub struct MatchStageOptions {
+        /// Pairs with fewer verified matches are not kept.
+        min_inliers: usize = 15, "matches", "COLMAP";
+    }
+}
+
+/// Two passes: the list, then a shard a photo.
+#[derive(Debug)]
+pub struct Matches {
+    setup: Arc<Setup>,
+    cache: Mutex<BTreeMap<Digest, Arc<Features>>>,
+}
+
+impl Matches {
+    /// For one run.
+    pub fn new(setup: Arc<Setup>) -> Self {
+        Self { setup, cache: Mutex::default() }
+    }
+
+    /// Features of a photo, kept while they fit an eighth of the memory.
+    fn features(&self, ctx: &StageContext, name: &str) -> Result<Arc<Features>, PipelineError> {
+        let output = ctx.output("features", &file_name(name, EXTENSION))?;
+        let lock = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = lock().get(&output.digest) {
+            return Ok(Arc::clone(found));
+        }
+        let features = Arc::new(read(&output)?);
+        let mut cache = lock();
+        if (cache.len() as u64 + 1) * output.size < ctx.task().memory_bytes() / 8 {
+            cache.insert(output.digest, Arc::clone(&features));
+        }
+        Ok(features)
+    }
+}
+
+impl Stage for Matches {
+    fn name(&self) -> &'static str {
+        "matches"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn depends_on(&self) -> &[&'static str] {
+        &["ingest", "features"]
+    }
+
+    fn options(&self, _ctx: &StageContext) -> Result<Value, BoxError> {
+        Ok(self.setup.options("matches")?.to_json())
+    }
+
+    fn external(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([("isa".to_owned(), crate::isa::describe(self.setup.settings.isa))])
+    }
+
+    fn passes(&self, _ctx: &StageContext) -> u32 {
+        2
+    }
+
+    fn items(&self, ctx: &StageContext, pass: u32) -> Result<Vec<Item>, BoxError> {
+        let table = IngestTable::read(ctx)?;
+        if pass == 0 {
+            let mut key = ctx.key().outputs(&ctx.outputs("features")?);
+            for e in &table.photos {
+                let place = serde_json::json!([e.photo.geo, e.photo.time_s]);
+                key = key.value(&e.photo.name, place);
+            }
+            return Ok(vec![Item::new("pairs", key.finish())]);
+        }
+        let pairs: Vec<(String, String)> = read_json(ctx, "matches", PAIRS_FILE)?;
+        let digests: BTreeMap<String, Digest> =
+            ctx.outputs("features")?.into_iter().map(|o| (o.item.clone(), o.digest)).collect();
+        let mut partners: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (a, b) in &pairs {
+            partners.entry(a).or_default().push(b);
+        }
+        partners
+            .into_iter()
+            .map(|(a, others)| {
+                let mut key = ctx.key();
+                for name in others.iter().copied().chain([a]) {
+                    let camera = camera_of(&table, name)?;
+                    let digest = digests.get(name).copied().unwrap_or(Digest([0; 32]));
+                    key = key
+                        .input(format!("features/{name}"), digest)
+                        .value(format!("camera of {name}"), serde_json::to_value(camera)?);
+                }
+                Ok(Item::new(a, key.finish()).with_weight(others.len() as u64))
+            })
+            .collect()
+    }
+
+    fn parallelism(&self, _ctx: &StageContext, pass: u32) -> Parallelism {
+        if pass == 0 {
+            Parallelism::OneAtATime { memory_bytes: 200 << 20 }
+        } else {
+            Parallelism::Parallel { memory_bytes_per_item: 100 << 20 }
+        }
+    }
+
+    fn run_item(
+        &self,
+        ctx: &StageContext,
+        item: &Item,
+        out: &mut ItemWriter,
+    ) -> Result<(), BoxError> {
+        let table = IngestTable::read(ctx)?;
+        if item.pass == 0 {
+            let pairs = self.choose(ctx, &table)?;
+            out.write(PAIRS_FILE, &json_bytes(&pairs)?)?;
+            return Ok(());
+        }
+        let pairs: Vec<(String, String)> = read_json(ctx, "matches", PAIRS_FILE)?;
+        let others: Vec<&str> =
+            pairs.iter().filter(|(a, _)| *a == item.name).map(|(_, b)| b.as_str()).collect();
+        let stored = self.match_shard(ctx, &table, &item.name, &others)?;
+        out.write(&file_name(&item.name, SHARD), &format::encode(&stored))?;
+        Ok(())
+    }
+
+    fn finish(&self, ctx: &StageContext, _out: &mut ItemWriter) -> Result<Figures, BoxError> {
+        let table = IngestTable::read(ctx)?;
+        let pairs: Vec<(String, String)> = read_json(ctx, "matches", PAIRS_FILE)?;
+        let graph = read_graph(ctx, &table)?;
+        let inliers: usize = graph.pairs.values().map(|g| g.inliers.len()).sum();
+        let mut figures = Figures::new();
+        figures.insert("pairs_tried".into(), pairs.len().into());
+        figures.insert("pairs_verified".into(), graph.pairs.len().into());
+        figures.insert("matches".into(), inliers.into());
+        Ok(figures)
+    }
+}
+
+impl Matches {
+    /// The pairs to try, (a, b) with a before b by name.
+    fn choose(
+        &self,
+        ctx: &StageContext,
+        table: &IngestTable,
+    ) -> Result<Vec<(String, String)>, BoxError> {
+        let options = self.setup.options("matches")?.get::<PairOptions>();
+        let features = read_all(ctx, table)?;
+        let names: BTreeMap<ViewId, &str> =
+            table.photos.iter().map(|e| (e.photo.view_id, e.photo.name.as_str())).collect();
+        let views: Vec<PairView<'_>> = table
+            .photos
+            .iter()
+            .filter_map(|e| {
+                let video = e.photo.name.rsplit_once('/').map_or("", |(v, _)| v);
+                Some(PairView {
+                    id: e.photo.view_id,
+                    name: &e.photo.name,
+                    geo: e.photo.geo,
+                    sequence: e.photo.time_s.map(|t| (video, t)),
+                    features: features.get(&e.photo.view_id)?,
+                })
+            })
+            .collect();
+        let chosen = relievo_matching::choose_pairs(&views, &options, ctx.task())?;
+        Ok(chosen
+            .into_iter()
+            .filter_map(|(a, b)| Some((names.get(&a)?.to_string(), names.get(&b)?.to_string())))
+            .collect())
+    }
+
+    /// Matches one photo with those after it.
+    fn match_shard(
+        &self,
+        ctx: &StageContext,
+        table: &IngestTable,
+        name: &str,
+        others: &[&str],
+    ) -> Result<Vec<StoredPair>, BoxError> {
+        let options = self.setup.options("matches")?;
+        let own = self.features(ctx, name)?;
+        let own_camera = camera_of(table, name)?;
+        let a = entry_named(table, name)?.photo.view_id;
+        let mut stored = Vec::new();
+        // A batch bounds what is held: one batch of partners at a time.
+        for batch in others.chunks(64) {
+            let loaded = batch
+                .iter()
+                .map(|other| {
+                    let entry = entry_named(table, other)?;
+                    let features = self.features(ctx, other)?;
+                    Ok((entry.photo.view_id, *other, features, camera_of(table, other)?))
+                })
+                .collect::<Result<Vec<_>, PipelineError>>()?;
+            let mut views: BTreeMap<ViewId, ViewInput<'_>> = loaded
+                .iter()
+                .map(|(id, name, features, camera)| {
+                    (*id, ViewInput { name, features: features.as_ref(), camera })
+                })
+                .collect();
+            views.insert(a, ViewInput { name, features: own.as_ref(), camera: own_camera });
+            let pairs: Vec<(ViewId, ViewId)> = loaded.iter().map(|(id, ..)| (a, *id)).collect();
+            let found = relievo_matching::match_and_verify(
+                &pairs,
+                &views,
+                &options.get::<MatchOptions>(),
+                &options.get::<VerifyOptions>(),
+                ctx.task(),
+            )?;
+            let names: BTreeMap<ViewId, &str> =
+                loaded.iter().map(|(id, name, ..)| (*id, *name)).collect();
+            let least = options.get::<MatchStageOptions>().min_inliers;
+            for geometry in found {
+                let fails = geometry.kind == TwoViewKind::Degenerate
+                    || geometry.inliers.len() < least;
+                let Some(other) = names.get(&geometry.b) else { continue };
+                if !fails {
+                    stored.push(StoredPair { other: (*other).to_owned(), geometry });
+                }
+            }
+        }
+        Ok(stored)
+    }
+}
+
+/// The starting intrinsics of a photo.
+fn camera_of<'a>(table: &'a IngestTable, name: &str) -> Result<&'a Camera, PipelineError> {
+    let entry = entry_named(table, name)?;
+    table.cameras.get(&entry.photo.camera_id).ok_or_else(|| PipelineError::Data {
+        stage: "ingest",
+        what: format!("photo {name} has no camera"),
+        hint: "run again with --force ingest".to_owned(),
+    })
+}
+
+/// All verified pairs.
+pub(super) fn read_graph(
+    ctx: &StageContext,
+    table: &IngestTable,
+) -> Result<ViewGraph, PipelineError> {
+    let ids: BTreeMap<&str, ViewId> =
+        table.photos.iter().map(|e| (e.photo.name.as_str(), e.photo.view_id)).collect();
+    let mut graph = ViewGraph::default();
+    for output in ctx.outputs("matches")?.iter().filter(|o| o.name.ends_with(SHARD)) {
+        let Some(&a) = ids.get(output.item.as_str()) else { continue };
+        let bytes = fs_err::read(&output.path)?;
+        let pairs = format::decode(&bytes).map_err(|e| file_error(&output.path, &e))?;
+        for pair in pairs {
+            let Some(&b) = ids.get(pair.other.as_str()) else { continue };
+            let mut geometry = pair.geometry;
+            (geometry.a, geometry.b) = (a, b);
+            graph.pairs.insert((a, b), geometry);
+        }
+    }
+    Ok(graph)
+}

@@ -1,0 +1,238 @@
+//! `relievo run`.
+
+use super::human_bytes;
+use crate::args::{ProgressStyle, RunArgs};
+use crate::progress::human_seconds;
+use crate::{Done, Failure};
+use relievo_engine::{Observer, Selection, StageReport, StageStatus};
+use relievo_pipeline::estimate::estimate;
+use relievo_pipeline::run::{self, Request};
+use relievo_pipeline::settings::Settings;
+use relievo_pipeline::{PipelineError, work_name};
+use std::path::{Path, PathBuf};
+
+pub(crate) fn run(args: RunArgs) -> Result<Done, Failure> {
+    let work = work_folder(&args)?;
+    let old = Settings::read_work(&work)?;
+    if old.is_none() && args.inputs.is_empty() && args.config.is_none() {
+        return Err(PipelineError::Work {
+            path: work,
+            what: "there is no run to continue here".to_owned(),
+            hint: "give photos, a folder of photos or a video: relievo run INPUT".to_owned(),
+        }
+        .into());
+    }
+    refuse_foreign_default(&args, &work, old.as_ref())?;
+    let settings = merge(&args, old)?;
+    let task = crate::task::start(&args.compute, settings.seed, settings.isa)?;
+    let setup = run::prepare(&settings)?;
+    let selection = Selection {
+        until: args.until.map(|s| s.name().to_owned()),
+        from: args.from.map(|s| s.name().to_owned()),
+        force: args.force.map(|s| s.name().to_owned()),
+    };
+    let loud = args.compute.progress != ProgressStyle::None;
+    if args.dry_run {
+        print_plan(&work, &setup, &selection, &task)?;
+        return Ok(Done::Whole);
+    }
+    let json = args.compute.progress == ProgressStyle::Json;
+    if loud {
+        say_estimate(&setup.scan, &settings, args.compute.threads, json);
+    }
+    let request = Request {
+        work: work.clone(),
+        settings: settings.clone(),
+        selection,
+        command: "relievo run".to_owned(),
+    };
+    let talk = Talk { json, loud };
+    let finished = run::run(&request, &setup, &task, &talk)?;
+    if loud && !json {
+        for w in task.warnings().sorted() {
+            let subject =
+                if w.subject.is_empty() { String::new() } else { format!("{}: ", w.subject) };
+            eprintln!("warning: {subject}{}", w.message);
+        }
+        eprintln!("report: {}", work.join("report").join("index.html").display());
+    }
+    for what in &finished.missing {
+        eprintln!("incomplete: {what}");
+    }
+    println!("{}", finished.output.display());
+    Ok(if finished.whole { Done::Whole } else { Done::Partly })
+}
+
+/// `-o`, else `./<name>.relievo`.
+fn work_folder(args: &RunArgs) -> Result<PathBuf, Failure> {
+    if let Some(work) = &args.output {
+        return Ok(work.clone());
+    }
+    if args.inputs.is_empty() {
+        return Err(Failure::Usage(
+            "give INPUT (photos, a folder of photos or a video), or -o WORK to continue a run"
+                .to_owned(),
+        ));
+    }
+    Ok(work_name::default_work(&args.inputs, Path::new(".")))
+}
+
+/// A default folder that holds the run of other inputs is not taken over.
+fn refuse_foreign_default(
+    args: &RunArgs,
+    work: &Path,
+    old: Option<&Settings>,
+) -> Result<(), Failure> {
+    let Some(old) = old.filter(|_| args.output.is_none()) else { return Ok(()) };
+    if absolute(&args.inputs)? == old.inputs {
+        return Ok(());
+    }
+    Err(PipelineError::Work {
+        path: work.to_owned(),
+        what: "it holds the run of other photos".to_owned(),
+        hint: format!(
+            "name a folder with -o; `-o {}` replaces the list of photos there",
+            work.display()
+        ),
+    }
+    .into())
+}
+
+fn absolute(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    paths
+        .iter()
+        .map(|p| std::path::absolute(p).map_err(|e| Failure::from(PipelineError::from(e))))
+        .collect()
+}
+
+/// Flags over `--config` over what the work folder has.
+fn merge(args: &RunArgs, old: Option<Settings>) -> Result<Settings, Failure> {
+    let mut s = match &args.config {
+        Some(path) => {
+            let mut given = Settings::read(path)?;
+            if given.inputs.is_empty() {
+                given.inputs = old.map(|o| o.inputs).unwrap_or_default();
+            }
+            given.inputs = absolute(&given.inputs)?;
+            given
+        }
+        None => old.unwrap_or_default(),
+    };
+    if !args.inputs.is_empty() {
+        s.inputs = absolute(&args.inputs)?;
+    }
+    if let Some(preset) = args.preset {
+        s.preset = preset.into();
+    }
+    if let Some(quality) = args.quality {
+        s.quality = quality.into();
+    }
+    if !args.camera.is_empty() {
+        s.cameras.clone_from(&args.camera);
+    }
+    s.fix_intrinsics |= args.fix_intrinsics;
+    s.single_camera |= args.single_camera;
+    if let Some(masks) = &args.masks {
+        s.masks = absolute(std::slice::from_ref(masks))?.pop();
+    }
+    if let Some(file) = &args.hold_out {
+        let text = fs_err::read_to_string(file).map_err(PipelineError::from)?;
+        s.hold_out = text.split_whitespace().map(str::to_owned).collect();
+    }
+    if args.scale.is_some() {
+        s.scale = args.scale;
+    }
+    if let Some(seed) = args.seed {
+        s.seed = seed;
+    }
+    if let Some(isa) = args.isa {
+        s.isa = isa.into();
+    }
+    for assignment in &args.set {
+        s.set_option(assignment)?;
+    }
+    Ok(s)
+}
+
+fn say_estimate(
+    scan: &relievo_pipeline::input_scan::InputScan,
+    settings: &Settings,
+    threads: Option<u16>,
+    json: bool,
+) {
+    let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = threads.map_or(available, usize::from);
+    let e = estimate(scan, settings, threads);
+    if json {
+        eprintln!("{}", serde_json::json!({ "event": "estimate", "estimate": e }));
+    } else {
+        eprintln!(
+            "{} photos or key frames: a whole run takes about {}, {} of memory and {} of disk",
+            e.photos,
+            human_seconds(e.seconds),
+            human_bytes(e.memory_bytes),
+            human_bytes(e.disk_bytes)
+        );
+    }
+}
+
+fn print_plan(
+    work: &Path,
+    setup: &std::sync::Arc<relievo_pipeline::stages::Setup>,
+    selection: &Selection,
+    task: &relievo_task::Task,
+) -> Result<(), Failure> {
+    if work.exists() {
+        let rows = run::status(work, setup, selection, task)?;
+        super::status::print(&rows);
+    } else {
+        for stage in relievo_pipeline::catalog::STAGES {
+            println!("{stage:<9} missing");
+            if selection.until.as_deref() == Some(stage) {
+                break;
+            }
+        }
+    }
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let e = estimate(&setup.scan, &setup.settings, threads);
+    println!(
+        "a whole run: about {}, {} of memory, {} of disk",
+        human_seconds(e.seconds),
+        human_bytes(e.memory_bytes),
+        human_bytes(e.disk_bytes)
+    );
+    Ok(())
+}
+
+/// Says which stage runs and why.
+struct Talk {
+    json: bool,
+    loud: bool,
+}
+
+impl Observer for Talk {
+    fn stage_started(&self, status: &StageStatus) {
+        if self.json {
+            let event = serde_json::json!({ "event": "stage", "stage": status.name,
+                "status": status.status, "items": status.items_to_run });
+            eprintln!("{event}");
+        } else if self.loud {
+            eprintln!("{}: {}", status.name, status.status);
+        }
+    }
+
+    fn stage_finished(&self, report: &StageReport) {
+        if self.json {
+            let event = serde_json::json!({ "event": "finished", "report": report });
+            eprintln!("{event}");
+        } else if self.loud && report.items_made > 0 {
+            eprintln!(
+                "{}: done in {} ({} new, {} kept)",
+                report.name,
+                human_seconds(report.cost.wall_s),
+                report.items_made,
+                report.items_reused
+            );
+        }
+    }
+}
