@@ -60,7 +60,8 @@ pub struct BundleStructure {
     pub landmark_starts: Vec<u32>,
     /// Pose block of each observation, or [`FIXED`].
     pub observation_pose: Vec<u32>,
-    /// Group block of each observation, or [`FIXED`].
+    /// Group block of each observation, or [`FIXED`]. All observations of one
+    /// pose block touch the same group (a view has one camera).
     pub observation_group: Vec<u32>,
 }
 

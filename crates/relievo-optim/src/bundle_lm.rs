@@ -7,7 +7,7 @@
 use crate::bundle::BundleProblem;
 use crate::loss::Loss;
 use crate::reduced_solve::{Factoriser, inverse_tail, solve};
-use crate::schur::{Pattern, back_substitute, cost, linearise, reduce};
+use crate::schur::{Linearisation, Pattern, back_substitute, cost, linearise, reduce};
 use relievo_task::{Cancelled, Task};
 
 /// When to stop, and what an error costs.
@@ -58,7 +58,8 @@ pub fn minimise<P: BundleProblem>(
 ) -> Result<BundleSummary<P::State>, Cancelled> {
     let pattern = Pattern::new(problem.structure());
     let factoriser = Factoriser::new(&pattern);
-    let mut lin = linearise(problem, &pattern, &state, options.loss);
+    let mut lin = Linearisation::default();
+    linearise(problem, &pattern, &state, options.loss, &mut lin);
     let mut out = BundleSummary {
         state,
         initial_cost: lin.cost,
@@ -91,7 +92,7 @@ pub fn minimise<P: BundleProblem>(
                 if out.converged || out.iterations >= options.max_iterations {
                     break;
                 }
-                lin = linearise(problem, &pattern, &out.state, options.loss);
+                linearise(problem, &pattern, &out.state, options.loss, &mut lin);
                 out.iterations += 1;
             }
             Some((_, _, predicted)) if predicted <= options.tolerance * out.final_cost => {
@@ -125,7 +126,8 @@ pub fn group_covariance<P: BundleProblem>(
 ) -> Option<Vec<f64>> {
     let s = problem.structure();
     let pattern = Pattern::new(s);
-    let lin = linearise(problem, &pattern, state, loss);
+    let mut lin = Linearisation::default();
+    linearise(problem, &pattern, state, loss, &mut lin);
     let reduced = reduce(problem, &pattern, state, &lin, 1e-10);
     let unknowns = pattern.size() + 3 * s.num_landmarks();
     let freedom = (2 * s.num_observations()).checked_sub(unknowns)?.max(1);

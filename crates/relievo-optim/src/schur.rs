@@ -7,7 +7,7 @@
 //! run in parallel and the sums have one order on any number of threads.
 //! Landmarks are worked on in chunks of 256.
 
-use crate::bundle::{BundleProblem, BundleStructure, FIXED, ObservationRows};
+use crate::bundle::{BundleProblem, BundleStructure, FIXED, MAX_GROUP_DIM, ObservationRows};
 use crate::loss::Loss;
 use rayon::prelude::*;
 use relievo_task::ordered;
@@ -30,6 +30,8 @@ pub(crate) struct Pattern {
     pub(crate) offsets: Vec<usize>,
     /// Observations by pose block.
     pose_observations: Vec<Vec<(u32, u32)>>,
+    /// The group that each pose block's observations touch, or [`FIXED`].
+    pose_group: Vec<u32>,
     /// (landmark, link) by group block.
     group_links: Vec<Vec<(u32, u32)>>,
     /// Group links of landmark l: `link_starts[l]..link_starts[l + 1]`.
@@ -51,6 +53,7 @@ impl Pattern {
             offsets.push(offsets[offsets.len() - 1] + d);
         }
         let mut pose_observations = vec![Vec::new(); s.num_poses];
+        let mut pose_group = vec![FIXED; s.num_poses];
         let mut group_links = vec![Vec::new(); s.group_dims.len()];
         let mut link_starts = vec![0];
         let mut link_group: Vec<u32> = Vec::new();
@@ -64,6 +67,7 @@ impl Pattern {
                 if p != FIXED {
                     pose_observations[p as usize].push((l as u32, o as u32));
                     here.push(p as usize);
+                    pose_group[p as usize] = g;
                 }
                 if g != FIXED && !link_group[first..].contains(&g) {
                     group_links[g as usize].push((l as u32, link_group.len() as u32));
@@ -92,6 +96,7 @@ impl Pattern {
             dims,
             offsets,
             pose_observations,
+            pose_group,
             group_links,
             link_starts,
             link_group,
@@ -119,26 +124,37 @@ impl Pattern {
     }
 }
 
-/// Derivatives kept of one observation.
-#[derive(Clone, Copy)]
-struct Kept {
-    r: [f64; 2],
-    pose: [f64; 12],
-    /// poseᵀ landmark, 6×3.
-    w: [f64; 18],
-}
-
-/// Everything about one linearisation point.
+/// Everything about one linearisation point. Buffers are reused.
+#[derive(Default)]
 pub(crate) struct Linearisation {
-    kept: Vec<Kept>,
-    /// 2 rows of `max_group_dim` per observation.
-    group: Vec<f64>,
+    /// poseᵀ landmark, 6×3, per observation.
+    w: Vec<[f64; 18]>,
     /// Per landmark: V (6: xx xy xz yy yz zz) and its gradient (3).
     landmarks: Vec<[f64; 9]>,
     /// Σ groupᵀ landmark, `max_group_dim`×3 per link.
     link_w: Vec<f64>,
+    /// Per pose block: U and what couples it to its group.
+    poses: Vec<PoseSum>,
+    /// Per group block: U (dim×dim), then its gradient (dim).
+    groups: Vec<Vec<f64>>,
     pub(crate) cost: f64,
 }
+
+/// Σ over the observations of one pose block.
+#[derive(Clone, Copy)]
+struct PoseSum {
+    /// Upper triangle of poseᵀ pose, row by row.
+    u: [f64; 21],
+    gradient: [f64; 6],
+    /// poseᵀ group, 6×[`MAX_GROUP_DIM`].
+    group: [[f64; MAX_GROUP_DIM]; 6],
+}
+
+const NO_POSE: PoseSum = PoseSum {
+    u: [0.0; 21],
+    gradient: [0.0; 6],
+    group: [[0.0; MAX_GROUP_DIM]; 6],
+};
 
 /// ½ Σ ρ(|r|²), priors included.
 pub(crate) fn cost<P: BundleProblem>(problem: &P, state: &P::State, loss: Loss) -> f64 {
@@ -167,100 +183,194 @@ fn prior_cost<P: BundleProblem>(problem: &P, state: &P::State) -> f64 {
         .sum()
 }
 
+/// The sums of one chunk of landmarks.
+struct ChunkSums {
+    cost: f64,
+    poses: Vec<(u32, PoseSum)>,
+    groups: Vec<(u32, Vec<f64>)>,
+}
+
+/// Output slices of one chunk of landmarks.
+struct ChunkOut<'a> {
+    first: usize,
+    w: &'a mut [[f64; 18]],
+    landmarks: &'a mut [[f64; 9]],
+    link_w: &'a mut [f64],
+}
+
+/// Splits `slice` after the first `n`.
+fn front<'a, T>(slice: &mut &'a mut [T], n: usize) -> &'a mut [T] {
+    let (head, tail) = std::mem::take(slice).split_at_mut(n);
+    *slice = tail;
+    head
+}
+
 pub(crate) fn linearise<P: BundleProblem>(
     problem: &P,
     pattern: &Pattern,
     state: &P::State,
     loss: Loss,
-) -> Linearisation {
+    out: &mut Linearisation,
+) {
     let s = problem.structure();
     let m = pattern.max_group_dim;
-    let parts = ordered::map_chunks(s.num_landmarks(), LANDMARK_CHUNK, |range| {
-        let observations = s.landmark_starts[range.start]..s.landmark_starts[range.end];
-        let links = pattern.link_starts[range.start]..pattern.link_starts[range.end];
-        let mut part = Linearisation {
-            kept: Vec::with_capacity(observations.len()),
-            group: vec![0.0; observations.len() * 2 * m],
-            landmarks: Vec::with_capacity(range.len()),
-            link_w: vec![0.0; links.len() * m * 3],
-            cost: 0.0,
-        };
-        let mut rows = ObservationRows::default();
-        for l in range {
-            let mut v = [0.0; 9];
-            for o in s.observations(l) {
-                let mut kept = Kept {
-                    r: [0.0; 2],
-                    pose: [0.0; 12],
-                    w: [0.0; 18],
-                };
-                if problem.linearise(state, l, o, &mut rows) {
-                    let [ru, rv] = rows.r;
-                    let (rho, weight) = loss.evaluate(ru * ru + rv * rv);
-                    part.cost += 0.5 * rho;
-                    let root = weight.sqrt();
-                    let a = rows.landmark.map(|x| x * root);
-                    kept.r = [ru * root, rv * root];
-                    if s.observation_pose[o] != FIXED {
-                        kept.pose = rows.pose.map(|x| x * root);
-                        for i in 0..6 {
-                            for k in 0..3 {
-                                kept.w[i * 3 + k] =
-                                    kept.pose[i] * a[k] + kept.pose[6 + i] * a[3 + k];
-                            }
-                        }
-                    }
-                    let mut at = 0;
-                    for i in 0..3 {
-                        for k in i..3 {
-                            v[at] += a[i] * a[k] + a[3 + i] * a[3 + k];
-                            at += 1;
-                        }
-                        v[6 + i] += a[i] * kept.r[0] + a[3 + i] * kept.r[1];
-                    }
-                    let g = s.observation_group[o];
-                    if g != FIXED {
-                        let dim = s.group_dims[g as usize];
-                        let slot = &mut part.group[part.kept.len() * 2 * m..][..2 * m];
-                        for i in 0..dim {
-                            slot[i] = rows.group[0][i] * root;
-                            slot[m + i] = rows.group[1][i] * root;
-                        }
-                        let link = pattern
-                            .links(l)
-                            .find(|&k| pattern.link_group[k] == g)
-                            .unwrap_or(0);
-                        let w = &mut part.link_w[(link - links.start as usize) * m * 3..][..m * 3];
-                        for i in 0..dim {
-                            for k in 0..3 {
-                                w[i * 3 + k] += slot[i] * a[k] + slot[m + i] * a[3 + k];
-                            }
-                        }
-                    }
-                } else {
-                    part.cost += 0.5 * loss.evaluate(UNSEEN_RESIDUAL * UNSEEN_RESIDUAL).0;
-                }
-                part.kept.push(kept);
-            }
-            part.landmarks.push(v);
-        }
-        part
-    });
-    let mut whole = Linearisation {
-        kept: Vec::with_capacity(s.num_observations()),
-        group: Vec::with_capacity(s.num_observations() * 2 * m),
-        landmarks: Vec::with_capacity(s.num_landmarks()),
-        link_w: Vec::with_capacity(pattern.link_group.len() * m * 3),
-        cost: prior_cost(problem, state),
-    };
-    for part in parts {
-        whole.kept.extend_from_slice(&part.kept);
-        whole.group.extend_from_slice(&part.group);
-        whole.landmarks.extend_from_slice(&part.landmarks);
-        whole.link_w.extend_from_slice(&part.link_w);
-        whole.cost += part.cost;
+    out.w.resize(s.num_observations(), [0.0; 18]);
+    out.landmarks.resize(s.num_landmarks(), [0.0; 9]);
+    out.link_w.clear();
+    out.link_w.resize(pattern.link_group.len() * m * 3, 0.0);
+    let (mut w, mut landmarks, mut link_w) =
+        (&mut out.w[..], &mut out.landmarks[..], &mut out.link_w[..]);
+    let mut chunks = Vec::with_capacity(s.num_landmarks() / LANDMARK_CHUNK + 1);
+    for first in (0..s.num_landmarks()).step_by(LANDMARK_CHUNK) {
+        let end = (first + LANDMARK_CHUNK).min(s.num_landmarks());
+        let observations = s.landmark_starts[end] - s.landmark_starts[first];
+        let links = pattern.link_starts[end] - pattern.link_starts[first];
+        chunks.push(ChunkOut {
+            first,
+            w: front(&mut w, observations as usize),
+            landmarks: front(&mut landmarks, end - first),
+            link_w: front(&mut link_w, links as usize * m * 3),
+        });
     }
-    whole
+    let sums: Vec<ChunkSums> = chunks
+        .into_par_iter()
+        .with_max_len(1)
+        .map(|chunk| linearise_chunk(problem, pattern, state, loss, chunk))
+        .collect();
+    out.cost = prior_cost(problem, state);
+    out.poses.clear();
+    out.poses.resize(s.num_poses, NO_POSE);
+    out.groups = s.group_dims.iter().map(|&d| vec![0.0; d * d + d]).collect();
+    for chunk in sums {
+        out.cost += chunk.cost;
+        for (block, sum) in &chunk.poses {
+            let to = &mut out.poses[*block as usize];
+            add(&mut to.u, &sum.u);
+            add(&mut to.gradient, &sum.gradient);
+            for (x, y) in to.group.iter_mut().zip(&sum.group) {
+                add(x, y);
+            }
+        }
+        for (group, sum) in &chunk.groups {
+            add(&mut out.groups[*group as usize], sum);
+        }
+    }
+}
+
+#[inline]
+fn add(to: &mut [f64], from: &[f64]) {
+    for (x, y) in to.iter_mut().zip(from) {
+        *x += y;
+    }
+}
+
+fn linearise_chunk<P: BundleProblem>(
+    problem: &P,
+    pattern: &Pattern,
+    state: &P::State,
+    loss: Loss,
+    out: ChunkOut<'_>,
+) -> ChunkSums {
+    let s = problem.structure();
+    let m = pattern.max_group_dim;
+    let mut sums = ChunkSums {
+        cost: 0.0,
+        poses: Vec::new(),
+        groups: Vec::new(),
+    };
+    let mut slot_of = vec![u32::MAX; s.num_poses];
+    let mut rows = ObservationRows::default();
+    let first_observation = s.landmark_starts[out.first] as usize;
+    let first_link = pattern.link_starts[out.first] as usize;
+    for (k, v) in out.landmarks.iter_mut().enumerate() {
+        let l = out.first + k;
+        *v = [0.0; 9];
+        for o in s.observations(l) {
+            let w = &mut out.w[o - first_observation];
+            *w = [0.0; 18];
+            if !problem.linearise(state, l, o, &mut rows) {
+                sums.cost += 0.5 * loss.evaluate(UNSEEN_RESIDUAL * UNSEEN_RESIDUAL).0;
+                continue;
+            }
+            let [ru, rv] = rows.r;
+            let (rho, weight) = loss.evaluate(ru * ru + rv * rv);
+            sums.cost += 0.5 * rho;
+            let root = weight.sqrt();
+            let a = rows.landmark.map(|x| x * root);
+            let r = [ru * root, rv * root];
+            let mut at = 0;
+            for i in 0..3 {
+                for k in i..3 {
+                    v[at] += a[i] * a[k] + a[3 + i] * a[3 + k];
+                    at += 1;
+                }
+                v[6 + i] += a[i] * r[0] + a[3 + i] * r[1];
+            }
+            let (p, g) = (s.observation_pose[o], s.observation_group[o]);
+            let dim = if g == FIXED {
+                0
+            } else {
+                s.group_dims[g as usize]
+            };
+            let mut group = rows.group;
+            for row in &mut group {
+                for x in &mut row[..dim] {
+                    *x *= root;
+                }
+            }
+            if p != FIXED {
+                let pose = rows.pose.map(|x| x * root);
+                let (pu, pv) = pose.split_at(6);
+                for i in 0..6 {
+                    for k in 0..3 {
+                        w[i * 3 + k] = pu[i] * a[k] + pv[i] * a[3 + k];
+                    }
+                }
+                let slot = &mut slot_of[p as usize];
+                if *slot == u32::MAX {
+                    *slot = sums.poses.len() as u32;
+                    sums.poses.push((p, NO_POSE));
+                }
+                let sum = &mut sums.poses[*slot as usize].1;
+                let mut at = 0;
+                for i in 0..6 {
+                    for k in i..6 {
+                        sum.u[at] += pu[i] * pu[k] + pv[i] * pv[k];
+                        at += 1;
+                    }
+                    sum.gradient[i] += pu[i] * r[0] + pv[i] * r[1];
+                    for k in 0..dim {
+                        sum.group[i][k] += pu[i] * group[0][k] + pv[i] * group[1][k];
+                    }
+                }
+            }
+            if g != FIXED {
+                let link = pattern
+                    .links(l)
+                    .find(|&k| pattern.link_group[k] == g)
+                    .unwrap_or(0);
+                let link_w = &mut out.link_w[(link - first_link) * m * 3..][..m * 3];
+                for i in 0..dim {
+                    for k in 0..3 {
+                        link_w[i * 3 + k] += group[0][i] * a[k] + group[1][i] * a[3 + k];
+                    }
+                }
+                let known = sums.groups.iter().position(|(other, _)| *other == g);
+                let at = known.unwrap_or(sums.groups.len());
+                if known.is_none() {
+                    sums.groups.push((g, vec![0.0; dim * dim + dim]));
+                }
+                let sum = &mut sums.groups[at].1;
+                for i in 0..dim {
+                    for k in 0..dim {
+                        sum[i * dim + k] += group[0][i] * group[0][k] + group[1][i] * group[1][k];
+                    }
+                    sum[dim * dim + i] += group[0][i] * r[0] + group[1][i] * r[1];
+                }
+            }
+        }
+    }
+    sums
 }
 
 /// The reduced system S δ = −b, by block rows of the upper triangle.
@@ -376,9 +486,9 @@ pub(crate) fn reduce<P: BundleProblem>(
             let layout = RowLayout::new(pattern, i);
             let dim = pattern.dims[i];
             let mut row = if i < s.num_poses {
-                pose_row(s, pattern, lin, &inverse, i, &layout)
+                pose_row(s, pattern, lin, i, &layout)
             } else {
-                group_row(s, pattern, lin, &inverse, i - s.num_poses, &layout)
+                group_row(pattern, lin, i - s.num_poses, &layout)
             };
             if i >= s.num_poses {
                 for p in priors.iter().filter(|p| p.group_idx == i - s.num_poses) {
@@ -418,69 +528,39 @@ fn pose_row(
     s: &BundleStructure,
     pattern: &Pattern,
     lin: &Linearisation,
-    _inverse: &[[f64; 6]],
     i: usize,
     layout: &RowLayout,
 ) -> Row {
-    let m = pattern.max_group_dim;
     let mut row = layout.row(6);
-    for &(_, o) in &pattern.pose_observations[i] {
-        let kept = &lin.kept[o as usize];
-        let (u, v) = kept.pose.split_at(6);
-        for a in 0..6 {
-            row.block_gradient[a] += u[a] * kept.r[0] + v[a] * kept.r[1];
-            for b in 0..6 {
-                row.values[a * 6 + b] += u[a] * u[b] + v[a] * v[b];
-            }
+    let sum = &lin.poses[i];
+    row.block_gradient.copy_from_slice(&sum.gradient);
+    let mut at = 0;
+    for a in 0..6 {
+        for b in a..6 {
+            row.values[a * 6 + b] = sum.u[at];
+            row.values[b * 6 + a] = sum.u[at];
+            at += 1;
         }
-        let g = s.observation_group[o as usize];
-        if g != FIXED {
-            let dim = s.group_dims[g as usize];
-            let slot = &lin.group[o as usize * 2 * m..][..2 * m];
-            let at = layout.start[s.num_poses + g as usize] as usize;
-            for a in 0..6 {
-                for b in 0..dim {
-                    row.values[at + a * dim + b] += u[a] * slot[b] + v[a] * slot[m + b];
-                }
-            }
+    }
+    let g = pattern.pose_group[i];
+    if g != FIXED {
+        let dim = s.group_dims[g as usize];
+        let at = layout.start[s.num_poses + g as usize] as usize;
+        for a in 0..6 {
+            row.values[at + a * dim..at + (a + 1) * dim].copy_from_slice(&sum.group[a][..dim]);
         }
     }
     row
 }
 
 /// U and its gradient for group block g.
-fn group_row(
-    s: &BundleStructure,
-    pattern: &Pattern,
-    lin: &Linearisation,
-    _inverse: &[[f64; 6]],
-    g: usize,
-    layout: &RowLayout,
-) -> Row {
-    let m = pattern.max_group_dim;
-    let dim = s.group_dims[g];
-    let links = &pattern.group_links[g];
-    let part = |range: std::ops::Range<usize>| {
-        let mut row = layout.row(dim);
-        for &(l, _) in &links[range] {
-            for o in s.observations(l as usize) {
-                if s.observation_group[o] != g as u32 {
-                    continue;
-                }
-                let r = lin.kept[o].r;
-                let slot = &lin.group[o * 2 * m..][..2 * m];
-                for a in 0..dim {
-                    row.block_gradient[a] += slot[a] * r[0] + slot[m + a] * r[1];
-                    for b in 0..dim {
-                        row.values[a * dim + b] += slot[a] * slot[b] + slot[m + a] * slot[m + b];
-                    }
-                }
-            }
-        }
-        row
-    };
-    ordered::map_reduce(links.len(), LANDMARK_CHUNK * 4, part, add_rows)
-        .unwrap_or_else(|| layout.row(dim))
+fn group_row(pattern: &Pattern, lin: &Linearisation, g: usize, layout: &RowLayout) -> Row {
+    let dim = pattern.dims[pattern.pose_observations.len() + g];
+    let mut row = layout.row(dim);
+    let (u, gradient) = lin.groups[g].split_at(dim * dim);
+    row.values[..dim * dim].copy_from_slice(u);
+    row.block_gradient.copy_from_slice(gradient);
+    row
 }
 
 fn add_rows(mut a: Row, b: Row) -> Row {
@@ -510,7 +590,7 @@ fn subtract_eliminated(
     if i < s.num_poses {
         for &(l, o) in &pattern.pose_observations[i] {
             let l = l as usize;
-            let w = &lin.kept[o as usize].w;
+            let w = &lin.w[o as usize];
             let mut t = [0.0; 18];
             for a in 0..6 {
                 t[a * 3..a * 3 + 3].copy_from_slice(&times(&inverse[l], &w[a * 3..a * 3 + 3]));
@@ -526,7 +606,7 @@ fn subtract_eliminated(
                 }
                 let at = layout.start[j as usize] as usize;
                 if let Some(block) = row.values[at..].first_chunk_mut::<36>() {
-                    subtract_6x6(block, &t, &lin.kept[o2].w);
+                    subtract_6x6(block, &t, &lin.w[o2]);
                 }
             }
             for link in pattern.links(l) {
@@ -618,7 +698,7 @@ pub(crate) fn back_substitute<P: BundleProblem>(
                     continue;
                 }
                 let d = &blocks[p as usize * 6..][..6];
-                let w = &lin.kept[o].w;
+                let w = &lin.w[o];
                 for k in 0..3 {
                     for a in 0..6 {
                         rhs[k] += w[a * 3 + k] * d[a];
