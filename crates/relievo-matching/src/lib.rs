@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | [`brute_force`] | putative matches: ratio test, mutual nearest neighbours |
 //! | [`nearest`] | exact nearest neighbours by dot product; kernels by instruction set |
+//! | [`pairs`] | [`choose_pairs`]: all, by sequence, by GPS, by looks |
 //! | [`verify`] | [`verify_pair`]: E, F and H by LO-RANSAC; which one explains the pair |
 //! | [`estimators`] | the three models as [`relievo_optim::Estimator`]s |
 //! | [`guided`] | further matches inside the epipolar band |
@@ -30,6 +31,7 @@ mod rotation;
 pub mod shard;
 pub mod tracks;
 pub mod verify;
+mod vlad;
 mod watermark;
 
 pub use brute_force::{MatchOptions, match_descriptors, match_slices, overlap_score};
