@@ -1,0 +1,169 @@
+//! The Schur solver on linear problems, where one undamped step is the exact
+//! least-squares solution: its gradient has to vanish. Dense and sparse.
+
+use relievo_optim::{
+    BundleOptions, BundleProblem, BundleStructure, Loss, ObservationRows, minimise,
+};
+use relievo_task::{Task, rng, seed::RngCore};
+
+struct Linear {
+    structure: BundleStructure,
+    rows: Vec<ObservationRows>,
+}
+
+#[derive(Clone)]
+struct State {
+    blocks: Vec<f64>,
+    landmarks: Vec<f64>,
+}
+
+impl Linear {
+    /// Landmark l is seen by `span` consecutive poses.
+    fn new(poses: usize, landmarks: usize, span: usize, groups: usize) -> (Self, State) {
+        let mut rng = rng(0, "bundle", "linear");
+        let mut next = || (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64 * 2.0 - 1.0;
+        let mut s = BundleStructure {
+            num_poses: poses,
+            group_dims: vec![3; groups],
+            landmark_starts: vec![0],
+            ..BundleStructure::default()
+        };
+        let mut rows = Vec::new();
+        for l in 0..landmarks {
+            for k in 0..span {
+                let p = (l + k) % poses;
+                s.observation_pose.push(p as u32);
+                s.observation_group.push((p % groups) as u32);
+                let mut row = ObservationRows::default();
+                row.r = [next(), next()];
+                row.landmark.iter_mut().for_each(|x| *x = next());
+                row.pose.iter_mut().for_each(|x| *x = next());
+                for r in &mut row.group {
+                    r[..3].iter_mut().for_each(|x| *x = next());
+                }
+                rows.push(row);
+            }
+            s.landmark_starts.push(rows.len() as u32);
+        }
+        let state = State {
+            blocks: vec![0.0; s.num_block_params()],
+            landmarks: vec![0.0; 3 * landmarks],
+        };
+        (Self { structure: s, rows }, state)
+    }
+
+    /// Columns of the observation: (block parameter or landmark, values).
+    fn at(&self, state: &State, l: usize, o: usize) -> [f64; 2] {
+        let row = &self.rows[o];
+        let p = self.structure.observation_pose[o] as usize * 6;
+        let g = self
+            .structure
+            .group_offset(self.structure.observation_group[o] as usize);
+        [0, 1].map(|i| {
+            let pose: f64 = (0..6)
+                .map(|k| row.pose[i * 6 + k] * state.blocks[p + k])
+                .sum();
+            let group: f64 = (0..3).map(|k| row.group[i][k] * state.blocks[g + k]).sum();
+            let landmark: f64 = (0..3)
+                .map(|k| row.landmark[i * 3 + k] * state.landmarks[l * 3 + k])
+                .sum();
+            row.r[i] + pose + group + landmark
+        })
+    }
+}
+
+impl BundleProblem for Linear {
+    type State = State;
+    fn structure(&self) -> &BundleStructure {
+        &self.structure
+    }
+    fn residual(&self, state: &State, l: usize, o: usize) -> Option<[f64; 2]> {
+        Some(self.at(state, l, o))
+    }
+    fn linearise(&self, state: &State, l: usize, o: usize, rows: &mut ObservationRows) -> bool {
+        *rows = self.rows[o];
+        rows.r = self.at(state, l, o);
+        true
+    }
+    fn step(&self, state: &State, blocks: &[f64], landmarks: &[f64]) -> State {
+        let add = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x + y).collect();
+        State {
+            blocks: add(&state.blocks, blocks),
+            landmarks: add(&state.landmarks, landmarks),
+        }
+    }
+}
+
+fn largest_gradient(problem: &Linear, state: &State) -> f64 {
+    let s = &problem.structure;
+    let mut blocks = vec![0.0; state.blocks.len()];
+    let mut landmarks = vec![0.0; state.landmarks.len()];
+    for l in 0..s.num_landmarks() {
+        for o in s.observations(l) {
+            let r = problem.at(state, l, o);
+            let row = &problem.rows[o];
+            let p = s.observation_pose[o] as usize * 6;
+            let g = s.group_offset(s.observation_group[o] as usize);
+            for i in 0..2 {
+                for k in 0..6 {
+                    blocks[p + k] += row.pose[i * 6 + k] * r[i];
+                }
+                for k in 0..3 {
+                    blocks[g + k] += row.group[i][k] * r[i];
+                    landmarks[l * 3 + k] += row.landmark[i * 3 + k] * r[i];
+                }
+            }
+        }
+    }
+    blocks
+        .iter()
+        .chain(&landmarks)
+        .fold(0.0, |m: f64, v| m.max(v.abs()))
+}
+
+fn solves(poses: usize, landmarks: usize, span: usize, groups: usize) {
+    let (problem, start) = Linear::new(poses, landmarks, span, groups);
+    assert!(largest_gradient(&problem, &start) > 1.0);
+    let options = BundleOptions {
+        initial_lambda: 1e-10,
+        tolerance: 1e-15,
+        loss: Loss::Squared,
+        max_iterations: 20,
+    };
+    let end = minimise(&problem, start, &options, &Task::silent()).unwrap();
+    let gradient = largest_gradient(&problem, &end.state);
+    assert!(gradient < 1e-6, "gradient {gradient}");
+    assert!(end.final_cost < end.initial_cost);
+}
+
+#[test]
+fn a_dense_system_is_solved() {
+    solves(6, 700, 4, 2);
+}
+
+#[test]
+fn a_sparse_system_is_solved() {
+    // 160 poses in a ring, each tied to a few neighbours only.
+    solves(160, 1600, 4, 1);
+}
+
+#[test]
+fn the_bits_do_not_depend_on_threads() {
+    let run = |threads: usize| {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap()
+            .install(|| {
+                let (problem, start) = Linear::new(9, 1500, 4, 3);
+                let options = BundleOptions {
+                    loss: Loss::Cauchy(0.5),
+                    max_iterations: 5,
+                    ..BundleOptions::default()
+                };
+                let end = minimise(&problem, start, &options, &Task::silent()).unwrap();
+                (end.final_cost.to_bits(), end.state.blocks)
+            })
+    };
+    assert_eq!(run(1), run(3));
+}
