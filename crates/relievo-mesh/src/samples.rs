@@ -163,7 +163,12 @@ impl Samples {
         self.depths = found
             .iter()
             .map(|&density| {
-                (depth as f32 + 0.5 * (density / per_node).log2()).clamp(1.0, depth as f32)
+                let suited = depth as f32 + 0.5 * (density / per_node).log2();
+                // The finer of two levels takes part from halfway on, so that
+                // cells are at most √2 finer than the points ask for.
+                let level = suited.floor();
+                let finer = (2.0 * (suited - level) - 1.0).max(0.0);
+                (level + finer).clamp(1.0, depth as f32)
             })
             .collect();
     }
