@@ -1,0 +1,171 @@
+//! Posed cameras to compare with: a rendered set's `gt/`, a COLMAP model, a
+//! folder of Strecha's `.camera` files, or a work folder.
+
+use crate::error::EvalError;
+use relievo_geometry::{CameraModel, Mat3, Rigid3, Vec3};
+use relievo_scene::{Camera, SparseModel};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A camera with its pose.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PosedCamera {
+    /// Intrinsics.
+    pub camera: Camera,
+    /// Pose.
+    pub cam_from_world: Rigid3,
+}
+
+/// Cameras by the file name of their photo, without folders.
+pub type Cameras = BTreeMap<String, PosedCamera>;
+
+/// The registered views of a model.
+pub fn cameras_of_model(model: &SparseModel) -> Cameras {
+    model
+        .registered()
+        .filter_map(|(_, view, cam_from_world)| {
+            let camera = *model.cameras.get(&view.camera_id)?;
+            let name = view.name.rsplit('/').next().unwrap_or(&view.name);
+            Some((
+                name.to_owned(),
+                PosedCamera {
+                    camera,
+                    cam_from_world,
+                },
+            ))
+        })
+        .collect()
+}
+
+/// The folder that holds a COLMAP model: the path itself, its `gt/`, or the
+/// `sparse/model` of a work folder.
+pub fn model_folder(path: &Path) -> Option<PathBuf> {
+    ["", "gt", "sparse/model", "gt_dense_cameras"]
+        .iter()
+        .map(|sub| {
+            if sub.is_empty() {
+                path.to_owned()
+            } else {
+                path.join(sub)
+            }
+        })
+        .find(|dir| {
+            dir.join("images.bin").is_file() || dir.join("images.txt").is_file() || has_strecha(dir)
+        })
+}
+
+/// Reads cameras from any of the known places.
+pub fn read_cameras(path: &Path) -> Result<Cameras, EvalError> {
+    let Some(dir) = model_folder(path) else {
+        let what = if path.exists() {
+            "holds no cameras"
+        } else {
+            "does not exist"
+        };
+        return Err(EvalError::Truth {
+            path: path.to_owned(),
+            what,
+        });
+    };
+    let cameras = if has_strecha(&dir) {
+        read_strecha(&dir)?
+    } else {
+        cameras_of_model(&relievo_formats::colmap::read_model(&dir)?)
+    };
+    if cameras.values().any(|c| !c.cam_from_world.is_finite()) {
+        return Err(EvalError::NotFinite {
+            what: "the set of cameras",
+        });
+    }
+    Ok(cameras)
+}
+
+fn strecha_files(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs_err::read_dir(dir) else {
+        return Vec::new();
+    };
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|e| Some(e.ok()?.path()))
+        .filter(|p| p.extension().is_some_and(|e| e == "camera"))
+        .collect();
+    files.sort();
+    files
+}
+
+fn has_strecha(dir: &Path) -> bool {
+    !strecha_files(dir).is_empty()
+}
+
+/// `NAME.EXT.camera`: K (9), 0 0 0, R camera-to-world (9), centre, size
+/// (Strecha et al., CVPR 2008).
+fn read_strecha(dir: &Path) -> Result<Cameras, EvalError> {
+    strecha_files(dir)
+        .into_iter()
+        .map(|path| {
+            let text = fs_err::read_to_string(&path)?;
+            let v: Vec<f64> = text
+                .split_whitespace()
+                .map_while(|t| t.parse().ok())
+                .collect();
+            let (Some(&[width, height]), true) =
+                (v.get(24..26).and_then(|s| s.first_chunk()), v.len() >= 26)
+            else {
+                return Err(EvalError::Truth {
+                    path,
+                    what: "is not a camera of 26 numbers",
+                });
+            };
+            let world_from_cam = Mat3::from_row_slice(&v[12..21]);
+            let center = Vec3::new(v[21], v[22], v[23]);
+            let r = world_from_cam.transpose();
+            let camera = Camera {
+                model: CameraModel::Pinhole {
+                    fx: v[0],
+                    fy: v[4],
+                    cx: v[2],
+                    cy: v[5],
+                },
+                width_px: width as u32,
+                height_px: height as u32,
+                has_prior_focal: true,
+            };
+            let name = path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            let cam_from_world = Rigid3::from_matrix(&r, -(r * center));
+            Ok((
+                name,
+                PosedCamera {
+                    camera,
+                    cam_from_world,
+                },
+            ))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strecha_cameras_read_and_broken_ones_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let good = "10 0 5 0 11 6 0 0 1 0 0 0 0 -1 0 1 0 0 0 0 1 1 2 3 40 30\n";
+        fs_err::write(dir.path().join("a.jpg.camera"), good).unwrap();
+        let cameras = read_cameras(dir.path()).unwrap();
+        let a = &cameras["a.jpg"];
+        assert!((a.cam_from_world.center() - Vec3::new(1.0, 2.0, 3.0)).norm() < 1e-12);
+        // Camera x-axis in the world is the first column of R.
+        let x = a.cam_from_world.rotation.inverse() * Vec3::x();
+        assert!((x - Vec3::y()).norm() < 1e-12);
+        assert_eq!((a.camera.width_px, a.camera.height_px), (40, 30));
+        fs_err::write(dir.path().join("b.jpg.camera"), "1 2 x").unwrap();
+        let error = read_cameras(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("b.jpg.camera"), "{error}");
+        let none = read_cameras(&dir.path().join("no")).unwrap_err();
+        assert!(none.to_string().ends_with("does not exist") && none.hint().is_some());
+    }
+}

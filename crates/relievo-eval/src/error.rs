@@ -1,0 +1,99 @@
+//! Why something cannot be scored.
+
+use relievo_formats::FormatError;
+use relievo_media::MediaError;
+use relievo_task::Cancelled;
+use std::path::PathBuf;
+
+/// Why something cannot be scored.
+#[derive(Debug, thiserror::Error)]
+pub enum EvalError {
+    /// The person stopped it.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// Reading failed; the message names the path.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A file does not read.
+    #[error("{}", chain(source))]
+    Format {
+        /// What is wrong.
+        #[from]
+        source: FormatError,
+    },
+    /// A photo does not read.
+    #[error("{}", chain(source))]
+    Media {
+        /// What is wrong.
+        #[from]
+        source: MediaError,
+    },
+    /// A NumPy archive does not read.
+    #[error("{path}: {what}", path = path.display())]
+    Npz {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A part of the truth is missing or wrong.
+    #[error("{path}: {what}", path = path.display())]
+    Truth {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Too few cameras to compare.
+    #[error(
+        "{common} of the {estimated} estimated and {true_} true cameras have the same file name; at least 3 are needed"
+    )]
+    FewCommon {
+        /// Cameras of the estimate.
+        estimated: usize,
+        /// Cameras of the truth.
+        true_: usize,
+        /// Those in both.
+        common: usize,
+    },
+    /// The camera centres coincide or lie on a line.
+    #[error("the camera centres give no similarity between estimate and truth")]
+    NoSimilarity,
+    /// Nothing to score.
+    #[error("{what} is empty")]
+    Empty {
+        /// What was to be scored.
+        what: &'static str,
+    },
+    /// Values that are not numbers.
+    #[error("{what} holds values that are not finite")]
+    NotFinite {
+        /// What was to be scored.
+        what: &'static str,
+    },
+}
+
+impl EvalError {
+    /// What to do next, where there is something to do.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Truth { .. } => {
+                "--truth takes a rendered set's folder (with gt/), a COLMAP model, a folder of .camera files, or a PLY"
+            }
+            Self::FewCommon { .. } => {
+                "cameras are paired by file name; check that the truth belongs to these photos"
+            }
+            Self::Empty { .. } => "check the stage that made it with `relievo status`",
+            _ => return None,
+        })
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |e| e.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}

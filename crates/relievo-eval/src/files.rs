@@ -1,0 +1,183 @@
+//! The figures from files: a work folder, a model, a PLY.
+
+use crate::align::align_cameras;
+use crate::cameras::{PosedCamera, model_folder, read_cameras};
+use crate::error::EvalError;
+use crate::pose::{PoseFigures, score_poses};
+use crate::scene_truth::TrueScene;
+use crate::surface::{SurfaceFigures, score_cloud, score_mesh};
+use crate::texture::{TextureFigures, combine_texture, score_photo};
+use nalgebra::Matrix4;
+use relievo_formats::gltf::{GlbModel, read_glb};
+use relievo_formats::{colmap, ply};
+use relievo_geometry::Sim3;
+use relievo_media::{decode_photo, decode_photo_bytes};
+use relievo_scene::{TextureAtlas, TexturedMesh};
+use relievo_spatial::TriangleBvh;
+use relievo_task::Task;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Poses of a work folder or a COLMAP model.
+pub fn eval_poses(estimate: &Path, truth: &Path) -> Result<PoseFigures, EvalError> {
+    score_poses(&read_cameras(estimate)?, &read_cameras(truth)?)
+}
+
+/// A cloud: a work folder or a PLY.
+pub fn eval_cloud(
+    estimate: &Path,
+    truth: &Path,
+    model: Option<&Path>,
+) -> Result<SurfaceFigures, EvalError> {
+    let file = file_of(estimate, "cloud/dense.ply");
+    let cloud = ply::read_cloud(&file)?;
+    let truth = TrueScene::read(truth)?;
+    let align = truth_from_estimate(estimate, model, &truth)?;
+    score_cloud(&cloud.positions, &truth, &align)
+}
+
+/// A mesh: a work folder or a PLY.
+pub fn eval_mesh(
+    estimate: &Path,
+    truth: &Path,
+    model: Option<&Path>,
+) -> Result<SurfaceFigures, EvalError> {
+    let file = file_of(estimate, "mesh/surface.ply");
+    let mesh = ply::read_mesh(&file)?;
+    let truth = TrueScene::read(truth)?;
+    let align = truth_from_estimate(estimate, model, &truth)?;
+    score_mesh(&mesh, &truth, &align)
+}
+
+/// The similarity into the truth's frame: from the cameras of `model` (a work
+/// folder or COLMAP model); of the estimate's own work folder where no model is
+/// given; the identity for a bare file, or where the truth has no cameras.
+pub fn truth_from_estimate(
+    estimate: &Path,
+    model: Option<&Path>,
+    truth: &TrueScene,
+) -> Result<Sim3, EvalError> {
+    let model = model.or_else(|| estimate.is_dir().then_some(estimate));
+    match model {
+        Some(model) if !truth.cameras.is_empty() => {
+            align_cameras(&read_cameras(model)?, &truth.cameras)
+        }
+        _ => Ok(Sim3::identity()),
+    }
+}
+
+fn file_of(estimate: &Path, inside: &str) -> PathBuf {
+    if estimate.is_dir() {
+        estimate.join(inside)
+    } else {
+        estimate.to_owned()
+    }
+}
+
+/// Which photos a textured model is held against, and how.
+#[derive(Clone, Debug, Default)]
+pub struct TextureQuery {
+    /// A work folder or COLMAP model with the photos' cameras.
+    pub cameras: PathBuf,
+    /// The folder that the names in `cameras` are relative to.
+    pub images: PathBuf,
+    /// Names of the photos to compare; all where empty.
+    pub only: BTreeSet<String>,
+    /// Size of the comparison against the photo's.
+    pub scale: f64,
+    /// `cameras_from_model`, 4 × 4 row-major, for a model in another frame.
+    /// Where absent, the inverse of `gltf_from_model` in the file's
+    /// `asset.extras`, else the identity.
+    pub transform: Option<[[f64; 4]; 4]>,
+}
+
+/// A GLB against photos.
+pub fn eval_texture(
+    glb: &Path,
+    query: &TextureQuery,
+    task: &Task,
+) -> Result<TextureFigures, EvalError> {
+    let glb = file_of(glb, "export/model.glb");
+    let model = textured_mesh(&glb, read_glb(&glb)?, query.transform.as_ref())?;
+    let bvh = TriangleBvh::new(&model.mesh);
+    let folder = model_folder(&query.cameras).ok_or_else(|| EvalError::Truth {
+        path: query.cameras.clone(),
+        what: "holds no cameras",
+    })?;
+    let sparse = colmap::read_model(&folder)?;
+    let chosen: Vec<_> = sparse
+        .registered()
+        .filter(|(_, v, _)| query.only.is_empty() || query.only.contains(&v.name))
+        .collect();
+    let progress = task.progress("photos", chosen.len() as u64);
+    let mut rows = BTreeMap::new();
+    for (_, view, cam_from_world) in chosen {
+        task.check()?;
+        if let Some(camera) = sparse.cameras.get(&view.camera_id) {
+            let photo = decode_photo(&query.images.join(&view.name))?;
+            let posed = PosedCamera {
+                camera: *camera,
+                cam_from_world,
+            };
+            rows.insert(
+                view.name.clone(),
+                score_photo(&model, &bvh, &posed, &photo.rgb, query.scale)?,
+            );
+        }
+        progress.add(1);
+    }
+    combine_texture(rows)
+}
+
+/// The model of a GLB with decoded pages, in the frame of the cameras.
+fn textured_mesh(
+    path: &Path,
+    glb: GlbModel,
+    transform: Option<&[[f64; 4]; 4]>,
+) -> Result<TexturedMesh, EvalError> {
+    let fail = |what| EvalError::Truth {
+        path: path.to_owned(),
+        what,
+    };
+    let row_major = |m: &[[f64; 4]; 4]| Matrix4::from_fn(|i, j| m[i][j]);
+    let to_cameras = match transform {
+        Some(m) => row_major(m),
+        None => match serde_json::from_value(glb.extras["gltf_from_model"].clone()) {
+            Ok(m) => row_major(&m)
+                .try_inverse()
+                .ok_or(fail("holds a gltf_from_model that cannot be inverted"))?,
+            Err(_) => Matrix4::identity(),
+        },
+    };
+    if glb.mesh.triangles.is_empty() {
+        return Err(EvalError::Empty { what: "the model" });
+    }
+    let mut mesh = glb.mesh;
+    for p in &mut mesh.positions {
+        let q = to_cameras
+            * nalgebra::Vector4::new(f64::from(p[0]), f64::from(p[1]), f64::from(p[2]), 1.0);
+        *p = [q.x as f32, q.y as f32, q.z as f32];
+    }
+    let page = glb
+        .image
+        .iter()
+        .map(|i| i.map(|i| i as u16))
+        .collect::<Option<Vec<u16>>>()
+        .ok_or(fail("has faces without texture"))?;
+    let pages = glb
+        .images
+        .iter()
+        .map(|i| decode_photo_bytes(&i.bytes).map(|p| p.rgb))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| fail("holds a picture that does not read"))?;
+    let seen = vec![true; page.len()];
+    Ok(TexturedMesh {
+        mesh,
+        atlas: TextureAtlas {
+            pages,
+            uv: glb.uv,
+            page,
+            seen,
+        },
+    })
+}

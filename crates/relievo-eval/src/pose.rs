@@ -1,0 +1,219 @@
+//! Camera poses against true poses.
+//!
+//! Positions after a least-squares similarity over all common cameras
+//! (Umeyama 1991); rotations after the same; relative poses over all true
+//! pairs, where a pair with a missing camera counts as failed.
+
+use crate::align::common_centers;
+use crate::cameras::Cameras;
+use crate::error::EvalError;
+use crate::statistics::Spread;
+use relievo_geometry::{Mat3, umeyama};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Limits of the AUC, degrees.
+const AUC_DEG: [f64; 4] = [0.5, 1.0, 3.0, 5.0];
+
+/// Figures of a set of poses.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PoseFigures {
+    /// Estimated cameras that have a true pose.
+    pub reg: usize,
+    /// True cameras.
+    pub gt: usize,
+    /// Error of the position, millimetres where the truth is in metres.
+    pub pos_mm: Spread,
+    /// Error of the rotation, degrees.
+    pub rot_deg: Spread,
+    /// Error of the relative rotation over pairs of common cameras, degrees.
+    pub relrot_deg: Spread,
+    /// Error of the relative translation's direction, degrees.
+    pub reltrans_deg: Spread,
+    /// Area under the recall of relative poses up to a limit in degrees,
+    /// percent.
+    pub auc: BTreeMap<String, f64>,
+}
+
+impl fmt::Display for PoseFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "cameras: {} of {}", self.reg, self.gt)?;
+        let mut row = |name: &str, s: &Spread, digits: usize| {
+            writeln!(
+                f,
+                "  {name:<24} median {:.digits$}  mean {:.digits$}  max {:.digits$}",
+                s.med, s.mean, s.max
+            )
+        };
+        row("position [mm]", &self.pos_mm, 3)?;
+        row("rotation [deg]", &self.rot_deg, 4)?;
+        row("relative rotation [deg]", &self.relrot_deg, 4)?;
+        row("relative direction [deg]", &self.reltrans_deg, 4)?;
+        let auc: Vec<String> = self
+            .auc
+            .iter()
+            .map(|(t, v)| format!("{v:.2} at {t}"))
+            .collect();
+        write!(f, "  relative-pose AUC [%]    {} deg", auc.join(", "))
+    }
+}
+
+/// Scores poses; cameras are paired by file name.
+pub fn score_poses(estimate: &Cameras, truth: &Cameras) -> Result<PoseFigures, EvalError> {
+    let (from, to) = common_centers(estimate, truth)?;
+    let align = umeyama(&from, &to, true).ok_or(EvalError::NoSimilarity)?;
+    let rotation = *align.rotation.to_rotation_matrix().matrix();
+    let position: Vec<f64> = from
+        .iter()
+        .zip(&to)
+        .map(|(a, b)| (align.apply(a) - b).norm())
+        .collect();
+    let rotations: Vec<f64> = estimate
+        .iter()
+        .filter_map(|(name, e)| {
+            Some((
+                e.cam_from_world.matrix(),
+                truth.get(name)?.cam_from_world.matrix(),
+            ))
+        })
+        .map(|(e, t)| angle_deg(&(e * rotation.transpose() * t.transpose())))
+        .collect();
+    let names: Vec<&String> = truth.keys().collect();
+    let (mut errors, mut rel_rotation, mut rel_direction) = (Vec::new(), Vec::new(), Vec::new());
+    for (i, a) in names.iter().enumerate() {
+        for b in &names[i + 1..] {
+            let (Some(ea), Some(eb)) = (estimate.get(*a), estimate.get(*b)) else {
+                errors.push(f64::INFINITY);
+                continue;
+            };
+            let (ta, tb) = (&truth[*a].cam_from_world, &truth[*b].cam_from_world);
+            let e = eb.cam_from_world * ea.cam_from_world.inverse();
+            let t = *tb * ta.inverse();
+            let rotation = angle_deg(&(e.matrix().transpose() * t.matrix()));
+            // The translation is a's centre in b's frame.
+            let (u, v) = (e.translation, t.translation);
+            let direction = u.cross(&v).norm().atan2(u.dot(&v)).to_degrees();
+            errors.push(rotation.max(direction));
+            rel_rotation.push(rotation);
+            rel_direction.push(direction);
+        }
+    }
+    Ok(PoseFigures {
+        reg: from.len(),
+        gt: truth.len(),
+        pos_mm: Spread::of(&position, 1000.0),
+        rot_deg: Spread::of(&rotations, 1.0),
+        relrot_deg: Spread::of(&rel_rotation, 1.0),
+        reltrans_deg: Spread::of(&rel_direction, 1.0),
+        auc: AUC_DEG
+            .iter()
+            .map(|t| (t.to_string(), auc_percent(&errors, *t)))
+            .collect(),
+    })
+}
+
+/// Angle of a rotation from its chord: 2 asin(‖R − I‖ / 2√2).
+fn angle_deg(r: &Mat3) -> f64 {
+    let chord = (r - Mat3::identity()).norm() / (2.0 * 2.0_f64.sqrt());
+    (2.0 * chord.min(1.0).asin()).to_degrees()
+}
+
+/// Area under the recall curve from 0 to `limit`, percent of the full area.
+fn auc_percent(errors: &[f64], limit: f64) -> f64 {
+    let mut sorted = errors.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let n = sorted.len().max(1) as f64;
+    let (mut area, mut x, mut y) = (0.0, 0.0, 0.0);
+    for (i, e) in sorted.iter().take_while(|e| **e < limit).enumerate() {
+        let recall = (i + 1) as f64 / n;
+        area += (e - x) * (y + recall) / 2.0;
+        (x, y) = (*e, recall);
+    }
+    (area + (limit - x) * y) / limit * 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cameras::PosedCamera;
+    use nalgebra::UnitQuaternion;
+    use relievo_geometry::{CameraModel, Rigid3, Sim3, Vec3};
+    use relievo_scene::Camera;
+
+    fn ring(n: usize) -> Cameras {
+        let camera = Camera {
+            model: CameraModel::SimplePinhole {
+                f: 100.0,
+                cx: 50.0,
+                cy: 50.0,
+            },
+            width_px: 100,
+            height_px: 100,
+            has_prior_focal: true,
+        };
+        (0..n)
+            .map(|i| {
+                let a = i as f64 * 0.7;
+                let r = UnitQuaternion::from_euler_angles(a, 0.3 * a, 0.1);
+                let center = Vec3::new(a.cos(), a.sin(), 0.1 * a);
+                let pose = Rigid3::new(r, -(r * center));
+                (
+                    format!("{i}.jpg"),
+                    PosedCamera {
+                        camera,
+                        cam_from_world: pose,
+                    },
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_similarity_costs_nothing_and_a_lost_camera_its_pairs() {
+        let truth = ring(6);
+        let world = Sim3 {
+            scale: 3.0,
+            rotation: UnitQuaternion::from_euler_angles(1.0, 0.5, -0.2),
+            translation: Vec3::new(5.0, 0.0, 1.0),
+        };
+        let mut moved = truth.clone();
+        for c in moved.values_mut() {
+            c.cam_from_world = world.transform_pose(&c.cam_from_world);
+        }
+        let figures = score_poses(&moved, &truth).unwrap();
+        assert!(
+            figures.pos_mm.max < 1e-9 && figures.rot_deg.max < 1e-5,
+            "{figures}"
+        );
+        assert!((figures.auc["1"] - 100.0).abs() < 1e-4);
+        moved.remove("0.jpg");
+        let figures = score_poses(&moved, &truth).unwrap();
+        assert_eq!((figures.reg, figures.gt), (5, 6));
+        assert!((figures.auc["5"] - 100.0 * 10.0 / 15.0).abs() < 1e-4);
+        let few: Cameras = moved.into_iter().take(2).collect();
+        assert!(matches!(
+            score_poses(&few, &truth),
+            Err(EvalError::FewCommon { common: 2, .. })
+        ));
+    }
+
+    #[test]
+    fn a_turned_camera_shows_in_degrees_and_a_shifted_one_in_millimetres() {
+        let truth = ring(8);
+        let mut moved = truth.clone();
+        let c = moved.get_mut("3.jpg").unwrap();
+        let turn = Rigid3::new(
+            UnitQuaternion::from_euler_angles(0.02, 0.0, 0.0),
+            Vec3::zeros(),
+        );
+        c.cam_from_world = turn * c.cam_from_world;
+        let figures = score_poses(&moved, &truth).unwrap();
+        assert!((figures.rot_deg.max - 0.02_f64.to_degrees()).abs() < 1e-6);
+        assert!(figures.pos_mm.max < 1e-9);
+        assert!(
+            (auc_percent(&[0.0, 1.0, f64::INFINITY], 2.0) - 100.0 * (0.5 + 2.0 / 3.0) / 2.0).abs()
+                < 1e-9
+        );
+    }
+}

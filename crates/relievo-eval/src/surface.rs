@@ -1,0 +1,312 @@
+//! Accuracy, completeness and F-score of a cloud or a mesh.
+//!
+//! Accuracy: distance of each estimated point to the true surface, over the
+//! points in space that a true camera saw and whose nearest truth is scored.
+//! Completeness: distance of each true point to the estimate. Knapitsch et
+//! al., "Tanks and Temples", 2017, for precision, recall and F.
+
+use crate::error::EvalError;
+use crate::sampling::{dot, mesh_area, norm, sample_mesh, sub};
+use crate::scene_truth::{TrueScene, tree_of};
+use crate::statistics::{Tail, mean, share_below};
+use crate::topology::Topology;
+use rayon::prelude::*;
+use relievo_geometry::{Sim3, Vec3};
+use relievo_scene::TriMesh;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Points that stand for a mesh.
+const MESH_SAMPLES: usize = 1_000_000;
+
+/// Precision, recall and their harmonic mean at one threshold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct FScore {
+    /// Share of the estimate within the threshold.
+    pub precision: f64,
+    /// Share of the truth within the threshold.
+    pub recall: f64,
+    /// 2pr / (p + r).
+    pub f: f64,
+}
+
+/// Figures of a cloud or a mesh; lengths in thousandths of the truth's unit.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SurfaceFigures {
+    /// Points that were scored (of a cloud, one a voxel).
+    pub points: usize,
+    /// Those that count for the accuracy.
+    pub observed_points: usize,
+    /// Distance from the estimate to the truth.
+    pub accuracy_mm: Option<Tail>,
+    /// Distance from the truth to the estimate.
+    pub completeness_mm: Tail,
+    /// Mean of both means.
+    pub chamfer_mm: Option<f64>,
+    /// The same with distances cut at twice the largest threshold.
+    pub chamfer_clipped_mm: Option<f64>,
+    /// By threshold.
+    pub by_threshold_mm: BTreeMap<String, FScore>,
+    /// Recall by class and threshold.
+    pub recall_by_class: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Mean |cos| between estimated and true normals, of a mesh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub normal_consistency: Option<f64>,
+    /// Edges and pieces, of a mesh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topology: Option<Topology>,
+    /// Thresholds in order, for printing.
+    #[serde(skip)]
+    thresholds: Vec<f64>,
+}
+
+impl fmt::Display for SurfaceFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "points: {}, of which in seen space: {}",
+            self.points, self.observed_points
+        )?;
+        if let Some(a) = &self.accuracy_mm {
+            writeln!(
+                f,
+                "  accuracy [mm]      median {:.3}  mean {:.3}  p90 {:.3}",
+                a.median, a.mean, a.p90
+            )?;
+        }
+        let c = &self.completeness_mm;
+        writeln!(
+            f,
+            "  completeness [mm]  median {:.3}  mean {:.3}  p90 {:.3}",
+            c.median, c.mean, c.p90
+        )?;
+        if let (Some(a), Some(b)) = (self.chamfer_mm, self.chamfer_clipped_mm) {
+            writeln!(f, "  chamfer [mm]       {a:.3}  clipped {b:.3}")?;
+        }
+        if let Some(n) = self.normal_consistency {
+            writeln!(f, "  normal consistency {n:.4}")?;
+        }
+        if let Some(t) = &self.topology {
+            writeln!(
+                f,
+                "  {} faces, {} open and {} non-manifold edges, {} components (largest {:.2} %)",
+                t.faces,
+                t.open_edges,
+                t.nonmanifold_edges,
+                t.components,
+                100.0 * t.biggest_component_share
+            )?;
+        }
+        for (i, t) in self.thresholds.iter().enumerate() {
+            let row = self
+                .by_threshold_mm
+                .get(&in_mm(*t))
+                .copied()
+                .unwrap_or_default();
+            let end = if i + 1 < self.thresholds.len() {
+                "\n"
+            } else {
+                ""
+            };
+            write!(
+                f,
+                "  {:>6} mm  precision {:.4}  recall {:.4}  F {:.4}{end}",
+                in_mm(*t),
+                row.precision,
+                row.recall,
+                row.f
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn in_mm(t: f64) -> String {
+    format!("{}", (t * 1e6).round() / 1e3)
+}
+
+/// Scores points; `truth_from_estimate` brings them into the truth's frame.
+/// One point a voxel of half the smallest threshold counts, so that piling up
+/// good points earns nothing. Points that are not finite are ignored.
+pub fn score_cloud(
+    points: &[[f32; 3]],
+    truth: &TrueScene,
+    truth_from_estimate: &Sim3,
+) -> Result<SurfaceFigures, EvalError> {
+    let moved = transform(points, truth_from_estimate);
+    let cell = truth.thresholds()[0] / 2.0;
+    let mut order: Vec<([i64; 3], u32)> = moved
+        .iter()
+        .enumerate()
+        .filter(|(_, p)| p.iter().all(|v| v.is_finite()))
+        .map(|(i, p)| (p.map(|v| (v / cell).floor() as i64), i as u32))
+        .collect();
+    order.par_sort_unstable();
+    order.dedup_by_key(|(cell, _)| *cell);
+    let mut keep: Vec<u32> = order.into_iter().map(|(_, i)| i).collect();
+    keep.sort_unstable();
+    let points: Vec<[f64; 3]> = keep.iter().map(|&i| moved[i as usize]).collect();
+    score_points(&points, None, truth).ok_or(EvalError::Empty { what: "the cloud" })
+}
+
+/// Scores a mesh by a million even samples; the gaps between them do not count
+/// as distance.
+pub fn score_mesh(
+    mesh: &TriMesh,
+    truth: &TrueScene,
+    truth_from_estimate: &Sim3,
+) -> Result<SurfaceFigures, EvalError> {
+    if mesh.positions.iter().flatten().any(|v| !v.is_finite()) {
+        return Err(EvalError::NotFinite { what: "the mesh" });
+    }
+    let moved = TriMesh {
+        positions: transform(&mesh.positions, truth_from_estimate)
+            .into_iter()
+            .map(|p| p.map(|v| v as f32))
+            .collect(),
+        triangles: mesh.triangles.clone(),
+        ..TriMesh::default()
+    };
+    let mut rng = relievo_task::rng(0, "eval", "mesh");
+    let samples = sample_mesh(&moved, MESH_SAMPLES, &mut rng, |_| true);
+    let gap = (mesh_area(&moved, |_| true) / MESH_SAMPLES as f64).sqrt();
+    let mut figures = score_points(&samples.points, Some((&samples.normals, gap)), truth)
+        .ok_or(EvalError::Empty { what: "the mesh" })?;
+    figures.topology = Some(Topology::of(mesh));
+    Ok(figures)
+}
+
+fn transform(points: &[[f32; 3]], t: &Sim3) -> Vec<[f64; 3]> {
+    let m = t.rotation.to_rotation_matrix().matrix() * t.scale;
+    points
+        .par_iter()
+        .map(|p| (m * Vec3::from(p.map(f64::from)) + t.translation).into())
+        .collect()
+}
+
+/// `None` without points. `surface`: normals and mean spacing of mesh samples.
+fn score_points(
+    points: &[[f64; 3]],
+    surface: Option<(&[[f64; 3]], f64)>,
+    truth: &TrueScene,
+) -> Option<SurfaceFigures> {
+    if points.is_empty() {
+        return None;
+    }
+    let thresholds = truth.thresholds();
+    let last = *thresholds.last()?;
+    let queries: Vec<[f32; 3]> = points.iter().map(|p| p.map(|v| v as f32)).collect();
+    let nearest: Vec<usize> = truth
+        .tree
+        .nearest_batch(&queries)
+        .into_iter()
+        .map(|n| n.map_or(0, |n| n.index as usize))
+        .collect();
+    let seen = truth.observed(points, truth.margin());
+    let used: Vec<usize> = (0..points.len())
+        .filter(|&i| seen[i] && truth.reference_scored[nearest[i]])
+        .collect();
+    let chosen: Vec<[f64; 3]> = used.iter().map(|&i| points[i]).collect();
+    let accuracy = truth.surface_distance(&chosen).unwrap_or_else(|| {
+        used.iter()
+            .map(|&i| norm(sub(points[i], truth.reference[nearest[i]])))
+            .collect()
+    });
+
+    let tree = tree_of(points);
+    let from_truth: Vec<(usize, f64)> = truth
+        .points
+        .par_iter()
+        .map(|p| {
+            let j = tree
+                .nearest(p.map(|v| v as f32))
+                .map_or(0, |n| n.index as usize);
+            let off = sub(*p, points[j]);
+            let d = norm(off);
+            let Some((normals, gap)) = surface else {
+                return (j, d);
+            };
+            let plane = dot(off, normals[j]).abs();
+            let side = (d * d - plane * plane).max(0.0).sqrt();
+            (j, if side < 1.5 * gap { plane } else { d })
+        })
+        .collect();
+    let completeness: Vec<f64> = from_truth.iter().map(|(_, d)| *d).collect();
+
+    let both = |cut: f64| {
+        let clipped = |v: &[f64]| mean(&v.iter().map(|d| d.min(cut)).collect::<Vec<_>>());
+        (!accuracy.is_empty()).then(|| 500.0 * (clipped(&accuracy) + clipped(&completeness)))
+    };
+    let by_threshold_mm = thresholds
+        .iter()
+        .map(|t| {
+            let (p, r) = (share_below(&accuracy, *t), share_below(&completeness, *t));
+            let f = if p + r > 0.0 {
+                2.0 * p * r / (p + r)
+            } else {
+                0.0
+            };
+            (
+                in_mm(*t),
+                FScore {
+                    precision: p,
+                    recall: r,
+                    f,
+                },
+            )
+        })
+        .collect();
+    let mut by_class: BTreeMap<u16, Vec<f64>> = BTreeMap::new();
+    for (label, d) in truth.labels.iter().zip(&completeness) {
+        by_class.entry(*label).or_default().push(*d);
+    }
+    let recall_by_class = by_class
+        .into_iter()
+        .map(|(label, d)| {
+            let name = truth
+                .names
+                .get(&label)
+                .cloned()
+                .unwrap_or_else(|| label.to_string());
+            (
+                name,
+                thresholds
+                    .iter()
+                    .map(|t| (in_mm(*t), share_below(&d, *t)))
+                    .collect(),
+            )
+        })
+        .collect();
+    let normal_consistency = surface.and_then(|(normals, _)| {
+        let cosine = |a: [f64; 3], b: [f64; 3]| dot(a, b).abs();
+        if truth.normals.is_empty() || truth.reference_normals.is_empty() {
+            return None;
+        }
+        let a: Vec<f64> = used
+            .iter()
+            .filter(|&&i| norm(sub(points[i], truth.reference[nearest[i]])) < 4.0 * last)
+            .map(|&i| cosine(normals[i], truth.reference_normals[nearest[i]]))
+            .collect();
+        let b: Vec<f64> = from_truth
+            .iter()
+            .zip(&truth.normals)
+            .filter(|((_, d), _)| *d < 4.0 * last)
+            .map(|((j, _), n)| cosine(normals[*j], *n))
+            .collect();
+        (!a.is_empty() && !b.is_empty()).then(|| f64::midpoint(mean(&a), mean(&b)))
+    });
+    Some(SurfaceFigures {
+        points: points.len(),
+        observed_points: used.len(),
+        accuracy_mm: Tail::of(&accuracy, 1000.0),
+        completeness_mm: Tail::of(&completeness, 1000.0)?,
+        chamfer_mm: both(f64::INFINITY),
+        chamfer_clipped_mm: both(2.0 * last),
+        by_threshold_mm,
+        recall_by_class,
+        normal_consistency,
+        topology: None,
+        thresholds: thresholds.to_vec(),
+    })
+}
