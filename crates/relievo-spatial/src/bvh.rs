@@ -321,7 +321,7 @@ fn split_at(items: &mut [Item], depth: usize) -> usize {
     let mut best: Option<(f32, usize, usize)> = None;
     if depth < SAH_DEPTH {
         for axis in 0..3 {
-            if !(extent[axis] > 0.0) {
+            if extent[axis].is_nan() || extent[axis] <= 0.0 {
                 continue;
             }
             let scale = BINS as f32 / extent[axis];
@@ -539,7 +539,7 @@ fn closest_to_origin(&[a, b, c]: &[[f32; 3]; 3]) -> [f32; 3] {
         return along(b, sub(c, b), ratio(d4 - d3, (d4 - d3) + (d5 - d6)));
     }
     let sum = va + vb + vc;
-    if !(sum > 0.0) {
+    if sum.is_nan() || sum <= 0.0 {
         return a;
     }
     let (v, w) = (vb / sum, vc / sum);

@@ -154,7 +154,7 @@ impl KdTree {
         let Some(tree) = self.usable(query) else {
             return;
         };
-        if !(radius >= 0.0) {
+        if radius.is_nan() || radius < 0.0 {
             return;
         }
         let places = tree

@@ -62,6 +62,9 @@ const SPLIT_AREA: f64 = 16384.0;
 const SPLIT_FILL: f64 = 0.4;
 /// Share of a page that packing can be counted on to fill.
 const PACKING: f64 = 0.9;
+/// Texels per pixel below which the budget is overrun rather than obeyed: the
+/// padding alone then fills it.
+const LEAST_SCALE: f64 = 0.02;
 
 /// Side of a full page, texels.
 fn page_side(options: &TextureOptions) -> u32 {
@@ -127,12 +130,19 @@ pub(crate) fn lay_out(
             + blocks as f64 * f64::from(block_texels).powi(2)
     };
     let mut scale = density;
-    while area_at(scale) > PACKING * budget && scale > 0.02 {
+    while area_at(scale) > PACKING * budget && scale > LEAST_SCALE {
         scale *= (PACKING * budget / area_at(scale)).sqrt().clamp(0.5, 0.98);
     }
-    let mut sizes: Vec<(u32, u32)> = boxes.iter().map(|b| size_at(b, scale)).collect();
-    sizes.extend(std::iter::repeat_n((block_texels, block_texels), blocks));
-    let (places, pages) = best_packing(&sizes, page_px);
+    let (sizes, places, pages) = loop {
+        let mut sizes: Vec<(u32, u32)> = boxes.iter().map(|b| size_at(b, scale)).collect();
+        sizes.extend(std::iter::repeat_n((block_texels, block_texels), blocks));
+        let (places, pages) = best_packing(&sizes, page_px);
+        let texels: f64 = pages.iter().map(|p| f64::from(p.0) * f64::from(p.1)).sum();
+        if texels <= budget || scale <= LEAST_SCALE {
+            break (sizes, places, pages);
+        }
+        scale *= (budget / texels).sqrt().clamp(0.5, 0.97);
+    };
     let mut layout = Layout {
         chart_of: vec![NONE; mesh.triangles.len()],
         blocks: places[pieces.len()..].to_vec(),

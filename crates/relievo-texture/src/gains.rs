@@ -133,11 +133,11 @@ mod tests {
             .enumerate()
             .map(|(v, g)| {
                 (0..4000_u32)
-                    .filter(|f| (f + v as u32) % 3 != 0)
+                    .filter(|f| !(f + v as u32).is_multiple_of(3))
                     .map(|face| {
                         let base = 60.0 + (face % 97) as f32;
                         let mut c = base * g;
-                        if (face * 7 + v as u32) % 11 == 0 {
+                        if (face * 7 + v as u32).is_multiple_of(11) {
                             c = 200.0;
                         }
                         Seen {

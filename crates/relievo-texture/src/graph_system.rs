@@ -96,7 +96,7 @@ impl GraphSystem {
         let mut rz = dot(&r, &z);
         let goal = rz.map(|v| v * tolerance * tolerance);
         for _ in 0..most {
-            if (0..3).all(|k| rz[k] <= goal[k] || !(rz[k] > 0.0)) {
+            if (0..3).all(|k| rz[k] <= goal[k] || rz[k] <= 0.0 || rz[k].is_nan()) {
                 break;
             }
             let q = multiply(&p);

@@ -344,7 +344,7 @@ mod tests {
                         let flip = face % 17 == 5;
                         Seen {
                             face,
-                            quality: if good != flip { 10.0 } else { 6.0 },
+                            quality: if good ^ flip { 10.0 } else { 6.0 },
                             color: [0; 3],
                         }
                     })

@@ -227,9 +227,9 @@ fn judge(
     let normal = (corners[1] - corners[0]).cross(&(corners[2] - corners[0]));
     // Towards the camera: outward normal against the viewing ray.
     let cosine = -normal.dot(&middle) / (normal.norm() * middle.norm());
-    if !(cosine >= options.max_grazing_deg.to_radians().cos().max(1e-3))
-        || corners.iter().any(|c| !(c.z > 1e-9 * middle.z))
-    {
+    let least = options.max_grazing_deg.to_radians().cos().max(1e-3);
+    let behind = |z: f64| z.is_nan() || z <= 0.0;
+    if cosine.is_nan() || cosine < least || corners.iter().any(|c| behind(c.z)) {
         return None;
     }
     let px = corners.map(|c| view.plane_px(&c));
@@ -240,7 +240,7 @@ fn judge(
         * ((px[1][0] - px[0][0]) * (px[2][1] - px[0][1])
             - (px[2][0] - px[0][0]) * (px[1][1] - px[0][1]))
             .abs();
-    if !(area > 0.0) || sum.masked > 0 {
+    if area.is_nan() || area <= 0.0 || sum.masked > 0 {
         return None;
     }
     let unit = normal / normal.norm();
