@@ -112,34 +112,44 @@ pub fn decompose_essential(e: &Mat3) -> Option<[Rigid3; 4]> {
     ])
 }
 
-/// True where the point seen at `a` and `b` lies in front of both cameras
-/// (by the depths that bring the two rays closest; false for parallel rays).
-pub fn in_front_of_both(b_from_a: &Rigid3, rotation: &Mat3, a: &Vec2, b: &Vec2) -> bool {
+/// How much the point seen at `a` and `b` speaks for being in front of both
+/// cameras: 0 behind one of them (by the depths that bring the two rays
+/// closest), else the squared sine of the angle between the rays, in units of
+/// a milliradian and at most 1. Points far away, whose side is noise, hardly
+/// count.
+pub fn cheirality(b_from_a: &Rigid3, rotation: &Mat3, a: &Vec2, b: &Vec2) -> f64 {
     // λ R x_a + t ≈ μ x_b
     let p = rotation * Vec3::new(a.x, a.y, 1.0);
     let q = Vec3::new(b.x, b.y, 1.0);
     let t = &b_from_a.translation;
     let (pp, qq, pq) = (p.norm_squared(), q.norm_squared(), p.dot(&q));
-    let det = pp * qq - pq * pq;
+    let squared_sine = p.cross(&q).norm_squared() / (pp * qq);
     let (tp, tq) = (t.dot(&p), t.dot(&q));
     let lambda = pq * tq - qq * tp;
     let mu = pp * tq - pq * tp;
-    det > 1e-14 * pp * qq && lambda > 0.0 && mu > 0.0
+    if lambda > 0.0 && mu > 0.0 {
+        (squared_sine * 1e6).min(1.0)
+    } else {
+        0.0
+    }
 }
 
-/// The pose of E that puts most points in front of both cameras, and how
-/// many. Ties go to the first. `None` where E cannot be decomposed or no
-/// point is in front.
+/// The pose of E that speaks best for all points being in front of both
+/// cameras, and how many are. Ties go to the first. `None` where E cannot be
+/// decomposed or no point is in front.
 pub fn pose_from_essential(e: &Mat3, a: &[Vec2], b: &[Vec2]) -> Option<(Rigid3, usize)> {
     let mut best: Option<(Rigid3, usize)> = None;
+    let mut best_vote = 0.0;
     for pose in decompose_essential(e)? {
         let r = pose.matrix();
-        let count = a
-            .iter()
-            .zip(b)
-            .filter(|(a, b)| in_front_of_both(&pose, &r, a, b))
-            .count();
-        if count > best.map_or(0, |(_, n)| n) {
+        let (mut vote, mut count) = (0.0, 0);
+        for (a, b) in a.iter().zip(b) {
+            let v = cheirality(&pose, &r, a, b);
+            vote += v;
+            count += usize::from(v > 0.0);
+        }
+        if vote > best_vote {
+            best_vote = vote;
             best = Some((pose, count));
         }
     }

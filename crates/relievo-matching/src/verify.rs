@@ -11,9 +11,7 @@ use crate::estimators::{
 };
 use crate::rotation::fit_rotation;
 use crate::watermark::{border_translation, standing_in_border};
-use relievo_geometry::epipolar::{
-    essential_from_pose, fundamental_from_essential, in_front_of_both,
-};
+use relievo_geometry::epipolar::{cheirality, essential_from_pose, fundamental_from_essential};
 use relievo_geometry::homography::decompose_homography;
 use relievo_geometry::{Mat3, Rigid3, Vec2, Vec3};
 use relievo_optim::{Estimator, RansacOptions, RansacResult, lo_ransac};
@@ -211,16 +209,22 @@ impl<'p> Pair<'p> {
         lo_ransac(estimator, &options, seed)
     }
 
-    /// More inliers than the option and than chance: a wrong epipolar band
-    /// holds part p of the matches; binomial mean plus five deviations, plus
-    /// the seven of the sample.
+    /// More inliers than the options and chance demand.
     fn is_significant(&self, inliers: usize) -> bool {
+        let ratio = self.options.min_inlier_ratio * self.matches.len() as f64;
+        inliers >= self.options.min_inliers
+            && inliers as f64 >= ratio
+            && inliers as f64 >= self.chance(self.matches.len())
+    }
+
+    /// The inliers that chance may give among so many matches: a wrong
+    /// epipolar band holds part p of them; binomial mean plus five
+    /// deviations, plus the seven of the sample.
+    fn chance(&self, matches: usize) -> f64 {
         let (w, h) = self.b.size();
         let p = (2.0 * self.threshold_px * w.hypot(h) / (w * h)).min(0.5);
-        let n = self.matches.len() as f64;
-        let chance = n * p + 5.0 * (n * p * (1.0 - p)).sqrt() + 7.0;
-        let ratio = self.options.min_inlier_ratio * n;
-        inliers >= self.options.min_inliers && inliers as f64 >= ratio && inliers as f64 >= chance
+        let n = matches as f64;
+        n * p + 5.0 * (n * p * (1.0 - p)).sqrt() + 7.0
     }
 
     fn explain(&self, seed: u64) -> Outcome {
@@ -302,6 +306,9 @@ impl<'p> Pair<'p> {
         if let Some(fit) = fit_rotation(&self.points, &outcome.inliers, self.threshold_px, !trusted)
             && fit.support as f64 >= self.options.rotation_ratio * total
         {
+            if outcome.b_from_a.is_some() && self.has_parallax(outcome.inliers.len(), fit.support) {
+                return outcome;
+            }
             outcome.kind = TwoViewKind::PureRotation;
             outcome.b_from_a = Some(Rigid3::from_matrix(&fit.rotation, Vec3::zeros()));
             outcome.f = None;
@@ -323,6 +330,14 @@ impl<'p> Pair<'p> {
         outcome
     }
 
+    /// True where enough inliers are left that a rotation does not explain: a
+    /// far background turns, but the foreground gives the baseline.
+    fn has_parallax(&self, inliers: usize, turned: usize) -> bool {
+        let left = inliers.saturating_sub(turned);
+        let others = self.matches.len().saturating_sub(turned);
+        left >= self.options.min_inliers && left as f64 >= self.chance(others)
+    }
+
     /// Of the motions of a homography and the one found by E: the one whose
     /// band holds the inliers best while they lie in front of both cameras.
     fn plane_pose(&self, h: &Mat3, outcome: &Outcome) -> Option<Rigid3> {
@@ -339,10 +354,11 @@ impl<'p> Pair<'p> {
             let gain: f64 = outcome
                 .inliers
                 .iter()
-                .filter(|&&i| in_front_of_both(&pose, &r, &self.points.a[i], &self.points.b[i]))
                 .map(|&i| {
-                    let r2 = sampson.squared(&e, &self.points.a[i], &self.points.b[i]);
-                    if r2 < limit { 1.0 - r2 / limit } else { 0.0 }
+                    let (a, b) = (&self.points.a[i], &self.points.b[i]);
+                    let r2 = sampson.squared(&e, a, b);
+                    let near = if r2 < limit { 1.0 - r2 / limit } else { 0.0 };
+                    near * cheirality(&pose, &r, a, b)
                 })
                 .sum();
             if gain > best.map_or(0.0, |(g, _)| g) {

@@ -123,6 +123,44 @@ fn turning_on_the_spot_is_no_baseline() {
 }
 
 #[test]
+fn a_far_background_does_not_hide_the_baseline() {
+    let near = scene(Shape::Cloud, Motion::Orbit(0.5), 0.0, 11);
+    let truth = near.b_from_a(A, B);
+    let camera = near.camera();
+    let mut both = near.clone();
+    // Directions at infinity, seen by both, five for each near point.
+    let mut matches: Vec<Match> = near.matches(A, B).matches;
+    matches.truncate(60);
+    for k in 0..300 {
+        let s = f64::from(k);
+        let ray = relievo_geometry::Vec3::new(0.45 * (s * 1.3).sin(), 0.3 * (s * 2.9).cos(), 1.0);
+        let seen = [Some(ray), Some(truth.rotation * ray)]
+            .map(|r| r.and_then(|r| camera.model.project(&r)));
+        let [Some(pa), Some(pb)] = seen else { continue };
+        let mut place = |v: ViewId, p: relievo_geometry::Vec2| {
+            let f = both.features.get_mut(&v).unwrap();
+            f.keypoints.push(relievo_scene::Keypoint {
+                x_px: p.x as f32,
+                y_px: p.y as f32,
+                scale_px: 2.0,
+                angle: 0.0,
+            });
+            f.descriptors.push([40; 128]);
+            f.colors.push([0; 3]);
+            f.len() as u32 - 1
+        };
+        matches.push(Match {
+            a_idx: place(A, pa),
+            b_idx: place(B, pb),
+        });
+    }
+    let found = verify_with(&both, &camera, &matches);
+    assert_eq!(found.kind, TwoViewKind::Calibrated);
+    let (r, t) = errors_deg(&found.b_from_a.unwrap(), &truth);
+    assert!(r < 0.2 && t < 3.0, "{:?} {r} {t}", found.kind);
+}
+
+#[test]
 fn copies_of_one_photo_are_no_baseline() {
     let mut scene = scene(Shape::Cloud, Motion::Orbit(0.5), 0.0, 1);
     let copy = scene.features[&A].clone();
