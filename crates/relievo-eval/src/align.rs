@@ -103,7 +103,9 @@ mod tests {
             for _ in 0..300 {
                 let [a, b, c] = triple(&mut rng, n);
                 assert!(a != b && b != c && a != c && a < n && b < n && c < n);
-                [a, b, c].map(|i| seen[i] += 1);
+                for i in [a, b, c] {
+                    seen[i] += 1;
+                }
             }
             assert!(seen.iter().all(|s| *s > 20), "{seen:?}");
         }

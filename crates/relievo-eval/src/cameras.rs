@@ -117,7 +117,10 @@ fn read_strecha(dir: &Path) -> Result<Cameras, EvalError> {
             };
             let world_from_cam = Mat3::from_row_slice(&v[12..21]);
             let center = Vec3::new(v[21], v[22], v[23]);
-            let r = world_from_cam.transpose();
+            // The printed matrix is not quite a rotation; the centre is exact.
+            let mut cam_from_world =
+                Rigid3::from_matrix(&world_from_cam.transpose(), Vec3::zeros());
+            cam_from_world.translation = -(cam_from_world.rotation * center);
             let camera = Camera {
                 model: CameraModel::Pinhole {
                     fx: v[0],
@@ -134,7 +137,6 @@ fn read_strecha(dir: &Path) -> Result<Cameras, EvalError> {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned();
-            let cam_from_world = Rigid3::from_matrix(&r, -(r * center));
             Ok((
                 name,
                 PosedCamera {
