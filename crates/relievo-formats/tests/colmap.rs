@@ -1,5 +1,7 @@
 //! COLMAP models: round trips and hostile files.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests unwrap as tests do")]
+
 mod hostile;
 
 use hostile::mutations;

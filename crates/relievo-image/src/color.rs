@@ -60,8 +60,8 @@ pub fn luma_of([r, g, b]: Rgb8) -> u8 {
 
 /// [`luma_of`] every pixel.
 pub fn luma(rgb: &Raster<Rgb8>) -> Raster<u8> {
-    let mut out = vec![0; rgb.as_slice().len()];
     const BLOCK: usize = 1 << 16;
+    let mut out = vec![0; rgb.as_slice().len()];
     out.par_chunks_mut(BLOCK)
         .zip(rgb.as_slice().par_chunks(BLOCK))
         .for_each(|(out, rgb)| {

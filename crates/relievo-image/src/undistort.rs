@@ -341,8 +341,7 @@ mod tests {
             let model = lens(k);
             let target = undistorted_model(&model, (1000, 750), (500, 375));
             let mask = undistorted_mask(None, &model, (1000, 750), &target, (500, 375));
-            let blank = mask.as_slice().iter().filter(|&&v| v == 0).count();
-            assert_eq!(blank, 0, "{k:?}");
+            assert!(!mask.as_slice().contains(&0), "{k:?}");
             // A little less zoom leaves a blank somewhere.
             let (fx, fy) = target.focal_px();
             let c = target.principal_point_px();

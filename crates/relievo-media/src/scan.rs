@@ -185,10 +185,10 @@ fn walk(
             if !work {
                 walk(&path, &inner, files, visited)?;
             }
-        } else if let Some(kind) = file_kind(&path) {
-            if path.is_file() {
-                files.push((path, inner, kind));
-            }
+        } else if let Some(kind) = file_kind(&path)
+            && path.is_file()
+        {
+            files.push((path, inner, kind));
         }
     }
     Ok(())

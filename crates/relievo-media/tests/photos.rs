@@ -1,5 +1,7 @@
 //! Photo files of every kind, and damaged ones.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests unwrap as tests do")]
+
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba};
 use relievo_image::Raster;
@@ -276,4 +278,19 @@ fn inputs_become_names() {
             .to_string()
             .contains("1.JPG")
     );
+}
+
+/// `red = 60 + 3x, green = 40 + 4y, blue = 128`, written as CMYK (inverted, as
+/// Adobe does) and as progressive RGB.
+#[test]
+fn cmyk_and_progressive_jpegs_have_the_right_colours() {
+    let want = Raster::from_fn(47, 33, |x, y| [60 + 3 * x as u8, 40 + 4 * y as u8, 128]);
+    for data in [
+        &include_bytes!("data/cmyk.jpg")[..],
+        &include_bytes!("data/progressive.jpg")[..],
+    ] {
+        let got = decode_photo_bytes(data).unwrap();
+        let d = mean_difference(&got.rgb, &want);
+        assert!(d < 3.0, "{d}");
+    }
 }

@@ -45,15 +45,15 @@ impl Detector for OpenCvSift {
         task: &Task,
     ) -> Result<Features, FeatureError> {
         task.check()?;
-        if let Some(mask) = mask {
-            if (mask.width(), mask.height()) != (photo.width(), photo.height()) {
-                return Err(FeatureError::MaskSize {
-                    mask_width: mask.width(),
-                    mask_height: mask.height(),
-                    photo_width: photo.width(),
-                    photo_height: photo.height(),
-                });
-            }
+        if let Some(mask) = mask
+            && (mask.width(), mask.height()) != (photo.width(), photo.height())
+        {
+            return Err(FeatureError::MaskSize {
+                mask_width: mask.width(),
+                mask_height: mask.height(),
+                photo_width: photo.width(),
+                photo_height: photo.height(),
+            });
         }
         if photo.is_empty() {
             return Ok(Features::default());

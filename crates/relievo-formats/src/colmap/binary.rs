@@ -94,7 +94,7 @@ fn decode_cameras(data: &[u8]) -> Result<BTreeMap<CameraId, Camera>, FormatError
         let id = CameraId(c.u32("camera id")?);
         let model_id = c.u32("camera model")? as i32;
         let kind = CameraModelKind::from_colmap_id(model_id)
-            .ok_or_else(|| unsupported_model(format!("number {model_id}")))?;
+            .ok_or_else(|| unsupported_model(&format!("number {model_id}")))?;
         let width = c.u64("camera width")?;
         let height = c.u64("camera height")?;
         let mut params = Vec::with_capacity(kind.num_params());

@@ -83,7 +83,7 @@ fn malformed(what: &'static str, at: usize, found: impl Into<String>) -> FormatE
     }
 }
 
-fn unsupported_model(name: String) -> FormatError {
+fn unsupported_model(name: &str) -> FormatError {
     FormatError::Unsupported {
         format: FORMAT,
         feature: format!("camera model {name}"),

@@ -114,7 +114,7 @@ fn is_data(line: &str) -> bool {
 struct Words<'a> {
     line: usize,
     what: &'static str,
-    words: SplitAsciiWhitespace<'a>,
+    rest: SplitAsciiWhitespace<'a>,
 }
 
 impl<'a> Words<'a> {
@@ -122,12 +122,12 @@ impl<'a> Words<'a> {
         Self {
             line,
             what,
-            words: text.split_ascii_whitespace(),
+            rest: text.split_ascii_whitespace(),
         }
     }
 
     fn word(&mut self) -> Result<&'a str, FormatError> {
-        self.words
+        self.rest
             .next()
             .ok_or_else(|| malformed(self.what, self.line, "a line that is too short"))
     }
@@ -156,10 +156,10 @@ fn decode_cameras(text: &str) -> Result<BTreeMap<CameraId, Camera>, FormatError>
         let id = CameraId(w.next()?);
         let name = w.word()?;
         let kind = CameraModelKind::from_name(name)
-            .ok_or_else(|| unsupported_model(name.chars().take(40).collect()))?;
+            .ok_or_else(|| unsupported_model(&name.chars().take(40).collect::<String>()))?;
         let (width, height) = (w.next()?, w.next()?);
         let mut params = Vec::new();
-        while w.words.clone().next().is_some() {
+        while w.rest.clone().next().is_some() {
             params.push(w.next::<f64>()?);
         }
         cameras.insert(id, camera(kind, &params, width, height, n)?);
@@ -184,7 +184,7 @@ fn decode_images(text: &str) -> Result<BTreeMap<ViewId, View>, FormatError> {
         let mut points_px = Vec::new();
         if let Some((m, points)) = lines.next() {
             let mut p = Words::new("points2D", m, points);
-            while p.words.clone().next().is_some() {
+            while p.rest.clone().next().is_some() {
                 points_px.push(p.array::<2>()?);
                 p.next::<i64>()?;
             }
@@ -209,7 +209,7 @@ fn decode_points(text: &str) -> Result<BTreeMap<TrackId, Track>, FormatError> {
         let color = [w.next()?, w.next()?, w.next()?];
         w.next::<f64>()?;
         let mut observations = Vec::new();
-        while w.words.clone().next().is_some() {
+        while w.rest.clone().next().is_some() {
             observations.push(Observation {
                 view_id: ViewId(w.next()?),
                 point_idx: w.next()?,

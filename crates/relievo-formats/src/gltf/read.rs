@@ -151,8 +151,7 @@ impl Reader<'_> {
         let (size, full) = match kind {
             BYTE_U8 => (1, 255.0),
             SHORT_U16 => (2, 65535.0),
-            INT_U32 => (4, 1.0),
-            FLOAT_F32 => (4, 1.0),
+            INT_U32 | FLOAT_F32 => (4, 1.0),
             _ => return Err(wrong()),
         };
         let scale = if a["normalized"].as_bool() == Some(true) {
