@@ -17,8 +17,9 @@ use relievo_texture::TextureOptions;
 use serde_json::{Value, json};
 
 /// Stages in the order in which they run.
-pub const STAGES: [&str; 9] =
-    ["ingest", "features", "matches", "sparse", "depth", "cloud", "mesh", "texture", "export"];
+pub const STAGES: [&str; 9] = [
+    "ingest", "features", "matches", "sparse", "depth", "cloud", "mesh", "texture", "export",
+];
 
 /// The option tables of one stage, at their defaults.
 pub fn defaults(stage: &str) -> StageOptions {
@@ -99,7 +100,9 @@ pub fn resolve(
     kind: Preset,
 ) -> Result<StageOptions, PipelineError> {
     let mut options = defaults(stage);
-    let changes = quality_changes(settings.quality).into_iter().chain(preset_changes(kind));
+    let changes = quality_changes(settings.quality)
+        .into_iter()
+        .chain(preset_changes(kind));
     for (of, name, value) in changes.filter(|(of, ..)| *of == stage) {
         options.set(of, name, value)?;
     }
@@ -121,7 +124,10 @@ pub fn check(settings: &Settings) -> Result<(), PipelineError> {
         if !STAGES.contains(&stage.as_str()) {
             return Err(PipelineError::Option {
                 name: format!("{stage}.…"),
-                what: format!("there is no stage '{stage}'; stages are {}", STAGES.join(", ")),
+                what: format!(
+                    "there is no stage '{stage}'; stages are {}",
+                    STAGES.join(", ")
+                ),
             });
         }
     }
@@ -147,7 +153,11 @@ mod tests {
             assert_eq!(unique.len(), names.len(), "{stage}: {names:?}");
         }
         for quality in [Quality::Draft, Quality::Normal, Quality::High] {
-            check(&Settings { quality, ..Settings::default() }).unwrap();
+            check(&Settings {
+                quality,
+                ..Settings::default()
+            })
+            .unwrap();
         }
     }
 

@@ -34,7 +34,11 @@ pub fn clean(work: &Path, dry: bool) -> Result<Vec<Freed>, PipelineError> {
         .iter()
         .map(|&(stage, which)| {
             let dropped = drop_outputs(&work, &lock, stage, dry, which)?;
-            Ok(Freed { stage, files: dropped.files, bytes: dropped.bytes })
+            Ok(Freed {
+                stage,
+                files: dropped.files,
+                bytes: dropped.bytes,
+            })
         })
         .collect()
 }

@@ -79,7 +79,8 @@ impl PipelineError {
             Self::Option { .. } => "`relievo options` lists every option".to_owned(),
             Self::Io(e) => match e.kind() {
                 std::io::ErrorKind::StorageFull => {
-                    "free some disk space and run the same command again; nothing is lost".to_owned()
+                    "free some disk space and run the same command again; nothing is lost"
+                        .to_owned()
                 }
                 std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
                     "choose a folder that you may write to with -o".to_owned()
@@ -102,14 +103,18 @@ impl From<relievo_engine::EngineError> for PipelineError {
     fn from(e: relievo_engine::EngineError) -> Self {
         match e {
             relievo_engine::EngineError::Cancelled => Self::Cancelled,
-            relievo_engine::EngineError::Stage { stage, item, source } => {
-                match source.downcast::<Self>() {
-                    Ok(own) => *own,
-                    Err(source) => {
-                        Self::Engine(relievo_engine::EngineError::Stage { stage, item, source })
-                    }
-                }
-            }
+            relievo_engine::EngineError::Stage {
+                stage,
+                item,
+                source,
+            } => match source.downcast::<Self>() {
+                Ok(own) => *own,
+                Err(source) => Self::Engine(relievo_engine::EngineError::Stage {
+                    stage,
+                    item,
+                    source,
+                }),
+            },
             e => Self::Engine(e),
         }
     }

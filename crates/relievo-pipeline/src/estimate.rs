@@ -36,9 +36,16 @@ pub fn estimate(scan: &InputScan, settings: &Settings, threads: usize) -> Estima
         .filter_map(|f| relievo_media::probe_photo(&f.path).ok())
         .map(|info| (f64::from(info.width_px), f64::from(info.height_px)))
         .collect();
-    let videos = scan.files.iter().filter(|f| f.kind == InputKind::Video).count();
+    let videos = scan
+        .files
+        .iter()
+        .filter(|f| f.kind == InputKind::Video)
+        .count();
     let mut pixels: Vec<f64> = sizes.iter().map(|(w, h)| w * h).collect();
-    let mut depth: Vec<f64> = sizes.iter().map(|&(w, h)| depth_pixels(w, h, settings.quality)).collect();
+    let mut depth: Vec<f64> = sizes
+        .iter()
+        .map(|&(w, h)| depth_pixels(w, h, settings.quality))
+        .collect();
     for _ in 0..videos * FRAMES_OF_VIDEO {
         pixels.push(FRAME_PIXELS);
         depth.push(depth_pixels(1280.0, 780.0, settings.quality));
@@ -49,9 +56,24 @@ pub fn estimate(scan: &InputScan, settings: &Settings, threads: usize) -> Estima
     let largest = pixels.iter().copied().fold(0.0, f64::max);
     let largest_depth = depth.iter().copied().fold(0.0, f64::max);
     let effort = match settings.quality {
-        Quality::Draft => Effort { depth: 6.0, pair: 0.02, mesh: 4.0, texture: 4.0 },
-        Quality::Normal => Effort { depth: 14.0, pair: 0.06, mesh: 12.0, texture: 12.0 },
-        Quality::High => Effort { depth: 18.0, pair: 0.1, mesh: 20.0, texture: 30.0 },
+        Quality::Draft => Effort {
+            depth: 6.0,
+            pair: 0.02,
+            mesh: 4.0,
+            texture: 4.0,
+        },
+        Quality::Normal => Effort {
+            depth: 14.0,
+            pair: 0.06,
+            mesh: 12.0,
+            texture: 12.0,
+        },
+        Quality::High => Effort {
+            depth: 18.0,
+            pair: 0.1,
+            mesh: 20.0,
+            texture: 30.0,
+        },
     };
     let pairs = (n * (n - 1.0) / 2.0).min(n * 40.0);
     let cpu = 1.0

@@ -61,7 +61,11 @@ impl Georef {
             &(linear / scale),
             Vec3::new(m[0][3], m[1][3], m[2][3]),
         );
-        Sim3 { scale, rotation: pose.rotation, translation: pose.translation }
+        Sim3 {
+            scale,
+            rotation: pose.rotation,
+            translation: pose.translation,
+        }
     }
 }
 
@@ -89,10 +93,18 @@ pub fn georeference(model: &SparseModel, given: Option<f64>, imported: bool, see
     let on_floor = center - up * (center.dot(&up) - level);
     let pose = relievo_geometry::Rigid3::from_matrix(&rotation, Vec3::zeros());
     let translation = -(pose.rotation * on_floor * scale);
-    let gltf = Sim3 { scale, rotation: pose.rotation, translation };
+    let gltf = Sim3 {
+        scale,
+        rotation: pose.rotation,
+        translation,
+    };
     Georef {
         origin: [0.0; 3],
-        scale: if source == Source::Estimated { 1.0 } else { scale },
+        scale: if source == Source::Estimated {
+            1.0
+        } else {
+            scale
+        },
         up: up.into(),
         crs: None,
         source,
@@ -106,7 +118,9 @@ pub fn georeference(model: &SparseModel, given: Option<f64>, imported: bool, see
 fn median_distance(model: &SparseModel, points: &[Vec3]) -> f64 {
     let mut depths: Vec<f64> = Vec::new();
     for track in model.tracks.values() {
-        let Some(p) = track.position_in_world else { continue };
+        let Some(p) = track.position_in_world else {
+            continue;
+        };
         for o in &track.observations {
             if let Some(pose) = model.views.get(&o.view_id).and_then(|v| v.cam_from_world) {
                 depths.push(pose.apply(&p).z);
@@ -138,7 +152,11 @@ fn up_from_cameras(model: &SparseModel) -> Vec3 {
     // Cameras that all look the same way leave up undetermined within their
     // image plane's normal; then their own −y is the better guess.
     let determined = eigen.eigenvalues[order[1]] > 0.02 * eigen.eigenvalues[order[2]].max(1e-12);
-    let up = if determined { least * least.dot(&minus_y).signum() } else { minus_y };
+    let up = if determined {
+        least * least.dot(&minus_y).signum()
+    } else {
+        minus_y
+    };
     up.try_normalize(1e-12).unwrap_or_else(|| -Vec3::y())
 }
 
@@ -158,7 +176,9 @@ fn floor(points: &[Vec3], up: &Vec3, distance: f64, seed: u64) -> Option<(Vec3, 
     let mut best: Option<(usize, Vec3, f64)> = None;
     for _ in 0..TRIES {
         let (a, b, c) = (sample[pick()], sample[pick()], sample[pick()]);
-        let Some(normal) = (b - a).cross(&(c - a)).try_normalize(1e-12) else { continue };
+        let Some(normal) = (b - a).cross(&(c - a)).try_normalize(1e-12) else {
+            continue;
+        };
         let normal = normal * normal.dot(up).signum();
         if normal.dot(up) < cos {
             continue;
@@ -187,8 +207,10 @@ fn rng_next(rng: &mut relievo_task::Rng) -> u64 {
 
 /// Least-squares plane through the points within `thick`.
 fn refit(points: &[Vec3], normal: &Vec3, height: f64, thick: f64) -> Option<(Vec3, f64)> {
-    let near: Vec<&Vec3> =
-        points.iter().filter(|p| (normal.dot(p) - height).abs() < thick).collect();
+    let near: Vec<&Vec3> = points
+        .iter()
+        .filter(|p| (normal.dot(p) - height).abs() < thick)
+        .collect();
     let mean = near.iter().fold(Vec3::zeros(), |s, p| s + **p) / near.len().max(1) as f64;
     let mut spread = Mat3::zeros();
     for p in &near {

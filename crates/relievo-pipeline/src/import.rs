@@ -21,13 +21,18 @@ pub fn import_colmap(
     work: &Path,
     task: &Task,
 ) -> Result<Vec<Warning>, PipelineError> {
-    let mut model = colmap::read_model(model_dir)
-        .map_err(|e| PipelineError::File { path: model_dir.to_owned(), what: e.to_string() })?;
+    let mut model = colmap::read_model(model_dir).map_err(|e| PipelineError::File {
+        path: model_dir.to_owned(),
+        what: e.to_string(),
+    })?;
     model.check().map_err(|e| PipelineError::File {
         path: model_dir.to_owned(),
         what: e.to_string(),
     })?;
-    let settings = Settings { inputs: vec![std::path::absolute(images)?], ..Settings::default() };
+    let settings = Settings {
+        inputs: vec![std::path::absolute(images)?],
+        ..Settings::default()
+    };
     let scan = InputScan::new(&settings)?;
     let (table, warnings) = table_of(&model, &scan, images)?;
     let known: Vec<ViewId> = table.photos.iter().map(|p| p.photo.view_id).collect();
@@ -66,9 +71,18 @@ fn write_model(
     dir: &str,
     model: &SparseModel,
 ) -> Result<(), relievo_engine::EngineError> {
-    out.write(&format!("{dir}/cameras.bin"), &colmap::encode_cameras_bin(model))?;
-    out.write(&format!("{dir}/images.bin"), &colmap::encode_images_bin(model))?;
-    out.write(&format!("{dir}/points3D.bin"), &colmap::encode_points3d_bin(model))?;
+    out.write(
+        &format!("{dir}/cameras.bin"),
+        &colmap::encode_cameras_bin(model),
+    )?;
+    out.write(
+        &format!("{dir}/images.bin"),
+        &colmap::encode_images_bin(model),
+    )?;
+    out.write(
+        &format!("{dir}/points3D.bin"),
+        &colmap::encode_points3d_bin(model),
+    )?;
     Ok(())
 }
 
@@ -84,24 +98,30 @@ fn table_of(
     scan: &InputScan,
     images: &Path,
 ) -> Result<(IngestTable, Vec<Warning>), PipelineError> {
-    let mut table = IngestTable { cameras: model.cameras.clone(), ..IngestTable::default() };
+    let mut table = IngestTable {
+        cameras: model.cameras.clone(),
+        ..IngestTable::default()
+    };
     let mut warnings = Vec::new();
     for (id, view) in &model.views {
         table.given += 1;
         table.expected += 1;
-        let Some(file) =
-            scan.file(&view.name).filter(|f| f.kind == InputKind::Photo)
-        else {
+        let Some(file) = scan.file(&view.name).filter(|f| f.kind == InputKind::Photo) else {
             warnings.push(Warning::new(
                 "photo-missing",
                 &view.name,
-                format!("the model names it, but it is not under {}", images.display()),
+                format!(
+                    "the model names it, but it is not under {}",
+                    images.display()
+                ),
                 "give the folder from which the names in the model count",
             ));
             continue;
         };
-        let info = relievo_media::probe_photo(&file.path)
-            .map_err(|e| PipelineError::File { path: file.path.clone(), what: e.to_string() })?;
+        let info = relievo_media::probe_photo(&file.path).map_err(|e| PipelineError::File {
+            path: file.path.clone(),
+            what: e.to_string(),
+        })?;
         let camera = model.cameras.get(&view.camera_id);
         if camera.is_none_or(|c| (c.width_px, c.height_px) != (info.width_px, info.height_px)) {
             let size = camera.map_or((0, 0), |c| (c.width_px, c.height_px));
@@ -152,8 +172,10 @@ fn table_of(
 /// Puts a point cloud in place of the cloud stage's. Points without normals
 /// are refused: the surface follows them.
 pub fn import_cloud(file: &Path, work: &Path) -> Result<usize, PipelineError> {
-    let cloud = relievo_formats::ply::read_cloud(file)
-        .map_err(|e| PipelineError::File { path: file.to_owned(), what: e.to_string() })?;
+    let cloud = relievo_formats::ply::read_cloud(file).map_err(|e| PipelineError::File {
+        path: file.to_owned(),
+        what: e.to_string(),
+    })?;
     if cloud.is_empty() || cloud.normals.iter().all(|n| n.iter().all(|v| *v == 0.0)) {
         return Err(PipelineError::Input {
             what: format!(
@@ -167,20 +189,33 @@ pub fn import_cloud(file: &Path, work: &Path) -> Result<usize, PipelineError> {
     }
     let (opened, lock) = open(work, "relievo import cloud")?;
     let n = cloud.len();
-    import_stage(&opened, &lock, "cloud", &file.display().to_string(), Vec::new(), |out| {
-        out.write(cloud::CLOUD_FILE, &relievo_formats::ply::encode_cloud(&cloud))?;
-        Ok(figures("points", n))
-    })?;
+    import_stage(
+        &opened,
+        &lock,
+        "cloud",
+        &file.display().to_string(),
+        Vec::new(),
+        |out| {
+            out.write(
+                cloud::CLOUD_FILE,
+                &relievo_formats::ply::encode_cloud(&cloud),
+            )?;
+            Ok(figures("points", n))
+        },
+    )?;
     Ok(n)
 }
 
 /// Puts a surface in place of the mesh stage's.
 pub fn import_mesh(file: &Path, work: &Path) -> Result<usize, PipelineError> {
-    let mut surface = relievo_formats::ply::read_mesh(file)
-        .map_err(|e| PipelineError::File { path: file.to_owned(), what: e.to_string() })?;
-    surface
-        .check()
-        .map_err(|e| PipelineError::File { path: file.to_owned(), what: e.to_string() })?;
+    let mut surface = relievo_formats::ply::read_mesh(file).map_err(|e| PipelineError::File {
+        path: file.to_owned(),
+        what: e.to_string(),
+    })?;
+    surface.check().map_err(|e| PipelineError::File {
+        path: file.to_owned(),
+        what: e.to_string(),
+    })?;
     if surface.triangles.is_empty() {
         return Err(PipelineError::Input {
             what: format!("{}: it has no triangles", file.display()),
@@ -192,10 +227,20 @@ pub fn import_mesh(file: &Path, work: &Path) -> Result<usize, PipelineError> {
     }
     let (opened, lock) = open(work, "relievo import mesh")?;
     let n = surface.triangles.len();
-    import_stage(&opened, &lock, "mesh", &file.display().to_string(), Vec::new(), |out| {
-        out.write(mesh::MESH_FILE, &relievo_formats::ply::encode_mesh(&surface))?;
-        Ok(figures("faces", n))
-    })?;
+    import_stage(
+        &opened,
+        &lock,
+        "mesh",
+        &file.display().to_string(),
+        Vec::new(),
+        |out| {
+            out.write(
+                mesh::MESH_FILE,
+                &relievo_formats::ply::encode_mesh(&surface),
+            )?;
+            Ok(figures("faces", n))
+        },
+    )?;
     Ok(n)
 }
 

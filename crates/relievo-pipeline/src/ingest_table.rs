@@ -174,7 +174,10 @@ pub fn build_table(
                         info: PhotoInfo {
                             width_px: row.width_px,
                             height_px: row.height_px,
-                            exif: ExifInfo { orientation: 1, ..ExifInfo::default() },
+                            exif: ExifInfo {
+                                orientation: 1,
+                                ..ExifInfo::default()
+                            },
                         },
                         sharpness: row.sharpness,
                     },
@@ -188,7 +191,11 @@ pub fn build_table(
     candidates.sort_by(|a, b| a.name.cmp(&b.name));
     let kept = sort_out(candidates, options, &mut table);
     let known: BTreeSet<&str> = kept.iter().map(|c| c.name.as_str()).collect();
-    for name in settings.hold_out.iter().filter(|n| !known.contains(n.as_str())) {
+    for name in settings
+        .hold_out
+        .iter()
+        .filter(|n| !known.contains(n.as_str()))
+    {
         table.notes.push(Warning::new(
             "hold-out-unknown",
             name,
@@ -206,13 +213,16 @@ fn sort_out<'a>(
     options: &IngestOptions,
     table: &mut IngestTable,
 ) -> Vec<Candidate<'a>> {
-    let mut sharpness: Vec<f32> =
-        candidates.iter().map(|c| c.facts.sharpness).filter(|s| s.is_finite()).collect();
+    let mut sharpness: Vec<f32> = candidates
+        .iter()
+        .map(|c| c.facts.sharpness)
+        .filter(|s| s.is_finite())
+        .collect();
     sharpness.sort_by(f32::total_cmp);
     let median = f64::from(sharpness.get(sharpness.len() / 2).copied().unwrap_or(0.0));
     let mut first_of: BTreeMap<String, String> = BTreeMap::new();
     let mut kept = Vec::new();
-    let mut reject = |table: &mut IngestTable, name: &str, kind: &str, reason: String, hint: &str| {
+    let reject = |table: &mut IngestTable, name: &str, kind: &str, reason: String, hint: &str| {
         table.rejected.push(Rejected {
             name: name.to_owned(),
             kind: kind.to_owned(),
@@ -231,20 +241,38 @@ fn sort_out<'a>(
         let (w, h) = (c.facts.info.width_px, c.facts.info.height_px);
         if w.max(h) < options.min_side_px {
             let reason = format!("it is only {w} × {h} pixels");
-            reject(table, &c.name, "photo-tiny", reason, "use the photo as the camera made it");
+            reject(
+                table,
+                &c.name,
+                "photo-tiny",
+                reason,
+                "use the photo as the camera made it",
+            );
             continue;
         }
         let relative = f64::from(c.facts.sharpness) / median.max(1e-9);
         if relative < options.blur_reject {
-            let reason = format!("it is too blurred ({:.0} % of the usual sharpness)", relative * 100.0);
-            reject(table, &c.name, "photo-blurred", reason, "hold still, use more light or a flash");
+            let reason = format!(
+                "it is too blurred ({:.0} % of the usual sharpness)",
+                relative * 100.0
+            );
+            reject(
+                table,
+                &c.name,
+                "photo-blurred",
+                reason,
+                "hold still, use more light or a flash",
+            );
             continue;
         }
         if relative < options.blur_warn {
             table.notes.push(Warning::new(
                 "photo-soft",
                 &c.name,
-                format!("it is much less sharp than the others ({:.0} %)", relative * 100.0),
+                format!(
+                    "it is much less sharp than the others ({:.0} %)",
+                    relative * 100.0
+                ),
                 "leave it out if the model looks smeared there",
             ));
         }
@@ -254,17 +282,25 @@ fn sort_out<'a>(
 }
 
 /// What makes two photos share a camera.
-type GroupKey = (Option<String>, Option<String>, u32, u32, Option<u64>, Option<usize>);
+type GroupKey = (
+    Option<String>,
+    Option<String>,
+    u32,
+    u32,
+    Option<u64>,
+    Option<usize>,
+);
 
-fn group(
-    kept: &[Candidate<'_>],
-    settings: &Settings,
-    table: &mut IngestTable,
-) {
+fn group(kept: &[Candidate<'_>], settings: &Settings, table: &mut IngestTable) {
     let globs: Vec<Option<globset::GlobMatcher>> = settings
         .cameras
         .iter()
-        .map(|s| s.glob.as_ref().and_then(|g| globset::Glob::new(g).ok()).map(|g| g.compile_matcher()))
+        .map(|s| {
+            s.glob
+                .as_ref()
+                .and_then(|g| globset::Glob::new(g).ok())
+                .map(|g| g.compile_matcher())
+        })
         .collect();
     let spec_of = |name: &str| {
         (0..settings.cameras.len()).rev().find(|&i| {
@@ -278,15 +314,21 @@ fn group(
         let spec = spec_of(&c.name);
         // A turned phone is the same camera; its pictures are kept apart,
         // because the principal point turns with them.
-        let focal = (!settings.single_camera).then(|| focal_key(&f.exif)).flatten();
+        let focal = (!settings.single_camera)
+            .then(|| focal_key(&f.exif))
+            .flatten();
         let device = (!settings.single_camera).then(|| f.exif.device()).flatten();
-        let video = c.video.map(str::to_owned).filter(|_| !settings.single_camera);
+        let video = c
+            .video
+            .map(str::to_owned)
+            .filter(|_| !settings.single_camera);
         let key = (device.clone(), video, f.width_px, f.height_px, focal, spec);
         let next = CameraId(ids.len() as u32 + 1);
         let camera_id = *ids.entry(key).or_insert(next);
-        table.cameras.entry(camera_id).or_insert_with(|| {
-            starting_camera(f, spec.map(|i| &settings.cameras[i]))
-        });
+        table
+            .cameras
+            .entry(camera_id)
+            .or_insert_with(|| starting_camera(f, spec.map(|i| &settings.cameras[i])));
         table.photos.push(PhotoEntry {
             photo: Photo {
                 view_id: ViewId(i as u32 + 1),
@@ -320,9 +362,16 @@ fn starting_camera(info: &PhotoInfo, spec: Option<&CameraSpec>) -> Camera {
     let guess = relievo_media::starting_camera(info);
     let Some(spec) = spec else { return guess };
     if let Some(model) = spec.model() {
-        return Camera { model, has_prior_focal: true, ..guess };
+        return Camera {
+            model,
+            has_prior_focal: true,
+            ..guess
+        };
     }
-    let (f, center) = (guess.model.mean_focal_px(), guess.model.principal_point_px());
+    let (f, center) = (
+        guess.model.mean_focal_px(),
+        guess.model.principal_point_px(),
+    );
     let params: Params = spec
         .kind
         .param_names()

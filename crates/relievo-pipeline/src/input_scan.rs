@@ -3,8 +3,8 @@
 use crate::error::PipelineError;
 use crate::settings::Settings;
 use rayon::prelude::*;
-use relievo_media::FileKind;
 use relievo_engine::{Digest, digest_file};
+use relievo_media::FileKind;
 use std::path::PathBuf;
 
 /// A photo or a video.
@@ -58,8 +58,11 @@ impl InputScan {
                 hint: "give the folder that holds NAME.EXT.png for each masked photo".to_owned(),
             });
         }
-        let found = relievo_media::scan_inputs(&settings.inputs)
-            .map_err(|e| PipelineError::Input { what: e.to_string(), hint: e.hint().to_owned() })?;
+        let found =
+            relievo_media::scan_inputs(&settings.inputs).map_err(|e| PipelineError::Input {
+                what: e.to_string(),
+                hint: e.hint().to_owned(),
+            })?;
         let files: Result<Vec<InputFile>, PipelineError> = found
             .into_par_iter()
             .map(|f| {
@@ -73,7 +76,11 @@ impl InputScan {
                     None => None,
                 };
                 Ok(InputFile {
-                    kind: if f.kind == FileKind::Video { InputKind::Video } else { InputKind::Photo },
+                    kind: if f.kind == FileKind::Video {
+                        InputKind::Video
+                    } else {
+                        InputKind::Photo
+                    },
                     name: f.name,
                     path: f.path,
                     digest,

@@ -29,9 +29,16 @@ impl StageOptions {
     pub fn with<T: OptionTable + Default + Serialize + DeserializeOwned>(mut self) -> Self {
         let value = serde_json::to_value(T::default()).unwrap_or(Value::Null);
         let reads = |v: &Value| {
-            serde_json::from_value::<T>(v.clone()).map(|_| ()).map_err(|e| e.to_string())
+            serde_json::from_value::<T>(v.clone())
+                .map(|_| ())
+                .map_err(|e| e.to_string())
         };
-        self.tables.push(Table { type_name: type_name::<T>(), rows: T::rows(), value, reads });
+        self.tables.push(Table {
+            type_name: type_name::<T>(),
+            rows: T::rows(),
+            value,
+            reads,
+        });
         self
     }
 

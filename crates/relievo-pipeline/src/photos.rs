@@ -38,11 +38,18 @@ impl PhotoStore {
             .photos
             .iter()
             .map(|row| {
-                let source = Source { photo: row.source.clone(), mask: row.mask.clone() };
+                let source = Source {
+                    photo: row.source.clone(),
+                    mask: row.mask.clone(),
+                };
                 (row.photo.view_id, (row.photo.name.clone(), source))
             })
             .collect();
-        Self { sources, budget, cache: Mutex::default() }
+        Self {
+            sources,
+            budget,
+            cache: Mutex::default(),
+        }
     }
 
     /// The upright photo.
@@ -51,19 +58,24 @@ impl PhotoStore {
             return Ok(Arc::clone(found));
         }
         let (_, source) = self.source(id)?;
-        let photo = relievo_media::decode_photo(&source.photo).map_err(|e| {
-            PipelineError::File { path: source.photo.clone(), what: e.to_string() }
-        })?;
+        let photo =
+            relievo_media::decode_photo(&source.photo).map_err(|e| PipelineError::File {
+                path: source.photo.clone(),
+                what: e.to_string(),
+            })?;
         let photo = Arc::new(photo.rgb);
         let bytes = 3 * photo.as_slice().len() as u64;
         let mut cache = self.lock();
         while cache.used + bytes > self.budget {
-            let Some(oldest) = cache.order.pop_front() else { break };
+            let Some(oldest) = cache.order.pop_front() else {
+                break;
+            };
             if let Some(gone) = cache.photos.remove(&oldest) {
                 cache.used -= 3 * gone.as_slice().len() as u64;
             }
         }
-        if cache.used + bytes <= self.budget && cache.photos.insert(id, Arc::clone(&photo)).is_none()
+        if cache.used + bytes <= self.budget
+            && cache.photos.insert(id, Arc::clone(&photo)).is_none()
         {
             cache.used += bytes;
             cache.order.push_back(id);
@@ -74,9 +86,13 @@ impl PhotoStore {
     /// The mask, 0 = ignore, where there is one.
     pub fn mask(&self, id: ViewId) -> Result<Option<Raster<u8>>, PipelineError> {
         let (_, source) = self.source(id)?;
-        let Some(path) = &source.mask else { return Ok(None) };
-        let mask = relievo_media::decode_mask(path)
-            .map_err(|e| PipelineError::File { path: path.clone(), what: e.to_string() })?;
+        let Some(path) = &source.mask else {
+            return Ok(None);
+        };
+        let mask = relievo_media::decode_mask(path).map_err(|e| PipelineError::File {
+            path: path.clone(),
+            what: e.to_string(),
+        })?;
         Ok(Some(mask))
     }
 

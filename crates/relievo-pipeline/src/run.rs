@@ -73,7 +73,7 @@ pub fn run(
         Err(e) => Some(e.to_string()),
     };
     // A run that failed still has something to report: the stages before.
-    let written = report::write::write(&request.work, &engine, setup, task, stopped.as_deref());
+    let written = report::write::write(&request.work, &engine, task, stopped.as_deref());
     result?;
     let outcome = written?;
     Ok(finished(request, &outcome))
@@ -101,7 +101,11 @@ fn finished(request: &Request, outcome: &Outcome) -> Finished {
              report/index.html says why for each"
         ));
     }
-    Finished { output, whole: missing.is_empty(), missing }
+    Finished {
+        output,
+        whole: missing.is_empty(),
+        missing,
+    }
 }
 
 /// Writes `relievo.toml` where it changed.

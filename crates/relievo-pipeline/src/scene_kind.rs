@@ -39,27 +39,37 @@ pub fn scene_kind(model: &SparseModel) -> SceneKind {
         .map(|(_, _, pose)| (pose.center(), pose.rotation.inverse() * Vec3::z()))
         .collect();
     let n = cameras.len().max(1) as f64;
-    let mean_direction =
-        cameras.iter().fold(Vec3::zeros(), |sum, (_, d)| sum + d).norm() / n;
+    let mean_direction = cameras
+        .iter()
+        .fold(Vec3::zeros(), |sum, (_, d)| sum + d)
+        .norm()
+        / n;
     let meeting = axes_meet(&cameras);
     let inward = |(c, d): &(Vec3, Vec3)| {
         let to = meeting? - c;
         let cos = to.dot(d) / to.norm().max(1e-12);
         Some(cos > INWARD_ANGLE_DEG.to_radians().cos())
     };
-    let inward_share =
-        cameras.iter().filter(|c| inward(c) == Some(true)).count() as f64 / n;
+    let inward_share = cameras.iter().filter(|c| inward(c) == Some(true)).count() as f64 / n;
     let azimuth_steps = meeting.map_or(0, |m| azimuth_steps(&cameras, m));
-    let (kind, reason) = if inward_share >= INWARD_SHARE
-        && (mean_direction < ONE_WAY || azimuth_steps >= 8)
-    {
-        (Preset::Object, "the cameras look at one point from around it")
-    } else if mean_direction >= ONE_WAY || inward_share >= INWARD_SHARE {
-        (Preset::Outdoor, "the cameras look one way")
-    } else {
-        (Preset::Room, "the cameras look outwards in many directions")
-    };
-    SceneKind { kind, reason: reason.to_owned(), mean_direction, inward_share, azimuth_steps }
+    let (kind, reason) =
+        if inward_share >= INWARD_SHARE && (mean_direction < ONE_WAY || azimuth_steps >= 8) {
+            (
+                Preset::Object,
+                "the cameras look at one point from around it",
+            )
+        } else if mean_direction >= ONE_WAY || inward_share >= INWARD_SHARE {
+            (Preset::Outdoor, "the cameras look one way")
+        } else {
+            (Preset::Room, "the cameras look outwards in many directions")
+        };
+    SceneKind {
+        kind,
+        reason: reason.to_owned(),
+        mean_direction,
+        inward_share,
+        azimuth_steps,
+    }
 }
 
 /// The point nearest to all optical axes (least squares); `None` where they
@@ -92,7 +102,10 @@ fn azimuth_steps(cameras: &[(Vec3, Vec3)], point: Vec3) -> usize {
     let eigen = spread.symmetric_eigen();
     let mut order = [0, 1, 2];
     order.sort_by(|&i, &j| eigen.eigenvalues[j].total_cmp(&eigen.eigenvalues[i]));
-    let (u, v) = (eigen.eigenvectors.column(order[0]), eigen.eigenvectors.column(order[1]));
+    let (u, v) = (
+        eigen.eigenvectors.column(order[0]),
+        eigen.eigenvectors.column(order[1]),
+    );
     let mut seen = [false; 12];
     for o in &offsets {
         let angle = o.dot(&v).atan2(o.dot(&u)).rem_euclid(std::f64::consts::TAU);
@@ -109,8 +122,17 @@ mod tests {
 
     fn model(cameras: impl Iterator<Item = (Vec3, Vec3)>) -> SparseModel {
         let mut m = SparseModel::default();
-        let model = CameraModel::SimplePinhole { f: 500.0, cx: 320.0, cy: 240.0 };
-        let camera = Camera { model, width_px: 640, height_px: 480, has_prior_focal: true };
+        let model = CameraModel::SimplePinhole {
+            f: 500.0,
+            cx: 320.0,
+            cy: 240.0,
+        };
+        let camera = Camera {
+            model,
+            width_px: 640,
+            height_px: 480,
+            has_prior_focal: true,
+        };
         m.cameras.insert(CameraId(1), camera);
         for (i, (center, towards)) in cameras.enumerate() {
             let z = (towards - center).normalize();

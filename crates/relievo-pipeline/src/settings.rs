@@ -91,7 +91,9 @@ impl TryFrom<String> for CameraSpec {
         if let Some(glob) = &glob {
             globset::Glob::new(glob).map_err(|e| e.to_string())?;
         }
-        let (name, values) = rest.split_once(':').map_or((rest, None), |(n, v)| (n, Some(v)));
+        let (name, values) = rest
+            .split_once(':')
+            .map_or((rest, None), |(n, v)| (n, Some(v)));
         let known = || CameraModelKind::ALL.map(CameraModelKind::name).join(", ");
         let kind = CameraModelKind::from_name(&name.to_ascii_uppercase())
             .ok_or_else(|| format!("camera model '{name}' is not one of {}", known()))?;
@@ -99,7 +101,11 @@ impl TryFrom<String> for CameraSpec {
             None => Vec::new(),
             Some(v) => v
                 .split(',')
-                .map(|p| p.trim().parse().map_err(|_| format!("'{p}' is not a number")))
+                .map(|p| {
+                    p.trim()
+                        .parse()
+                        .map_err(|_| format!("'{p}' is not a number"))
+                })
                 .collect::<Result<_, _>>()?,
         };
         let want = kind.param_names();
@@ -113,7 +119,9 @@ impl TryFrom<String> for CameraSpec {
             ));
         }
         if params.iter().any(|p| !p.is_finite()) || params.first().is_some_and(|f| *f <= 0.0) {
-            return Err("camera parameters must be finite and the focal length positive".to_owned());
+            return Err(
+                "camera parameters must be finite and the focal length positive".to_owned(),
+            );
         }
         Ok(Self { glob, kind, params })
     }
@@ -198,7 +206,11 @@ impl Settings {
     /// Settings of a work folder; `None` where it has none yet.
     pub fn read_work(work: &Path) -> Result<Option<Self>, PipelineError> {
         let path = work.join(SETTINGS_FILE);
-        if path.exists() { Self::read(&path).map(Some) } else { Ok(None) }
+        if path.exists() {
+            Self::read(&path).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// The text of `relievo.toml`.
@@ -211,7 +223,10 @@ impl Settings {
 
     /// Adds one `stage.option=value`. The value is TOML, or a bare word.
     pub fn set_option(&mut self, assignment: &str) -> Result<(), PipelineError> {
-        let bad = |what: String| PipelineError::Option { name: assignment.to_owned(), what };
+        let bad = |what: String| PipelineError::Option {
+            name: assignment.to_owned(),
+            what,
+        };
         let (path, value) = assignment
             .split_once('=')
             .ok_or_else(|| bad("expected stage.option=value".to_owned()))?;
@@ -242,19 +257,39 @@ mod tests {
         assert_eq!(spec.glob.as_deref(), Some("left/*.jpg"));
         assert_eq!(
             spec.model(),
-            Some(CameraModel::Pinhole { fx: 100.0, fy: 101.0, cx: 50.0, cy: 40.5 })
+            Some(CameraModel::Pinhole {
+                fx: 100.0,
+                fy: 101.0,
+                cx: 50.0,
+                cy: 40.5
+            })
         );
         let again: CameraSpec = String::from(spec.clone()).parse().unwrap();
         assert_eq!(again, spec);
-        assert!("simple_radial".parse::<CameraSpec>().unwrap().params.is_empty());
-        for bad in ["FISH", "PINHOLE:1,2", "PINHOLE:a,b,c,d", "PINHOLE:-1,1,1,1", "[=PINHOLE"] {
+        assert!(
+            "simple_radial"
+                .parse::<CameraSpec>()
+                .unwrap()
+                .params
+                .is_empty()
+        );
+        for bad in [
+            "FISH",
+            "PINHOLE:1,2",
+            "PINHOLE:a,b,c,d",
+            "PINHOLE:-1,1,1,1",
+            "[=PINHOLE",
+        ] {
             assert!(bad.parse::<CameraSpec>().is_err(), "{bad}");
         }
     }
 
     #[test]
     fn settings_survive_their_own_file() {
-        let mut s = Settings { hold_out: vec!["a.jpg".into()], ..Settings::default() };
+        let mut s = Settings {
+            hold_out: vec!["a.jpg".into()],
+            ..Settings::default()
+        };
         s.cameras.push("PINHOLE:1,1,1,1".parse().unwrap());
         s.set_option("features.max_keypoints=4000").unwrap();
         s.set_option("mesh.mode=fast").unwrap();

@@ -10,7 +10,10 @@ const GENERIC: [&str; 14] = [
 
 /// Folder of the work for these inputs, inside `base`.
 pub fn default_work(inputs: &[PathBuf], base: &Path) -> PathBuf {
-    let name = inputs.first().and_then(|i| name_of(i)).unwrap_or_else(|| "model".to_owned());
+    let name = inputs
+        .first()
+        .and_then(|i| name_of(i))
+        .unwrap_or_else(|| "model".to_owned());
     base.join(format!("{name}.relievo"))
 }
 
@@ -22,7 +25,11 @@ fn name_of(input: &Path) -> Option<String> {
     if video && !absolute.is_dir() {
         return Some(absolute.file_stem()?.to_string_lossy().into_owned());
     }
-    let folder = if absolute.is_dir() { absolute.as_path() } else { absolute.parent()? };
+    let folder = if absolute.is_dir() {
+        absolute.as_path()
+    } else {
+        absolute.parent()?
+    };
     folder
         .ancestors()
         .filter_map(|a| a.file_name())
@@ -42,6 +49,9 @@ mod tests {
         let work = |input: PathBuf| default_work(&[input], Path::new("/out"));
         assert_eq!(work(photos.clone()), Path::new("/out/jug.relievo"));
         assert_eq!(work(photos.join("1.jpg")), Path::new("/out/jug.relievo"));
-        assert_eq!(work(dir.path().join("walk.mp4")), Path::new("/out/walk.relievo"));
+        assert_eq!(
+            work(dir.path().join("walk.mp4")),
+            Path::new("/out/walk.relievo")
+        );
     }
 }

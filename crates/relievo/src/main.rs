@@ -4,7 +4,11 @@
 //! stdout, talk and progress to stderr. Exit codes: 0 done, 1 the input or
 //! the data did not allow it, 2 usage, 3 finished with something missing,
 //! 130 interrupted, 255 a bug.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the binary talks to people")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the binary talks to people"
+)]
 
 mod args;
 mod commands;

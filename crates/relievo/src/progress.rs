@@ -12,12 +12,21 @@ use std::time::{Duration, Instant};
 pub(crate) fn sink(style: ProgressStyle) -> Box<dyn ProgressSink> {
     match style {
         ProgressStyle::None => Box::new(SilentSink),
-        ProgressStyle::Json => Box::new(Lines { json: true, state: Mutex::default() }),
-        ProgressStyle::Plain => Box::new(Lines { json: false, state: Mutex::default() }),
-        ProgressStyle::Auto if std::io::stderr().is_terminal() => {
-            Box::new(Bars { state: Mutex::new(None) })
-        }
-        ProgressStyle::Auto => Box::new(Lines { json: false, state: Mutex::default() }),
+        ProgressStyle::Json => Box::new(Lines {
+            json: true,
+            state: Mutex::default(),
+        }),
+        ProgressStyle::Plain => Box::new(Lines {
+            json: false,
+            state: Mutex::default(),
+        }),
+        ProgressStyle::Auto if std::io::stderr().is_terminal() => Box::new(Bars {
+            state: Mutex::new(None),
+        }),
+        ProgressStyle::Auto => Box::new(Lines {
+            json: false,
+            state: Mutex::default(),
+        }),
     }
 }
 
@@ -28,7 +37,10 @@ struct Bars {
 
 impl ProgressSink for Bars {
     fn advance(&self, label: &str, done: u64, total: u64) {
-        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut state = self
+            .state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if state.as_ref().is_none_or(|(current, _)| current != label) {
             if let Some((_, bar)) = state.take() {
                 bar.finish_and_clear();
@@ -69,10 +81,17 @@ struct Lines {
 
 impl ProgressSink for Lines {
     fn advance(&self, label: &str, done: u64, total: u64) {
-        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut state = self
+            .state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let now = Instant::now();
         if state.label != label || done == 0 {
-            *state = LineState { label: label.to_owned(), started: Some(now), said: None };
+            *state = LineState {
+                label: label.to_owned(),
+                started: Some(now),
+                said: None,
+            };
         }
         let elapsed = now - state.started.unwrap_or(now);
         let since = state.said.map(|t| now - t);
@@ -90,8 +109,8 @@ impl ProgressSink for Lines {
         }
         state.said = Some(now);
         let elapsed_s = elapsed.as_secs_f64();
-        let eta_s = (done > 0)
-            .then(|| elapsed_s * (total.saturating_sub(done)) as f64 / done as f64);
+        let eta_s =
+            (done > 0).then(|| elapsed_s * (total.saturating_sub(done)) as f64 / done as f64);
         let line = if self.json {
             serde_json::json!({ "event": "progress", "label": label, "done": done,
                 "total": total, "elapsed_s": elapsed_s, "eta_s": eta_s })
@@ -101,7 +120,10 @@ impl ProgressSink for Lines {
                 Some(s) if !finished => format!(", {} to go", human_seconds(s)),
                 _ => String::new(),
             };
-            format!("{label}: {done} of {total}, {} so far{eta}", human_seconds(elapsed_s))
+            format!(
+                "{label}: {done} of {total}, {} so far{eta}",
+                human_seconds(elapsed_s)
+            )
         };
         // A closed stderr must not stop the run.
         let _ = writeln!(std::io::stderr(), "{line}");

@@ -29,14 +29,24 @@ pub(crate) fn start(compute: &ComputeArgs, seed: u64, isa: Isa) -> Result<Task, 
         eprintln!("relievo: Ctrl-C will end the program at once; a run can still be continued");
     }
     let memory = compute.memory.unwrap_or_else(default_memory);
-    Ok(Task::new(crate::progress::sink(compute.progress), cancelled, memory, seed, isa))
+    Ok(Task::new(
+        crate::progress::sink(compute.progress),
+        cancelled,
+        memory,
+        seed,
+        isa,
+    ))
 }
 
 /// Three quarters of what the system says is available, at least 1 GiB.
 fn default_memory() -> u64 {
-    let available = fs_err::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
-        line.split_whitespace().nth(1)?.parse::<u64>().ok()
-    });
-    available.map_or(4 << 30, |kib| kib * 1024 / 4 * 3).max(1 << 30)
+    let available = fs_err::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        });
+    available
+        .map_or(4 << 30, |kib| kib * 1024 / 4 * 3)
+        .max(1 << 30)
 }

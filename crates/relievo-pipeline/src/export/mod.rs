@@ -68,9 +68,15 @@ impl std::str::FromStr for Format {
     type Err = String;
 
     fn from_str(s: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|f| f.name() == s).ok_or_else(|| {
-            format!("'{s}' is not one of {}", Self::ALL.map(Self::name).join(", "))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|f| f.name() == s)
+            .ok_or_else(|| {
+                format!(
+                    "'{s}' is not one of {}",
+                    Self::ALL.map(Self::name).join(", ")
+                )
+            })
     }
 }
 
@@ -99,7 +105,7 @@ pub fn encode(
             .into_iter()
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| fail(&e))?;
-            let bytes = tmpfmt::encode_glb(&world, &pages, "image/jpeg", &extras)
+            let bytes = relievo_formats::gltf::encode_glb(&world, &pages, "image/jpeg", &extras)
                 .map_err(|e| fail(&e))?;
             Ok(vec![("model.glb".to_owned(), bytes)])
         }
@@ -112,7 +118,7 @@ pub fn encode(
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| fail(&e))?;
             let names: Vec<String> = (0..pages.len()).map(|i| format!("model-{i}.png")).collect();
-            let (obj, mtl) = tmpfmt::encode_obj(&world, "model.mtl", &names);
+            let (obj, mtl) = relievo_formats::obj::encode_obj(&world, "model.mtl", &names);
             let mut files = vec![("model.obj".to_owned(), obj), ("model.mtl".to_owned(), mtl)];
             files.extend(names.into_iter().zip(pages));
             Ok(files)
@@ -123,33 +129,40 @@ pub fn encode(
         }
         Format::Stl => {
             let world = to_gltf(textured, georef);
-            let bytes = tmpfmt::encode_stl(&world.mesh);
+            let bytes = relievo_formats::stl::encode_stl(&world.mesh);
             Ok(vec![("model.stl".to_owned(), bytes)])
         }
-        other => Err(fail(&format!("{} is not a format of the model's surface", other.name()))),
+        other => Err(fail(&format!(
+            "{} is not a format of the model's surface",
+            other.name()
+        ))),
     }
 }
 
 /// The model in glTF's coordinates: Y-up, floor at y = 0.
 pub fn to_gltf(textured: &TexturedMesh, georef: &Georef) -> TexturedMesh {
     let similarity = georef.similarity();
-    TexturedMesh { mesh: transformed(&textured.mesh, &similarity), atlas: textured.atlas.clone() }
+    TexturedMesh {
+        mesh: transformed(&textured.mesh, &similarity),
+        atlas: textured.atlas.clone(),
+    }
 }
 
 fn transformed(mesh: &TriMesh, to: &Sim3) -> TriMesh {
     let f64_of = |p: &[f32; 3]| Vec3::new(p[0].into(), p[1].into(), p[2].into());
     let f32_of = |p: Vec3| [p.x as f32, p.y as f32, p.z as f32];
     TriMesh {
-        positions: mesh.positions.iter().map(|p| f32_of(to.apply(&f64_of(p)))).collect(),
-        normals: mesh.normals.iter().map(|n| f32_of(to.rotation * f64_of(n))).collect(),
+        positions: mesh
+            .positions
+            .iter()
+            .map(|p| f32_of(to.apply(&f64_of(p))))
+            .collect(),
+        normals: mesh
+            .normals
+            .iter()
+            .map(|n| f32_of(to.rotation * f64_of(n)))
+            .collect(),
         colors: mesh.colors.clone(),
         triangles: mesh.triangles.clone(),
     }
-}
-
-mod tmpfmt {
-    use super::*;
-    pub fn encode_glb(_: &TexturedMesh, _: &[Vec<u8>], _: &str, _: &serde_json::Value) -> Result<Vec<u8>, String> { Err("later".into()) }
-    pub fn encode_obj(_: &TexturedMesh, _: &str, _: &[String]) -> (Vec<u8>, Vec<u8>) { (vec![], vec![]) }
-    pub fn encode_stl(_: &TriMesh) -> Vec<u8> { vec![] }
 }

@@ -82,11 +82,16 @@ pub fn write_export(
                 if path.extension().is_none_or(|e| e != "depth") {
                     continue;
                 }
-                let map = native::depth::decode(&fs_err::read(&path)?)
-                    .map_err(|e| file(&path, &e))?;
-                let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                let map =
+                    native::depth::decode(&fs_err::read(&path)?).map_err(|e| file(&path, &e))?;
+                let stem = path
+                    .file_stem()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
                 write_atomic(&target.join(format!("{stem}.npy")), &[])?;
-                let dense: Vec<u8> = vec![];let _ = &map;
+                let dense: Vec<u8> = vec![];
+                let _ = &map;
                 write_atomic(&target.join(format!("{stem}.geometric.bin")), &dense)?;
                 written += 1;
             }
@@ -111,7 +116,11 @@ fn make_parent(path: &Path) -> Result<(), PipelineError> {
 
 /// `<name>.<extension>` or a folder `<name>-<format>` beside the work folder.
 fn default_target(work: &Path, format: Format) -> PathBuf {
-    let name = work.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = work
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let file = match format {
         Format::Glb => format!("{name}.glb"),
         Format::Ply => format!("{name}.ply"),

@@ -10,6 +10,7 @@ pub use turntable::turntable;
 use crate::error::PipelineError;
 use relievo_formats::native;
 use relievo_image::Raster;
+use relievo_scene::{TextureAtlas, TexturedMesh};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -31,7 +32,12 @@ fn finding(what: &str, figures: Value, broken: Option<String>) -> Finding {
         Value::Object(map) => map,
         _ => Map::new(),
     };
-    Finding { what: what.to_owned(), figures, broken, picture: None }
+    Finding {
+        what: what.to_owned(),
+        figures,
+        broken,
+        picture: None,
+    }
 }
 
 /// Looks at one file.
@@ -41,11 +47,17 @@ pub fn inspect_file(path: &Path, with_picture: bool) -> Result<Finding, Pipeline
         path: path.to_owned(),
         what: e.to_string(),
     };
-    let extension = path.extension().map_or_else(String::new, |e| e.to_string_lossy().to_lowercase());
+    let extension = path
+        .extension()
+        .map_or_else(String::new, |e| e.to_string_lossy().to_lowercase());
     match extension.as_str() {
         "features" => {
             let f = native::features::decode(&bytes).map_err(|e| fail(&e))?;
-            Ok(finding("keypoints and descriptors of a photo", json!({ "keypoints": f.len() }), None))
+            Ok(finding(
+                "keypoints and descriptors of a photo",
+                json!({ "keypoints": f.len() }),
+                None,
+            ))
         }
         "pairs" => {
             let pairs = native::matches::decode(&bytes).map_err(|e| fail(&e))?;
@@ -62,10 +74,18 @@ pub fn inspect_file(path: &Path, with_picture: bool) -> Result<Finding, Pipeline
         }
         "depth" => {
             let map = native::depth::decode(&bytes).map_err(|e| fail(&e))?;
-            let mut z: Vec<f32> =
-                map.depth.as_slice().iter().copied().filter(|d| *d > 0.0).collect();
+            let mut z: Vec<f32> = map
+                .depth
+                .as_slice()
+                .iter()
+                .copied()
+                .filter(|d| *d > 0.0)
+                .collect();
             z.sort_by(f32::total_cmp);
-            let at = |q: f64| z.get(((z.len() as f64 - 1.0).max(0.0) * q) as usize).copied();
+            let at = |q: f64| {
+                z.get(((z.len() as f64 - 1.0).max(0.0) * q) as usize)
+                    .copied()
+            };
             let share = z.len() as f64 / map.depth.as_slice().len().max(1) as f64;
             let figures = json!({ "width_px": map.camera.width_px,
                 "height_px": map.camera.height_px, "filled_share": share,
@@ -76,13 +96,31 @@ pub fn inspect_file(path: &Path, with_picture: bool) -> Result<Finding, Pipeline
         }
         "ply" => inspect_ply(&bytes, with_picture).map_err(|e| fail(&e)),
         "glb" => {
-let (model, extras) = (relievo_scene::TexturedMesh::default(), 0);
-            let figures = json!({ "vertices": model.mesh.positions.len(),
-                "faces": model.mesh.triangles.len(), "pages": model.atlas.pages.len(),
-                "extras": extras });
+            let glb = relievo_formats::gltf::decode_glb(&bytes).map_err(|e| fail(&e))?;
+            let pages = glb
+                .images
+                .iter()
+                .map(|i| relievo_media::decode_photo_bytes(&i.bytes).map(|p| p.rgb))
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|e| fail(&e))?;
+            let figures = json!({ "vertices": glb.mesh.positions.len(),
+                "faces": glb.mesh.triangles.len(), "pages": pages.len(), "extras": glb.extras });
+            let n = glb.mesh.triangles.len();
+            let page = glb.image.iter().map(|i| i.unwrap_or(0) as u16).collect();
+            let atlas = TextureAtlas {
+                pages,
+                uv: glb.uv,
+                page,
+                seen: vec![true; n],
+            };
+            let model = TexturedMesh {
+                mesh: glb.mesh,
+                atlas,
+            };
             let mut found = finding("a textured model (glTF)", figures, broken(model.check()));
-            found.picture =
-                with_picture.then(|| turntable(&model, 1, 1024).pop()).flatten();
+            found.picture = with_picture
+                .then(|| turntable(&model, 1, 1024).pop())
+                .flatten();
             Ok(found)
         }
         "bin" | "txt" if is_colmap(path) => inspect_model(path.parent().unwrap_or(path)),
@@ -113,19 +151,22 @@ fn is_colmap(path: &Path) -> bool {
 
 /// Looks at a folder with a COLMAP model.
 pub fn inspect_model(dir: &Path) -> Result<Finding, PipelineError> {
-    let model = relievo_formats::colmap::read_model(dir)
-        .map_err(|e| PipelineError::File { path: dir.to_owned(), what: e.to_string() })?;
+    let model = relievo_formats::colmap::read_model(dir).map_err(|e| PipelineError::File {
+        path: dir.to_owned(),
+        what: e.to_string(),
+    })?;
     let observations: usize = model.tracks.values().map(|t| t.observations.len()).sum();
     let figures = json!({ "cameras": model.cameras.len(), "photos": model.views.len(),
         "registered": model.registered().count(), "points": model.tracks.len(),
         "observations": observations });
-    Ok(finding("a sparse model (COLMAP)", figures, broken(model.check())))
+    Ok(finding(
+        "a sparse model (COLMAP)",
+        figures,
+        broken(model.check()),
+    ))
 }
 
-fn inspect_ply(
-    bytes: &[u8],
-    with_picture: bool,
-) -> Result<Finding, relievo_formats::FormatError> {
+fn inspect_ply(bytes: &[u8], with_picture: bool) -> Result<Finding, relievo_formats::FormatError> {
     let mesh = relievo_formats::ply::decode_mesh(bytes);
     if let Ok(mesh) = mesh
         && !mesh.triangles.is_empty()
@@ -139,7 +180,11 @@ fn inspect_ply(
         return Ok(found);
     }
     let cloud = relievo_formats::ply::decode_cloud(bytes)?;
-    let mut found = finding("a point cloud", json!({ "points": cloud.len() }), broken(cloud.check()));
+    let mut found = finding(
+        "a point cloud",
+        json!({ "points": cloud.len() }),
+        broken(cloud.check()),
+    );
     found.picture = with_picture.then(|| turntable::cloud_picture(&cloud, 1024));
     Ok(found)
 }

@@ -8,13 +8,26 @@ use std::path::Path;
 
 /// Blue = near … red = far, between the 2nd and 98th percentile; black = none.
 pub fn colorize_depth(depth: &Raster<f32>) -> Raster<[u8; 3]> {
-    let mut z: Vec<f32> = depth.as_slice().iter().copied().filter(|d| *d > 0.0).collect();
+    let mut z: Vec<f32> = depth
+        .as_slice()
+        .iter()
+        .copied()
+        .filter(|d| *d > 0.0)
+        .collect();
     z.sort_by(f32::total_cmp);
-    let at = |q: f64| z.get(((z.len() as f64 - 1.0).max(0.0) * q) as usize).copied().unwrap_or(1.0);
+    let at = |q: f64| {
+        z.get(((z.len() as f64 - 1.0).max(0.0) * q) as usize)
+            .copied()
+            .unwrap_or(1.0)
+    };
     // Inverse depth spreads what is near.
     let (near, far) = (1.0 / at(0.02), 1.0 / at(0.98));
     depth.map(|&d| {
-        if d <= 0.0 { [0; 3] } else { rainbow((near - 1.0 / d) / (near - far).max(1e-12)) }
+        if d <= 0.0 {
+            [0; 3]
+        } else {
+            rainbow((near - 1.0 / d) / (near - far).max(1e-12))
+        }
     })
 }
 
@@ -43,15 +56,26 @@ fn colorize_normals(map: &DepthMap) -> Raster<[u8; 3]> {
 
 /// A matrix of the photos: how many verified matches each pair has.
 fn match_matrix(dir: &Path) -> Result<Option<Raster<[u8; 3]>>, PipelineError> {
-    let Ok(entries) = fs_err::read_dir(dir) else { return Ok(None) };
+    let Ok(entries) = fs_err::read_dir(dir) else {
+        return Ok(None);
+    };
     let mut pairs = Vec::new();
     let mut names = std::collections::BTreeSet::new();
     let mut paths: Vec<_> = entries.filter_map(Result::ok).map(|e| e.path()).collect();
     paths.sort();
-    for path in paths.iter().filter(|p| p.extension().is_some_and(|e| e == "pairs")) {
-        let stored = native::matches::decode(&fs_err::read(path)?)
-            .map_err(|e| PipelineError::File { path: path.clone(), what: e.to_string() })?;
-        let own = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    for path in paths
+        .iter()
+        .filter(|p| p.extension().is_some_and(|e| e == "pairs"))
+    {
+        let stored =
+            native::matches::decode(&fs_err::read(path)?).map_err(|e| PipelineError::File {
+                path: path.clone(),
+                what: e.to_string(),
+            })?;
+        let own = path
+            .file_stem()
+            .map(|s| s.to_string_lossy().into_owned())
+            .unwrap_or_default();
         names.insert(own.clone());
         for p in stored {
             let other = relievo_engine::file_name(&p.other, "");
@@ -86,8 +110,10 @@ pub fn work_pictures(work: &Path, to: &Path) -> Result<Vec<std::path::PathBuf>, 
     let mut written = Vec::new();
     let mut save = |name: String, picture: &Raster<[u8; 3]>| -> Result<(), PipelineError> {
         let path = to.join(name);
-        let png = relievo_media::encode_png_rgb(picture)
-            .map_err(|e| PipelineError::File { path: path.clone(), what: e.to_string() })?;
+        let png = relievo_media::encode_png_rgb(picture).map_err(|e| PipelineError::File {
+            path: path.clone(),
+            what: e.to_string(),
+        })?;
         fs_err::write(&path, png)?;
         written.push(path);
         Ok(())
@@ -99,35 +125,63 @@ pub fn work_pictures(work: &Path, to: &Path) -> Result<Vec<std::path::PathBuf>, 
         .map(|d| d.filter_map(Result::ok).map(|e| e.path()).collect())
         .unwrap_or_default();
     maps.sort();
-    for path in maps.iter().filter(|p| p.extension().is_some_and(|e| e == "depth")) {
-        let map = native::depth::decode(&fs_err::read(path)?)
-            .map_err(|e| PipelineError::File { path: path.clone(), what: e.to_string() })?;
-        let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    for path in maps
+        .iter()
+        .filter(|p| p.extension().is_some_and(|e| e == "depth"))
+    {
+        let map = native::depth::decode(&fs_err::read(path)?).map_err(|e| PipelineError::File {
+            path: path.clone(),
+            what: e.to_string(),
+        })?;
+        let stem = path
+            .file_stem()
+            .map(|s| s.to_string_lossy().into_owned())
+            .unwrap_or_default();
         save(format!("{stem}.depth.png"), &colorize_depth(&map.depth))?;
         save(format!("{stem}.normal.png"), &colorize_normals(&map))?;
-        save(format!("{stem}.confidence.png"), &map.confidence.map(|&c| [c; 3]))?;
+        save(
+            format!("{stem}.confidence.png"),
+            &map.confidence.map(|&c| [c; 3]),
+        )?;
     }
     let cloud = work.join("cloud").join("dense.ply");
     if cloud.is_file() {
-        let points = relievo_formats::ply::read_cloud(&cloud)
-            .map_err(|e| PipelineError::File { path: cloud.clone(), what: e.to_string() })?;
-        save("cloud.png".to_owned(), &super::turntable::cloud_picture(&points, 1024))?;
+        let points = relievo_formats::ply::read_cloud(&cloud).map_err(|e| PipelineError::File {
+            path: cloud.clone(),
+            what: e.to_string(),
+        })?;
+        save(
+            "cloud.png".to_owned(),
+            &super::turntable::cloud_picture(&points, 1024),
+        )?;
         let views = work.join("cloud").join("dense.views");
         if let Ok(bytes) = fs_err::read(&views) {
             let mut points = points;
-            native::cloud_views::decode_into(&mut points, &bytes)
-                .map_err(|e| PipelineError::File { path: views, what: e.to_string() })?;
+            native::cloud_views::decode_into(&mut points, &bytes).map_err(|e| {
+                PipelineError::File {
+                    path: views,
+                    what: e.to_string(),
+                }
+            })?;
             for i in 0..points.len() {
                 points.colors[i] = rainbow(1.0 - points.views(i).len() as f32 / 10.0);
             }
-            save("coverage.png".to_owned(), &super::turntable::cloud_picture(&points, 1024))?;
+            save(
+                "coverage.png".to_owned(),
+                &super::turntable::cloud_picture(&points, 1024),
+            )?;
         }
     }
     let mesh = work.join("mesh").join("surface.ply");
     if mesh.is_file() {
-        let surface = relievo_formats::ply::read_mesh(&mesh)
-            .map_err(|e| PipelineError::File { path: mesh.clone(), what: e.to_string() })?;
-        save("mesh.png".to_owned(), &super::turntable::mesh_picture(&surface, 1024))?;
+        let surface = relievo_formats::ply::read_mesh(&mesh).map_err(|e| PipelineError::File {
+            path: mesh.clone(),
+            what: e.to_string(),
+        })?;
+        save(
+            "mesh.png".to_owned(),
+            &super::turntable::mesh_picture(&surface, 1024),
+        )?;
     }
     Ok(written)
 }

@@ -35,7 +35,12 @@ pub fn cloud_picture(cloud: &PointCloud, side: u32) -> Raster<[u8; 3]> {
 }
 
 fn style() -> RenderStyle {
-    RenderStyle { background: [255; 3], headlight: 0.35, supersample: 2, near: 1e-3 }
+    RenderStyle {
+        background: [255; 3],
+        headlight: 0.35,
+        supersample: 2,
+        near: 1e-3,
+    }
 }
 
 /// A camera that sees the middle 98 % of the points, at this azimuth around
@@ -44,7 +49,10 @@ fn view(positions: &[[f32; 3]], azimuth: f64, side: u32) -> (Camera, Rigid3) {
     let bounds = relievo_spatial::quantile_bounds(positions, 0.01);
     let (center, radius) = bounds.map_or((Vec3::zeros(), 1.0), |b| {
         let c = b.center();
-        (Vec3::new(c[0].into(), c[1].into(), c[2].into()), 0.5 * f64::from(b.diagonal()))
+        (
+            Vec3::new(c[0].into(), c[1].into(), c[2].into()),
+            0.5 * f64::from(b.diagonal()),
+        )
     });
     let elevation = ELEVATION_DEG.to_radians();
     let towards = Vec3::new(
@@ -59,6 +67,18 @@ fn view(positions: &[[f32; 3]], azimuth: f64, side: u32) -> (Camera, Rigid3) {
     let rotation = Mat3::from_rows(&[x.transpose(), y.transpose(), z.transpose()]);
     let pose = Rigid3::from_matrix(&rotation, -(rotation * eye));
     let s = f64::from(side);
-    let model = CameraModel::SimplePinhole { f: FOCAL * s, cx: s / 2.0, cy: s / 2.0 };
-    (Camera { model, width_px: side, height_px: side, has_prior_focal: true }, pose)
+    let model = CameraModel::SimplePinhole {
+        f: FOCAL * s,
+        cx: s / 2.0,
+        cy: s / 2.0,
+    };
+    (
+        Camera {
+            model,
+            width_px: side,
+            height_px: side,
+            has_prior_focal: true,
+        },
+        pose,
+    )
 }

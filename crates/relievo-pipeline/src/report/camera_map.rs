@@ -33,8 +33,12 @@ pub fn camera_map(model: &SparseModel, up_from_model: &Sim3) -> String {
     let extent = (high.0 - low.0).max(high.1 - low.1).max(1e-9);
     let scale = SIZE / (extent * 1.1);
     let middle = ((low.0 + high.0) / 2.0, (low.1 + high.1) / 2.0);
-    let place =
-        |p: &Vec3| ((p.x - middle.0) * scale + SIZE / 2.0, (p.z - middle.1) * scale + SIZE / 2.0);
+    let place = |p: &Vec3| {
+        (
+            (p.x - middle.0) * scale + SIZE / 2.0,
+            (p.z - middle.1) * scale + SIZE / 2.0,
+        )
+    };
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {SIZE} {SIZE}\" role=\"img\" \
          aria-label=\"Map of cameras and points from above\"><g fill=\"#999\">"
@@ -67,14 +71,21 @@ pub fn camera_map(model: &SparseModel, up_from_model: &Sim3) -> String {
 /// All cameras and the middle 96 % of the points, in plan.
 fn bounds(cameras: &[(String, Vec3, Vec3)], points: &[Vec3]) -> ((f64, f64), (f64, f64)) {
     let quantiles = |axis: usize| {
-        let mut v: Vec<f64> = points.iter().map(|p| p[axis]).filter(|v| v.is_finite()).collect();
+        let mut v: Vec<f64> = points
+            .iter()
+            .map(|p| p[axis])
+            .filter(|v| v.is_finite())
+            .collect();
         v.sort_by(f64::total_cmp);
         let at = |q: f64| v.get(((v.len() as f64 - 1.0) * q) as usize).copied();
         (at(0.02), at(0.98))
     };
     let (x, z) = (quantiles(0), quantiles(2));
     let mut low = (x.0.unwrap_or(f64::INFINITY), z.0.unwrap_or(f64::INFINITY));
-    let mut high = (x.1.unwrap_or(f64::NEG_INFINITY), z.1.unwrap_or(f64::NEG_INFINITY));
+    let mut high = (
+        x.1.unwrap_or(f64::NEG_INFINITY),
+        z.1.unwrap_or(f64::NEG_INFINITY),
+    );
     for (_, c, _) in cameras {
         low = (low.0.min(c.x), low.1.min(c.z));
         high = (high.0.max(c.x), high.1.max(c.z));

@@ -58,14 +58,21 @@ fn warnings(page: &mut String, report: &Report) {
     }
     page.push_str("<h2>Worth knowing</h2>");
     for w in &report.warnings {
-        let subject =
-            if w.subject.is_empty() { String::new() } else { format!("<b>{}</b>: ", escape(&w.subject)) };
+        let subject = if w.subject.is_empty() {
+            String::new()
+        } else {
+            format!("<b>{}</b>: ", escape(&w.subject))
+        };
         let hint = if w.hint.is_empty() {
             String::new()
         } else {
             format!(" <i>{}</i>", escape(&w.hint))
         };
-        let _ = write!(page, "<div class=\"warn\">{subject}{}{hint}</div>", escape(&w.message));
+        let _ = write!(
+            page,
+            "<div class=\"warn\">{subject}{}{hint}</div>",
+            escape(&w.message)
+        );
     }
 }
 
@@ -145,8 +152,14 @@ mod tests {
 
     #[test]
     fn a_photo_named_like_markup_stays_text() {
-        let mut report = Report { title: "a<b".into(), ..Report::default() };
-        report.photos.push(PhotoRow { name: "<script>x</script>".into(), ..PhotoRow::default() });
+        let mut report = Report {
+            title: "a<b".into(),
+            ..Report::default()
+        };
+        report.photos.push(PhotoRow {
+            name: "<script>x</script>".into(),
+            ..PhotoRow::default()
+        });
         let page = render(&report);
         assert!(!page.contains("<script>") && page.contains("&lt;script&gt;"));
         assert!(page.contains("a&lt;b"));

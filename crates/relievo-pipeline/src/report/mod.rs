@@ -31,7 +31,11 @@ impl StageRow {
     pub fn figures_text(&self) -> String {
         let scalar = |v: &Value| match v {
             Value::Number(n) => n.as_f64().map(|f| {
-                if n.is_i64() || n.is_u64() { n.to_string() } else { format!("{f:.3}") }
+                if n.is_i64() || n.is_u64() {
+                    n.to_string()
+                } else {
+                    format!("{f:.3}")
+                }
             }),
             Value::String(s) => Some(s.clone()),
             Value::Bool(b) => Some(b.to_string()),

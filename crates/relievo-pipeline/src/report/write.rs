@@ -5,7 +5,7 @@ use crate::error::PipelineError;
 use crate::georef::Georef;
 use crate::ingest_table::IngestTable;
 use crate::stages::sparse::PhotoOutcome;
-use crate::stages::{Setup, ingest, sparse, texture};
+use crate::stages::{ingest, sparse, texture};
 use base64::Engine as _;
 use relievo_engine::{Engine, StageReport, write_atomic};
 use relievo_scene::SparseModel;
@@ -31,12 +31,11 @@ pub struct Outcome {
 pub fn write(
     work: &Path,
     engine: &Engine<'_>,
-    setup: &Setup,
     task: &Task,
     stopped: Option<&str>,
 ) -> Result<Outcome, PipelineError> {
     let stages = engine.reports()?;
-    let (report, outcome) = gather(work, &stages, setup, task, stopped);
+    let (report, outcome) = gather(work, &stages, task, stopped);
     let dir = work.join("report");
     fs_err::create_dir_all(&dir)?;
     let json = crate::stages::json_bytes(&report.to_json())?;
@@ -48,17 +47,21 @@ pub fn write(
 fn gather(
     work: &Path,
     stages: &[StageReport],
-    setup: &Setup,
     task: &Task,
     stopped: Option<&str>,
 ) -> (Report, Outcome) {
     let title = work
         .file_stem()
         .map_or_else(|| "model".to_owned(), |n| n.to_string_lossy().into_owned());
-    let mut report = Report { title, ..Report::default() };
+    let mut report = Report {
+        title,
+        ..Report::default()
+    };
     let mut outcome = Outcome::default();
     if let Some(why) = stopped {
-        report.warnings.push(Warning::new("stopped", "", why, "run again to continue"));
+        report
+            .warnings
+            .push(Warning::new("stopped", "", why, "run again to continue"));
     }
     for stage in stages {
         report.warnings.extend(stage.warnings.iter().cloned());
@@ -77,7 +80,9 @@ fn gather(
     if let Some(table) = &table {
         report.given = table.given;
         report.views = table.photos.len();
-        let registered = rows.as_ref().map(|r| r.iter().filter(|r| r.registered).count());
+        let registered = rows
+            .as_ref()
+            .map(|r| r.iter().filter(|r| r.registered).count());
         report.registered = registered.unwrap_or(0);
         outcome.registered = registered.map(|r| (r, table.expected));
         report.photos = photo_rows(table, rows.as_deref());
@@ -92,7 +97,15 @@ fn gather(
     if let Some(georef) = &georef {
         let finished = stages.iter().any(|s| s.name == "export");
         if finished {
-            report.pictures = pictures(work, georef, setup, task).unwrap_or_default();
+            match pictures(work, georef, task) {
+                Ok(pictures) => report.pictures = pictures,
+                Err(e) => {
+                    let text = format!("no pictures of the model could be made: {e}");
+                    report
+                        .warnings
+                        .push(Warning::new("report-pictures", "", text, ""));
+                }
+            }
         }
     }
     (report, outcome)
@@ -105,8 +118,11 @@ fn read<T: DeserializeOwned>(work: &Path, stage: &str, name: &str) -> Option<T> 
 }
 
 fn photo_rows(table: &IngestTable, rows: Option<&[PhotoOutcome]>) -> Vec<PhotoRow> {
-    let by_name: BTreeMap<&str, &PhotoOutcome> =
-        rows.unwrap_or_default().iter().map(|r| (r.name.as_str(), r)).collect();
+    let by_name: BTreeMap<&str, &PhotoOutcome> = rows
+        .unwrap_or_default()
+        .iter()
+        .map(|r| (r.name.as_str(), r))
+        .collect();
     let mut all: Vec<PhotoRow> = table
         .photos
         .iter()
@@ -143,12 +159,19 @@ fn photo_rows(table: &IngestTable, rows: Option<&[PhotoOutcome]>) -> Vec<PhotoRo
 
 fn figures(model: &SparseModel, georef: &Georef, report: &Report) -> Vec<(String, String)> {
     let mut out = vec![
-        ("photos placed".to_owned(), format!("{} of {}", report.registered, report.views)),
+        (
+            "photos placed".to_owned(),
+            format!("{} of {}", report.registered, report.views),
+        ),
         ("sparse points".to_owned(), model.tracks.len().to_string()),
     ];
     for (id, camera) in &model.cameras {
-        let params: Vec<String> =
-            camera.model.params().iter().map(|p| format!("{p:.5}")).collect();
+        let params: Vec<String> = camera
+            .model
+            .params()
+            .iter()
+            .map(|p| format!("{p:.5}"))
+            .collect();
         out.push((
             format!("camera {id}"),
             format!(
@@ -160,7 +183,11 @@ fn figures(model: &SparseModel, georef: &Georef, report: &Report) -> Vec<(String
             ),
         ));
     }
-    let unit = if georef.metric { "metres" } else { "no unit (the scale is not known)" };
+    let unit = if georef.metric {
+        "metres"
+    } else {
+        "no unit (the scale is not known)"
+    };
     out.push(("unit of the model".to_owned(), unit.to_owned()));
     out
 }
@@ -169,7 +196,6 @@ fn figures(model: &SparseModel, georef: &Georef, report: &Report) -> Vec<(String
 fn pictures(
     work: &Path,
     georef: &Georef,
-    _setup: &Setup,
     task: &Task,
 ) -> Result<Vec<(String, String)>, PipelineError> {
     task.check()?;
@@ -179,17 +205,26 @@ fn pictures(
     let textured = texture::read_textured(&read)?;
     let world = crate::export::to_gltf(&textured, georef);
     let mut out = Vec::new();
-    for (i, picture) in crate::inspect::turntable(&world, TURNS, PICTURE_PX).into_iter().enumerate()
+    for (i, picture) in crate::inspect::turntable(&world, TURNS, PICTURE_PX)
+        .into_iter()
+        .enumerate()
     {
-        let jpeg = relievo_media::encode_jpeg(&picture, 85)
-            .map_err(|e| PipelineError::File { path: work.to_owned(), what: e.to_string() })?;
+        let jpeg = relievo_media::encode_jpeg(&picture, 85).map_err(|e| PipelineError::File {
+            path: work.to_owned(),
+            what: e.to_string(),
+        })?;
         let caption = format!("turned by {}°", i * 360 / TURNS);
-        out.push((caption, base64::engine::general_purpose::STANDARD.encode(jpeg)));
+        out.push((
+            caption,
+            base64::engine::general_purpose::STANDARD.encode(jpeg),
+        ));
     }
     let preview = crate::inspect::turntable(&world, 1, 1024);
     if let Some(preview) = preview.first() {
-        let png = relievo_media::encode_png_rgb(preview)
-            .map_err(|e| PipelineError::File { path: work.to_owned(), what: e.to_string() })?;
+        let png = relievo_media::encode_png_rgb(preview).map_err(|e| PipelineError::File {
+            path: work.to_owned(),
+            what: e.to_string(),
+        })?;
         write_atomic(&work.join("report").join("preview.png"), &png)?;
     }
     Ok(out)

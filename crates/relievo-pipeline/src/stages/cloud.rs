@@ -7,9 +7,7 @@ use crate::error::PipelineError;
 use relievo_engine::{
     BoxError, Figures, Item, ItemWriter, Output, Parallelism, Stage, StageContext, file_name,
 };
-use relievo_mvs::{
-    DepthOptions, FusionOptions, FusionView, FusionViews, ViewSelectionOptions,
-};
+use relievo_mvs::{DepthOptions, FusionOptions, FusionView, FusionViews, ViewSelectionOptions};
 use relievo_scene::{SparseModel, ViewId};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -64,7 +62,9 @@ impl Stage for Cloud {
     }
 
     fn parallelism(&self, _ctx: &StageContext, _pass: u32) -> Parallelism {
-        Parallelism::OneAtATime { memory_bytes: 1 << 30 }
+        Parallelism::OneAtATime {
+            memory_bytes: 1 << 30,
+        }
     }
 
     fn run_item(
@@ -90,7 +90,11 @@ impl Stage for Cloud {
             .into_iter()
             .filter(|(id, _)| maps.contains_key(id))
             .map(|(id, p)| {
-                let known = p.sources.into_iter().filter(|s| maps.contains_key(s)).collect();
+                let known = p
+                    .sources
+                    .into_iter()
+                    .filter(|s| maps.contains_key(s))
+                    .collect();
                 (id, known)
             })
             .collect();
@@ -102,8 +106,12 @@ impl Stage for Cloud {
             options: depth_options.get::<DepthOptions>(),
         };
         let options = self.0.options_for_scene("cloud", ctx)?;
-        let cloud =
-            relievo_mvs::fuse(&views, &neighbours, &options.get::<FusionOptions>(), ctx.task())?;
+        let cloud = relievo_mvs::fuse(
+            &views,
+            &neighbours,
+            &options.get::<FusionOptions>(),
+            ctx.task(),
+        )?;
         if cloud.len() < options.get::<CloudStageOptions>().min_points {
             return Err(Box::new(PipelineError::Data {
                 stage: "cloud",
@@ -114,7 +122,10 @@ impl Stage for Cloud {
             }));
         }
         out.write(CLOUD_FILE, &relievo_formats::ply::encode_cloud(&cloud))?;
-        out.write(VIEWS_FILE, &relievo_formats::native::cloud_views::encode(&cloud))?;
+        out.write(
+            VIEWS_FILE,
+            &relievo_formats::native::cloud_views::encode(&cloud),
+        )?;
         Ok(())
     }
 

@@ -44,7 +44,11 @@ pub(super) struct Plan {
 impl Depth {
     /// For one run.
     pub fn new(setup: Arc<Setup>) -> Self {
-        Self { setup, plan: Mutex::default(), views: Mutex::default() }
+        Self {
+            setup,
+            plan: Mutex::default(),
+            views: Mutex::default(),
+        }
     }
 
     /// View selection, computed once for a model.
@@ -69,7 +73,10 @@ impl Depth {
     }
 
     fn options_of(&self, ctx: &StageContext) -> Result<DepthOptions, PipelineError> {
-        Ok(self.setup.options_for_scene("depth", ctx)?.get::<DepthOptions>())
+        Ok(self
+            .setup
+            .options_for_scene("depth", ctx)?
+            .get::<DepthOptions>())
     }
 
     /// The undistorted picture of a view at depth resolution.
@@ -85,7 +92,10 @@ impl Depth {
         {
             let mut views = lock();
             if views.of != of {
-                *views = Views { of, ..Views::default() };
+                *views = Views {
+                    of,
+                    ..Views::default()
+                };
             }
             if let Some(found) = views.kept.get(&id) {
                 return Ok(Arc::clone(found));
@@ -127,11 +137,15 @@ impl Stage for Depth {
     }
 
     fn external(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([("isa".to_owned(), crate::isa::describe(self.setup.settings.isa))])
+        BTreeMap::from([(
+            "isa".to_owned(),
+            crate::isa::describe(self.setup.settings.isa),
+        )])
     }
 
     fn passes(&self, ctx: &StageContext) -> u32 {
-        self.options_of(ctx).map_or(1, |o| 1 + o.geometric_passes as u32)
+        self.options_of(ctx)
+            .map_or(1, |o| 1 + o.geometric_passes as u32)
     }
 
     fn items(&self, ctx: &StageContext, pass: u32) -> Result<Vec<Item>, BoxError> {
@@ -147,16 +161,24 @@ impl Stage for Depth {
             .collect();
         let before: BTreeMap<String, Output> = match pass {
             0 => BTreeMap::new(),
-            k => ctx.pass_outputs(k - 1).into_iter().map(|o| (o.item.clone(), o)).collect(),
+            k => ctx
+                .pass_outputs(k - 1)
+                .into_iter()
+                .map(|o| (o.item.clone(), o))
+                .collect(),
         };
         let model = model_outputs(ctx)?;
         let mut items = Vec::new();
         for (id, view_plan) in &plan.views {
-            let Some(view) = plan.model.views.get(id) else { continue };
+            let Some(view) = plan.model.views.get(id) else {
+                continue;
+            };
             let mut key = ctx.key().outputs(&model).value("pass", pass);
             let mut sources = Vec::new();
             for (i, other) in [id].into_iter().chain(&view_plan.sources).enumerate() {
-                let Some(other) = plan.model.views.get(other) else { continue };
+                let Some(other) = plan.model.views.get(other) else {
+                    continue;
+                };
                 if let Some((digest, mask)) = digests.get(other.name.as_str()) {
                     key = key.input(&other.name, *digest);
                     if let Some(mask) = mask {
@@ -171,8 +193,9 @@ impl Stage for Depth {
                 }
             }
             let camera = plan.model.cameras.get(&view.camera_id);
-            let pixels =
-                camera.map_or(1, |c| u64::from(c.width_px) * u64::from(c.height_px) / 10_000);
+            let pixels = camera.map_or(1, |c| {
+                u64::from(c.width_px) * u64::from(c.height_px) / 10_000
+            });
             // The first pass goes through all levels, later ones refine.
             let weight = pixels * if pass == 0 { 3 } else { 1 };
             let key = key.value("sources", sources).finish();
@@ -182,20 +205,26 @@ impl Stage for Depth {
     }
 
     fn parallelism(&self, ctx: &StageContext, _pass: u32) -> Parallelism {
-        let pixels = self.plan(ctx).ok().zip(self.options_of(ctx).ok()).map_or(0, |(p, o)| {
-            p.model
-                .cameras
-                .values()
-                .map(|c| {
-                    let (w, h) = o.size_px(c.width_px, c.height_px);
-                    u64::from(w) * u64::from(h)
-                })
-                .max()
-                .unwrap_or(0)
-        });
+        let pixels = self
+            .plan(ctx)
+            .ok()
+            .zip(self.options_of(ctx).ok())
+            .map_or(0, |(p, o)| {
+                p.model
+                    .cameras
+                    .values()
+                    .map(|c| {
+                        let (w, h) = o.size_px(c.width_px, c.height_px);
+                        u64::from(w) * u64::from(h)
+                    })
+                    .max()
+                    .unwrap_or(0)
+            });
         // Pictures, hypotheses and costs of the reference; sources and their
         // quads; the maps of the pass before.
-        Parallelism::OneAtATime { memory_bytes: pixels * 260 }
+        Parallelism::OneAtATime {
+            memory_bytes: pixels * 260,
+        }
     }
 
     fn run_item(
@@ -206,7 +235,10 @@ impl Stage for Depth {
     ) -> Result<(), BoxError> {
         let plan = self.plan(ctx)?;
         let options = self.options_of(ctx)?;
-        let (id, _) = plan.model.view_by_name(&item.name).ok_or_else(|| missing(&item.name))?;
+        let (id, _) = plan
+            .model
+            .view_by_name(&item.name)
+            .ok_or_else(|| missing(&item.name))?;
         let view_plan = plan.views.get(&id).ok_or_else(|| missing(&item.name))?;
         let reference = self.stereo_view(ctx, &plan, id, &options)?;
         let sources = view_plan
@@ -218,7 +250,12 @@ impl Stage for Depth {
         let seed = ctx.seed(&item.name);
         let map = if item.pass == 0 {
             relievo_mvs::estimate_depth_photometric(
-                &reference, &sources, view_plan, &options, seed, ctx.task(),
+                &reference,
+                &sources,
+                view_plan,
+                &options,
+                seed,
+                ctx.task(),
             )?
         } else {
             let before: BTreeMap<String, Output> = ctx
@@ -241,7 +278,14 @@ impl Stage for Depth {
             let views: Vec<&StereoView> = with_maps.iter().map(|(v, _)| *v).collect();
             let maps: Vec<&DepthMap> = with_maps.iter().map(|(_, m)| m).collect();
             relievo_mvs::estimate_depth_geometric(
-                &reference, &views, &own, &maps, view_plan, &options, seed, ctx.task(),
+                &reference,
+                &views,
+                &own,
+                &maps,
+                view_plan,
+                &options,
+                seed,
+                ctx.task(),
             )?
         };
         let bytes = format::encode(&map);
@@ -278,7 +322,8 @@ impl Stage for Depth {
             return Err(Box::new(PipelineError::Data {
                 stage: "depth",
                 what: "no two photos see the same surface well enough to measure depth".to_owned(),
-                hint: "the cameras are in sparse/model; take more photos with more overlap".to_owned(),
+                hint: "the cameras are in sparse/model; take more photos with more overlap"
+                    .to_owned(),
             }));
         }
         let mut figures = Figures::new();
@@ -306,7 +351,12 @@ pub(super) fn held_out(table: &IngestTable, model: &SparseModel) -> BTreeSet<Vie
         .filter(|e| e.photo.held_out)
         .map(|e| e.photo.name.as_str())
         .collect();
-    model.views.iter().filter(|(_, v)| names.contains(v.name.as_str())).map(|(id, _)| *id).collect()
+    model
+        .views
+        .iter()
+        .filter(|(_, v)| names.contains(v.name.as_str()))
+        .map(|(id, _)| *id)
+        .collect()
 }
 
 /// The three files of the best model.
@@ -338,8 +388,14 @@ pub(super) fn undistorted(
     id: ViewId,
     options: &DepthOptions,
 ) -> Result<Undistorted, PipelineError> {
-    let view = model.views.get(&id).ok_or_else(|| missing(&id.to_string()))?;
-    let camera = model.cameras.get(&view.camera_id).ok_or_else(|| missing(&view.name))?;
+    let view = model
+        .views
+        .get(&id)
+        .ok_or_else(|| missing(&id.to_string()))?;
+    let camera = model
+        .cameras
+        .get(&view.camera_id)
+        .ok_or_else(|| missing(&view.name))?;
     let pose = view.cam_from_world.ok_or_else(|| missing(&view.name))?;
     let table = IngestTable::read(ctx)?;
     let entry = super::features::entry_named(&table, &view.name)?;
@@ -364,14 +420,18 @@ pub(super) fn undistorted(
     let size = options.size_px(camera.width_px, camera.height_px);
     let target = relievo_image::undistorted_model(&camera.model, photo_size, size);
     let color = relievo_image::undistort(&photo, &camera.model, &target, size);
-    let valid = relievo_image::undistorted_mask(
-        mask.as_ref(),
-        &camera.model,
-        photo_size,
-        &target,
-        size,
-    );
-    let camera =
-        Camera { model: target, width_px: size.0, height_px: size.1, has_prior_focal: true };
-    Ok(Undistorted { camera, cam_from_world: pose, color, valid })
+    let valid =
+        relievo_image::undistorted_mask(mask.as_ref(), &camera.model, photo_size, &target, size);
+    let camera = Camera {
+        model: target,
+        width_px: size.0,
+        height_px: size.1,
+        has_prior_focal: true,
+    };
+    Ok(Undistorted {
+        camera,
+        cam_from_world: pose,
+        color,
+        valid,
+    })
 }

@@ -6,9 +6,7 @@ use super::{Setup, read_json};
 use crate::error::PipelineError;
 use crate::export::{Format, encode};
 use crate::georef::Georef;
-use relievo_engine::{
-    BoxError, Figures, Item, ItemWriter, Parallelism, Stage, StageContext,
-};
+use relievo_engine::{BoxError, Figures, Item, ItemWriter, Parallelism, Stage, StageContext};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -49,7 +47,10 @@ impl Stage for Export {
     }
 
     fn items(&self, ctx: &StageContext, _pass: u32) -> Result<Vec<Item>, BoxError> {
-        let options = self.0.options_for_scene("export", ctx)?.get::<ExportOptions>();
+        let options = self
+            .0
+            .options_for_scene("export", ctx)?
+            .get::<ExportOptions>();
         let mut inputs = ctx.outputs("texture")?;
         inputs.extend(ctx.outputs("mesh")?);
         inputs.push(ctx.output("sparse", GEOREF_FILE)?);
@@ -68,7 +69,9 @@ impl Stage for Export {
     }
 
     fn parallelism(&self, _ctx: &StageContext, _pass: u32) -> Parallelism {
-        Parallelism::OneAtATime { memory_bytes: 1 << 30 }
+        Parallelism::OneAtATime {
+            memory_bytes: 1 << 30,
+        }
     }
 
     fn run_item(
@@ -86,7 +89,10 @@ impl Stage for Export {
         };
         let textured = read_textured(&read)?;
         let georef: Georef = read_json(ctx, "sparse", GEOREF_FILE)?;
-        let options = self.0.options_for_scene("export", ctx)?.get::<ExportOptions>();
+        let options = self
+            .0
+            .options_for_scene("export", ctx)?
+            .get::<ExportOptions>();
         for (name, bytes) in encode(format, &textured, &georef, &options)? {
             out.write(&name, &bytes)?;
         }

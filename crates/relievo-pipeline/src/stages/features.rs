@@ -35,9 +35,14 @@ impl Features {
         let options = self.0.options("features")?;
         let sift = options.get::<SiftOptions>();
         match options.get::<FeatureStageOptions>().detector.as_str() {
-            "sift" => Ok(Box::new(Sift { options: sift, isa: self.0.settings.isa })),
+            "sift" => Ok(Box::new(Sift {
+                options: sift,
+                isa: self.0.settings.isa,
+            })),
             #[cfg(feature = "opencv")]
-            "opencv-sift" => Ok(Box::new(relievo_opencv::OpenCvSift::new(sift.max_keypoints))),
+            "opencv-sift" => Ok(Box::new(relievo_opencv::OpenCvSift::new(
+                sift.max_keypoints,
+            ))),
             #[cfg(not(feature = "opencv"))]
             "opencv-sift" => Err(PipelineError::Option {
                 name: "features.detector=opencv-sift".to_owned(),
@@ -85,7 +90,9 @@ impl Stage for Features {
             .photos
             .iter()
             .map(|entry| {
-                let mut key = ctx.key().input(&entry.photo.name, IngestTable::digest(entry));
+                let mut key = ctx
+                    .key()
+                    .input(&entry.photo.name, IngestTable::digest(entry));
                 if let Some(mask) = &entry.photo.mask_digest {
                     key = key.value("mask", mask.as_str());
                 }
@@ -96,7 +103,9 @@ impl Stage for Features {
     }
 
     fn parallelism(&self, _ctx: &StageContext, _pass: u32) -> Parallelism {
-        Parallelism::Parallel { memory_bytes_per_item: 300 << 20 }
+        Parallelism::Parallel {
+            memory_bytes_per_item: 300 << 20,
+        }
     }
 
     fn run_item(
@@ -133,7 +142,10 @@ impl Stage for Features {
         }
         let mut figures = Figures::new();
         figures.insert("keypoints".into(), total.into());
-        figures.insert("keypoints_per_photo".into(), (total / outputs.len().max(1)).into());
+        figures.insert(
+            "keypoints_per_photo".into(),
+            (total / outputs.len().max(1)).into(),
+        );
         Ok(figures)
     }
 }
@@ -193,9 +205,13 @@ pub(super) fn entry_named<'a>(
     table: &'a IngestTable,
     name: &str,
 ) -> Result<&'a PhotoEntry, PipelineError> {
-    table.photos.iter().find(|e| e.photo.name == name).ok_or_else(|| PipelineError::Data {
-        stage: "ingest",
-        what: format!("photo {name} is not in the table of photos"),
-        hint: "run again with --force ingest".to_owned(),
-    })
+    table
+        .photos
+        .iter()
+        .find(|e| e.photo.name == name)
+        .ok_or_else(|| PipelineError::Data {
+            stage: "ingest",
+            what: format!("photo {name} is not in the table of photos"),
+            hint: "run again with --force ingest".to_owned(),
+        })
 }

@@ -7,8 +7,8 @@ pub use crate::ingest_table::{IngestTable, PhotoEntry, Rejected};
 pub use crate::input_scan::InputScan;
 use crate::input_scan::{InputFile, InputKind};
 use relievo_engine::{
-    BoxError, Digest, EngineError, Figures, Item, ItemWriter, Parallelism, Stage, StageContext, digest_bytes,
-    file_name,
+    BoxError, Digest, EngineError, Figures, Item, ItemWriter, Parallelism, Stage, StageContext,
+    digest_bytes, file_name,
 };
 use relievo_media::{KeyFrameOptions, MediaError};
 use relievo_task::Warning;
@@ -67,7 +67,9 @@ impl Stage for Ingest {
     }
 
     fn parallelism(&self, _ctx: &StageContext, _pass: u32) -> Parallelism {
-        Parallelism::Parallel { memory_bytes_per_item: 300 << 20 }
+        Parallelism::Parallel {
+            memory_bytes_per_item: 300 << 20,
+        }
     }
 
     fn run_item(
@@ -76,11 +78,10 @@ impl Stage for Ingest {
         item: &Item,
         out: &mut ItemWriter,
     ) -> Result<(), BoxError> {
-        let file = self
-            .0
-            .scan
-            .file(&item.name)
-            .ok_or_else(|| std::io::Error::other("the list of inputs changed during the run"))?;
+        let file =
+            self.0.scan.file(&item.name).ok_or_else(|| {
+                std::io::Error::other("the list of inputs changed during the run")
+            })?;
         match file.kind {
             InputKind::Photo => {
                 let verdict = look_at_photo(file);
@@ -97,7 +98,10 @@ impl Stage for Ingest {
             "cameras": s.cameras, "single_camera": s.single_camera, "hold_out": s.hold_out,
             "fix_intrinsics": s.fix_intrinsics,
         });
-        let mut inputs = vec![("settings".to_owned(), digest_bytes(settings.to_string().as_bytes()))];
+        let mut inputs = vec![(
+            "settings".to_owned(),
+            digest_bytes(settings.to_string().as_bytes()),
+        )];
         for file in &self.0.scan.files {
             let place = digest_bytes(file.path.as_os_str().as_encoded_bytes());
             inputs.push((format!("path of {}", file.name), place));
@@ -125,7 +129,8 @@ impl Stage for Ingest {
         }
         let table = build_table(&verdicts, &self.0.settings, &options, &ctx.dir());
         for r in &table.rejected {
-            ctx.task().warn(Warning::new(&r.kind, &r.name, &r.reason, &r.hint));
+            ctx.task()
+                .warn(Warning::new(&r.kind, &r.name, &r.reason, &r.hint));
         }
         for w in &table.notes {
             ctx.task().warn(w.clone());
@@ -156,7 +161,10 @@ impl Ingest {
         let chosen = relievo_media::choose_key_frames(&frames, &options);
         let wanted: Vec<u64> = chosen.iter().map(|&i| frames[i].stamp.index).collect();
         let sharpness = |index: u64| {
-            frames.iter().find(|f| f.stamp.index == index).map_or(0.0, |f| f.sharpness)
+            frames
+                .iter()
+                .find(|f| f.stamp.index == index)
+                .map_or(0.0, |f| f.sharpness)
         };
         let progress = ctx.task().progress("key frames", wanted.len() as u64);
         let mut rows = Vec::new();

@@ -40,7 +40,10 @@ pub struct Matches {
 impl Matches {
     /// For one run.
     pub fn new(setup: Arc<Setup>) -> Self {
-        Self { setup, cache: Mutex::default() }
+        Self {
+            setup,
+            cache: Mutex::default(),
+        }
     }
 
     /// Features of a photo, kept while they fit an eighth of the memory.
@@ -77,7 +80,10 @@ impl Stage for Matches {
     }
 
     fn external(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([("isa".to_owned(), crate::isa::describe(self.setup.settings.isa))])
+        BTreeMap::from([(
+            "isa".to_owned(),
+            crate::isa::describe(self.setup.settings.isa),
+        )])
     }
 
     fn passes(&self, _ctx: &StageContext) -> u32 {
@@ -95,8 +101,11 @@ impl Stage for Matches {
             return Ok(vec![Item::new("pairs", key.finish())]);
         }
         let pairs: Vec<(String, String)> = read_json(ctx, "matches", PAIRS_FILE)?;
-        let digests: BTreeMap<String, Digest> =
-            ctx.outputs("features")?.into_iter().map(|o| (o.item.clone(), o.digest)).collect();
+        let digests: BTreeMap<String, Digest> = ctx
+            .outputs("features")?
+            .into_iter()
+            .map(|o| (o.item.clone(), o.digest))
+            .collect();
         let mut partners: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (a, b) in &pairs {
             partners.entry(a).or_default().push(b);
@@ -119,9 +128,13 @@ impl Stage for Matches {
 
     fn parallelism(&self, _ctx: &StageContext, pass: u32) -> Parallelism {
         if pass == 0 {
-            Parallelism::OneAtATime { memory_bytes: 200 << 20 }
+            Parallelism::OneAtATime {
+                memory_bytes: 200 << 20,
+            }
         } else {
-            Parallelism::Parallel { memory_bytes_per_item: 100 << 20 }
+            Parallelism::Parallel {
+                memory_bytes_per_item: 100 << 20,
+            }
         }
     }
 
@@ -138,8 +151,11 @@ impl Stage for Matches {
             return Ok(());
         }
         let pairs: Vec<(String, String)> = read_json(ctx, "matches", PAIRS_FILE)?;
-        let others: Vec<&str> =
-            pairs.iter().filter(|(a, _)| *a == item.name).map(|(_, b)| b.as_str()).collect();
+        let others: Vec<&str> = pairs
+            .iter()
+            .filter(|(a, _)| *a == item.name)
+            .map(|(_, b)| b.as_str())
+            .collect();
         let stored = self.match_shard(ctx, &table, &item.name, &others)?;
         out.write(&file_name(&item.name, SHARD), &format::encode(&stored))?;
         Ok(())
@@ -167,8 +183,11 @@ impl Matches {
     ) -> Result<Vec<(String, String)>, BoxError> {
         let options = self.setup.options("matches")?.get::<PairOptions>();
         let features = read_all(ctx, table)?;
-        let names: BTreeMap<ViewId, &str> =
-            table.photos.iter().map(|e| (e.photo.view_id, e.photo.name.as_str())).collect();
+        let names: BTreeMap<ViewId, &str> = table
+            .photos
+            .iter()
+            .map(|e| (e.photo.view_id, e.photo.name.as_str()))
+            .collect();
         let views: Vec<PairView<'_>> = table
             .photos
             .iter()
@@ -210,16 +229,35 @@ impl Matches {
                 .map(|other| {
                     let entry = entry_named(table, other)?;
                     let features = self.features(ctx, other)?;
-                    Ok((entry.photo.view_id, *other, features, camera_of(table, other)?))
+                    Ok((
+                        entry.photo.view_id,
+                        *other,
+                        features,
+                        camera_of(table, other)?,
+                    ))
                 })
                 .collect::<Result<Vec<_>, PipelineError>>()?;
             let mut views: BTreeMap<ViewId, ViewInput<'_>> = loaded
                 .iter()
                 .map(|(id, name, features, camera)| {
-                    (*id, ViewInput { name, features: features.as_ref(), camera })
+                    (
+                        *id,
+                        ViewInput {
+                            name,
+                            features: features.as_ref(),
+                            camera,
+                        },
+                    )
                 })
                 .collect();
-            views.insert(a, ViewInput { name, features: own.as_ref(), camera: own_camera });
+            views.insert(
+                a,
+                ViewInput {
+                    name,
+                    features: own.as_ref(),
+                    camera: own_camera,
+                },
+            );
             let pairs: Vec<(ViewId, ViewId)> = loaded.iter().map(|(id, ..)| (a, *id)).collect();
             let found = relievo_matching::match_and_verify(
                 &pairs,
@@ -232,11 +270,16 @@ impl Matches {
                 loaded.iter().map(|(id, name, ..)| (*id, *name)).collect();
             let least = options.get::<MatchStageOptions>().min_inliers;
             for geometry in found {
-                let fails = geometry.kind == TwoViewKind::Degenerate
-                    || geometry.inliers.len() < least;
-                let Some(other) = names.get(&geometry.b) else { continue };
+                let fails =
+                    geometry.kind == TwoViewKind::Degenerate || geometry.inliers.len() < least;
+                let Some(other) = names.get(&geometry.b) else {
+                    continue;
+                };
                 if !fails {
-                    stored.push(StoredPair { other: (*other).to_owned(), geometry });
+                    stored.push(StoredPair {
+                        other: (*other).to_owned(),
+                        geometry,
+                    });
                 }
             }
         }
@@ -247,11 +290,14 @@ impl Matches {
 /// The starting intrinsics of a photo.
 fn camera_of<'a>(table: &'a IngestTable, name: &str) -> Result<&'a Camera, PipelineError> {
     let entry = entry_named(table, name)?;
-    table.cameras.get(&entry.photo.camera_id).ok_or_else(|| PipelineError::Data {
-        stage: "ingest",
-        what: format!("photo {name} has no camera"),
-        hint: "run again with --force ingest".to_owned(),
-    })
+    table
+        .cameras
+        .get(&entry.photo.camera_id)
+        .ok_or_else(|| PipelineError::Data {
+            stage: "ingest",
+            what: format!("photo {name} has no camera"),
+            hint: "run again with --force ingest".to_owned(),
+        })
 }
 
 /// All verified pairs.
@@ -259,15 +305,26 @@ pub(super) fn read_graph(
     ctx: &StageContext,
     table: &IngestTable,
 ) -> Result<ViewGraph, PipelineError> {
-    let ids: BTreeMap<&str, ViewId> =
-        table.photos.iter().map(|e| (e.photo.name.as_str(), e.photo.view_id)).collect();
+    let ids: BTreeMap<&str, ViewId> = table
+        .photos
+        .iter()
+        .map(|e| (e.photo.name.as_str(), e.photo.view_id))
+        .collect();
     let mut graph = ViewGraph::default();
-    for output in ctx.outputs("matches")?.iter().filter(|o| o.name.ends_with(SHARD)) {
-        let Some(&a) = ids.get(output.item.as_str()) else { continue };
+    for output in ctx
+        .outputs("matches")?
+        .iter()
+        .filter(|o| o.name.ends_with(SHARD))
+    {
+        let Some(&a) = ids.get(output.item.as_str()) else {
+            continue;
+        };
         let bytes = fs_err::read(&output.path)?;
         let pairs = format::decode(&bytes).map_err(|e| file_error(&output.path, &e))?;
         for pair in pairs {
-            let Some(&b) = ids.get(pair.other.as_str()) else { continue };
+            let Some(&b) = ids.get(pair.other.as_str()) else {
+                continue;
+            };
             let mut geometry = pair.geometry;
             (geometry.a, geometry.b) = (a, b);
             graph.pairs.insert((a, b), geometry);

@@ -3,9 +3,7 @@
 use super::cloud::{CLOUD_FILE, VIEWS_FILE};
 use super::{Setup, file_error};
 use crate::error::PipelineError;
-use relievo_engine::{
-    BoxError, Figures, Item, ItemWriter, Parallelism, Stage, StageContext,
-};
+use relievo_engine::{BoxError, Figures, Item, ItemWriter, Parallelism, Stage, StageContext};
 use relievo_mesh::{MeshError, SurfaceOptions};
 use relievo_scene::PointCloud;
 use serde_json::Value;
@@ -43,7 +41,9 @@ impl Stage for Mesh {
     fn parallelism(&self, ctx: &StageContext, _pass: u32) -> Parallelism {
         let bytes = ctx.output("cloud", CLOUD_FILE).map_or(0, |o| o.size);
         let points = (bytes / 28) as usize;
-        Parallelism::OneAtATime { memory_bytes: relievo_mesh::memory_bytes(points, None) }
+        Parallelism::OneAtATime {
+            memory_bytes: relievo_mesh::memory_bytes(points, None),
+        }
     }
 
     fn run_item(

@@ -36,7 +36,11 @@ pub struct Setup {
 impl Setup {
     /// For one run.
     pub fn new(settings: Settings, scan: InputScan) -> Self {
-        Self { settings, scan, photos: Mutex::default() }
+        Self {
+            settings,
+            scan,
+            photos: Mutex::default(),
+        }
     }
 
     /// Options of a stage that runs before the kind of scene is known.
@@ -81,8 +85,10 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(
 ) -> Result<T, PipelineError> {
     let output = ctx.output(stage, name)?;
     let bytes = fs_err::read(&output.path)?;
-    serde_json::from_slice(&bytes)
-        .map_err(|e| PipelineError::File { path: output.path, what: e.to_string() })
+    serde_json::from_slice(&bytes).map_err(|e| PipelineError::File {
+        path: output.path,
+        what: e.to_string(),
+    })
 }
 
 /// JSON as it stands in our files.
@@ -100,5 +106,8 @@ fn read_model(ctx: &StageContext) -> Result<SparseModel, PipelineError> {
 
 /// A reading error with its path.
 fn file_error(path: &Path, error: &dyn std::fmt::Display) -> PipelineError {
-    PipelineError::File { path: path.to_owned(), what: error.to_string() }
+    PipelineError::File {
+        path: path.to_owned(),
+        what: error.to_string(),
+    }
 }

@@ -8,9 +8,7 @@ use crate::error::PipelineError;
 use crate::georef::georeference;
 use crate::scene_kind::scene_kind;
 use crate::settings::Preset;
-use relievo_engine::{
-    BoxError, Figures, Item, ItemWriter, Key, Parallelism, Stage, StageContext,
-};
+use relievo_engine::{BoxError, Figures, Item, ItemWriter, Key, Parallelism, Stage, StageContext};
 use relievo_formats::colmap;
 use relievo_scene::{SparseModel, ViewId};
 use relievo_sfm::{Checkpoint, SfmInput, SfmOptions, SfmView, UnregisteredReason};
@@ -92,7 +90,9 @@ impl Stage for Sparse {
     }
 
     fn parallelism(&self, _ctx: &StageContext, _pass: u32) -> Parallelism {
-        Parallelism::OneAtATime { memory_bytes: 500 << 20 }
+        Parallelism::OneAtATime {
+            memory_bytes: 500 << 20,
+        }
     }
 
     fn run_item(
@@ -119,16 +119,26 @@ impl Stage for Sparse {
                 Some((e.photo.view_id, view))
             })
             .collect();
-        let input = SfmInput { views, cameras: table.cameras.clone(), graph: &graph };
+        let input = SfmInput {
+            views,
+            cameras: table.cameras.clone(),
+            graph: &graph,
+        };
         let poses = ctx.find_output("ingest", &format!("{IMPORTED_POSES}/images.bin"))?;
         if let Some(poses) = poses {
             let dir = poses.path.parent().unwrap_or(&poses.path);
             let given = colmap::read_model(dir).map_err(|e| super::file_error(dir, &e))?;
             let model = relievo_sfm::triangulate_under_poses(&input, &given, &options, ctx.task())?;
-            let outcome = Outcome { unregistered: BTreeMap::new(), imported: true };
+            let outcome = Outcome {
+                unregistered: BTreeMap::new(),
+                imported: true,
+            };
             return self.store(ctx, &table, &model, &outcome, out);
         }
-        let mut checkpoint = StageCheckpoint { ctx, key: &item.key };
+        let mut checkpoint = StageCheckpoint {
+            ctx,
+            key: &item.key,
+        };
         let result = relievo_sfm::reconstruct(&input, &options, ctx.task(), &mut checkpoint)
             .map_err(explain)?;
         for (i, model) in result.models.iter().enumerate().skip(1) {
@@ -147,7 +157,10 @@ impl Stage for Sparse {
             ));
         }
         out.write("figures.json", &json_bytes(&result.figures[0])?)?;
-        let outcome = Outcome { unregistered: result.unregistered, imported: false };
+        let outcome = Outcome {
+            unregistered: result.unregistered,
+            imported: false,
+        };
         self.store(ctx, &table, &result.models[0], &outcome, out)
     }
 
@@ -191,7 +204,12 @@ impl Sparse {
         let rows = photo_outcomes(table, model, &outcome.unregistered);
         for row in rows.iter().filter(|r| !r.registered) {
             let text = format!("not placed in the model: {}", row.reason);
-            ctx.task().warn(Warning::new("photo-not-registered", &row.name, text, &row.hint));
+            ctx.task().warn(Warning::new(
+                "photo-not-registered",
+                &row.name,
+                text,
+                &row.hint,
+            ));
         }
         out.write(PHOTOS_FILE, &json_bytes(&rows)?)?;
         out.write(SCENE_FILE, &json_bytes(&scene_kind(model))?)?;
@@ -213,14 +231,26 @@ pub fn describe_imported(
     Ok(vec![
         (PHOTOS_FILE, json_bytes(&rows)?),
         (SCENE_FILE, json_bytes(&scene_kind(model))?),
-        (GEOREF_FILE, json_bytes(&georeference(model, scale, true, seed))?),
+        (
+            GEOREF_FILE,
+            json_bytes(&georeference(model, scale, true, seed))?,
+        ),
     ])
 }
 
 fn write_model(out: &mut ItemWriter, dir: &str, model: &SparseModel) -> Result<(), BoxError> {
-    out.write(&format!("{dir}/cameras.bin"), &colmap::encode_cameras_bin(model))?;
-    out.write(&format!("{dir}/images.bin"), &colmap::encode_images_bin(model))?;
-    out.write(&format!("{dir}/points3D.bin"), &colmap::encode_points3d_bin(model))?;
+    out.write(
+        &format!("{dir}/cameras.bin"),
+        &colmap::encode_cameras_bin(model),
+    )?;
+    out.write(
+        &format!("{dir}/images.bin"),
+        &colmap::encode_images_bin(model),
+    )?;
+    out.write(
+        &format!("{dir}/points3D.bin"),
+        &colmap::encode_points3d_bin(model),
+    )?;
     Ok(())
 }
 
@@ -237,8 +267,11 @@ fn photo_outcomes(
             }
         }
     }
-    let ids: BTreeMap<&str, ViewId> =
-        model.views.iter().map(|(id, v)| (v.name.as_str(), *id)).collect();
+    let ids: BTreeMap<&str, ViewId> = model
+        .views
+        .iter()
+        .map(|(id, v)| (v.name.as_str(), *id))
+        .collect();
     let none = Vec::new();
     table
         .photos
@@ -258,7 +291,9 @@ fn photo_outcomes(
                 (false, Some(r)) => (r.to_string(), r.hint().to_owned()),
                 (false, None) if posed => (
                     format!("only {good} points of it are accurate"),
-                    UnregisteredReason::TooFewPoints { points: good }.hint().to_owned(),
+                    UnregisteredReason::TooFewPoints { points: good }
+                        .hint()
+                        .to_owned(),
                 ),
                 (false, None) => ("the model has no pose for it".to_owned(), String::new()),
             };

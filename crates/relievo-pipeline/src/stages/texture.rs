@@ -6,9 +6,7 @@ use super::mesh::MESH_FILE;
 use super::{Setup, file_error, read_model};
 use crate::error::PipelineError;
 use crate::photos::PhotoStore;
-use relievo_engine::{
-    BoxError, Figures, Item, ItemWriter, Parallelism, Stage, StageContext,
-};
+use relievo_engine::{BoxError, Figures, Item, ItemWriter, Parallelism, Stage, StageContext};
 use relievo_scene::{TexturedMesh, ViewId};
 use relievo_texture::{
     PhotoError, PhotoSource, TextureFigures, TextureOptions, TexturePhoto, TextureView,
@@ -44,8 +42,10 @@ impl Stage for Texture {
     }
 
     fn items(&self, ctx: &StageContext, _pass: u32) -> Result<Vec<Item>, BoxError> {
-        let mut key =
-            ctx.key().outputs(&model_outputs(ctx)?).output(&ctx.output("mesh", MESH_FILE)?);
+        let mut key = ctx
+            .key()
+            .outputs(&model_outputs(ctx)?)
+            .output(&ctx.output("mesh", MESH_FILE)?);
         for e in &IngestTable::read(ctx)?.photos {
             key = key.input(&e.photo.name, IngestTable::digest(e));
             if let Some(mask) = &e.photo.mask_digest {
@@ -59,7 +59,9 @@ impl Stage for Texture {
     }
 
     fn parallelism(&self, _ctx: &StageContext, _pass: u32) -> Parallelism {
-        Parallelism::OneAtATime { memory_bytes: 1 << 30 }
+        Parallelism::OneAtATime {
+            memory_bytes: 1 << 30,
+        }
     }
 
     fn run_item(
@@ -85,18 +87,34 @@ impl Stage for Texture {
                 })
             })
             .collect();
-        let ids = table.photos.iter().map(|e| (e.photo.name.as_str(), e.photo.view_id));
+        let ids = table
+            .photos
+            .iter()
+            .map(|e| (e.photo.name.as_str(), e.photo.view_id));
         let by_name: BTreeMap<&str, ViewId> = ids.collect();
         let photo_of = views
             .iter()
             .filter_map(|v| Some((v.id, *by_name.get(v.name.as_str())?)))
             .collect();
-        let photos = Photos { store: self.0.photos(ctx)?, photo_of };
-        let options = self.0.options_for_scene("texture", ctx)?.get::<TextureOptions>();
+        let photos = Photos {
+            store: self.0.photos(ctx)?,
+            photo_of,
+        };
+        let options = self
+            .0
+            .options_for_scene("texture", ctx)?
+            .get::<TextureOptions>();
         let (textured, figures) = relievo_texture::texture_mesh_with_figures(
-            &mesh, &views, &photos, &options, ctx.task(),
+            &mesh,
+            &views,
+            &photos,
+            &options,
+            ctx.task(),
         )?;
-        out.write(ATLAS_FILE, &relievo_formats::native::atlas::encode(&textured.atlas))?;
+        out.write(
+            ATLAS_FILE,
+            &relievo_formats::native::atlas::encode(&textured.atlas),
+        )?;
         let pages = relievo_task::ordered::map(&textured.atlas.pages, |page| {
             relievo_media::encode_png_rgb(page)
         });
@@ -132,9 +150,8 @@ pub fn read_textured(
     };
     let mesh = relievo_formats::ply::decode_mesh(&read("mesh", MESH_FILE)?)
         .map_err(|e| damaged(MESH_FILE, &e))?;
-    let (pages, mut atlas) =
-        relievo_formats::native::atlas::decode(&read("texture", ATLAS_FILE)?)
-            .map_err(|e| damaged(ATLAS_FILE, &e))?;
+    let (pages, mut atlas) = relievo_formats::native::atlas::decode(&read("texture", ATLAS_FILE)?)
+        .map_err(|e| damaged(ATLAS_FILE, &e))?;
     for i in 0..pages {
         let name = page_name(i);
         let page = relievo_media::decode_photo_bytes(&read("texture", &name)?)
@@ -156,6 +173,9 @@ impl PhotoSource for Photos {
         let id = self.photo_of.get(&id).copied().unwrap_or(id);
         let rgb = self.store.photo(id)?;
         let rgb = Arc::try_unwrap(rgb).unwrap_or_else(|shared| (*shared).clone());
-        Ok(TexturePhoto { rgb, mask: self.store.mask(id)? })
+        Ok(TexturePhoto {
+            rgb,
+            mask: self.store.mask(id)?,
+        })
     }
 }

@@ -7,7 +7,11 @@ use relievo_task::Task;
 
 pub(crate) fn import(what: ImportWhat) -> Result<Done, Failure> {
     let output = match what {
-        ImportWhat::Colmap { model, images, output } => {
+        ImportWhat::Colmap {
+            model,
+            images,
+            output,
+        } => {
             let warnings = import_colmap(&model, &images, &output, &Task::silent())?;
             for w in warnings {
                 eprintln!("warning: {}: {} ({})", w.subject, w.message, w.hint);

@@ -31,8 +31,10 @@ fn save_picture(path: &Path, finding: &Finding, png: &Path) -> Result<(), Failur
         }
         .into());
     };
-    let bytes = relievo_media::encode_png_rgb(picture)
-        .map_err(|e| PipelineError::File { path: png.to_owned(), what: e.to_string() })?;
+    let bytes = relievo_media::encode_png_rgb(picture).map_err(|e| PipelineError::File {
+        path: png.to_owned(),
+        what: e.to_string(),
+    })?;
     fs_err::write(png, bytes).map_err(PipelineError::from)?;
     println!("picture: {}", png.display());
     Ok(())
@@ -73,7 +75,11 @@ fn work(args: &InspectArgs) -> Result<Done, Failure> {
 }
 
 fn outcome(finding: &Finding) -> Result<Done, Failure> {
-    Ok(if finding.broken.is_none() { Done::Whole } else { Done::Partly })
+    Ok(if finding.broken.is_none() {
+        Done::Whole
+    } else {
+        Done::Partly
+    })
 }
 
 fn print(path: &Path, finding: &Finding, json: bool) {

@@ -28,7 +28,11 @@ pub(crate) fn options(stage: Option<&str>, json: bool) -> Result<Done, Failure> 
     }
     for s in catalog::STAGES.into_iter().filter(wanted) {
         for row in catalog::defaults(s).rows() {
-            let unit = if row.unit.is_empty() { String::new() } else { format!(" {}", row.unit) };
+            let unit = if row.unit.is_empty() {
+                String::new()
+            } else {
+                format!(" {}", row.unit)
+            };
             println!("{s}.{} = {}{unit}", row.name, row.default);
             println!("    {}", row.meaning);
             println!("    default from: {}", row.source);

@@ -50,17 +50,27 @@ pub(crate) fn run(args: RunArgs) -> Result<Done, Failure> {
     let finished = run::run(&request, &setup, &task, &talk)?;
     if loud && !json {
         for w in task.warnings().sorted() {
-            let subject =
-                if w.subject.is_empty() { String::new() } else { format!("{}: ", w.subject) };
+            let subject = if w.subject.is_empty() {
+                String::new()
+            } else {
+                format!("{}: ", w.subject)
+            };
             eprintln!("warning: {subject}{}", w.message);
         }
-        eprintln!("report: {}", work.join("report").join("index.html").display());
+        eprintln!(
+            "report: {}",
+            work.join("report").join("index.html").display()
+        );
     }
     for what in &finished.missing {
         eprintln!("incomplete: {what}");
     }
     println!("{}", finished.output.display());
-    Ok(if finished.whole { Done::Whole } else { Done::Partly })
+    Ok(if finished.whole {
+        Done::Whole
+    } else {
+        Done::Partly
+    })
 }
 
 /// `-o`, else `./<name>.relievo`.
@@ -83,7 +93,9 @@ fn refuse_foreign_default(
     work: &Path,
     old: Option<&Settings>,
 ) -> Result<(), Failure> {
-    let Some(old) = old.filter(|_| args.output.is_none()) else { return Ok(()) };
+    let Some(old) = old.filter(|_| args.output.is_none()) else {
+        return Ok(());
+    };
     if absolute(&args.inputs)? == old.inputs {
         return Ok(());
     }
@@ -164,7 +176,10 @@ fn say_estimate(
     let threads = threads.map_or(available, usize::from);
     let e = estimate(scan, settings, threads);
     if json {
-        eprintln!("{}", serde_json::json!({ "event": "estimate", "estimate": e }));
+        eprintln!(
+            "{}",
+            serde_json::json!({ "event": "estimate", "estimate": e })
+        );
     } else {
         eprintln!(
             "{} photos or key frames: a whole run takes about {}, {} of memory and {} of disk",

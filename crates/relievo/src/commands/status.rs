@@ -24,7 +24,10 @@ pub(crate) fn status(work: &Path, json: bool) -> Result<Done, Failure> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let whole = estimate(&setup.scan, &settings, threads);
     if json {
-        println!("{}", serde_json::json!({ "stages": rows, "whole_run": whole }));
+        println!(
+            "{}",
+            serde_json::json!({ "stages": rows, "whole_run": whole })
+        );
         return Ok(Done::Whole);
     }
     print(&rows);
@@ -48,8 +51,11 @@ pub(crate) fn print(rows: &[StageStatus]) {
             (Some(n), Some(all)) if n > 0 => format!(" ({n} of {all} items to do)"),
             _ => String::new(),
         };
-        let size =
-            if row.bytes > 0 { format!("  {}", human_bytes(row.bytes)) } else { String::new() };
+        let size = if row.bytes > 0 {
+            format!("  {}", human_bytes(row.bytes))
+        } else {
+            String::new()
+        };
         println!("{:<9} {}{todo}{size}", row.name, row.status);
     }
 }
