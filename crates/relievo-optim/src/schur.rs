@@ -198,13 +198,6 @@ struct ChunkOut<'a> {
     link_w: &'a mut [f64],
 }
 
-/// Splits `slice` after the first `n`.
-fn front<'a, T>(slice: &mut &'a mut [T], n: usize) -> &'a mut [T] {
-    let (head, tail) = std::mem::take(slice).split_at_mut(n);
-    *slice = tail;
-    head
-}
-
 pub(crate) fn linearise<P: BundleProblem>(
     problem: &P,
     pattern: &Pattern,
@@ -227,15 +220,17 @@ pub(crate) fn linearise<P: BundleProblem>(
         let links = pattern.link_starts[end] - pattern.link_starts[first];
         chunks.push(ChunkOut {
             first,
-            w: front(&mut w, observations as usize),
-            landmarks: front(&mut landmarks, end - first),
-            link_w: front(&mut link_w, links as usize * m * 3),
+            w: w.split_off_mut(..observations as usize).unwrap_or_default(),
+            landmarks: landmarks.split_off_mut(..end - first).unwrap_or_default(),
+            link_w: link_w
+                .split_off_mut(..links as usize * m * 3)
+                .unwrap_or_default(),
         });
     }
     let sums: Vec<ChunkSums> = chunks
         .into_par_iter()
         .with_max_len(1)
-        .map(|chunk| linearise_chunk(problem, pattern, state, loss, chunk))
+        .map(|mut chunk| linearise_chunk(problem, pattern, state, loss, &mut chunk))
         .collect();
     out.cost = prior_cost(problem, state);
     out.poses.clear();
@@ -269,7 +264,7 @@ fn linearise_chunk<P: BundleProblem>(
     pattern: &Pattern,
     state: &P::State,
     loss: Loss,
-    out: ChunkOut<'_>,
+    out: &mut ChunkOut<'_>,
 ) -> ChunkSums {
     let s = problem.structure();
     let m = pattern.max_group_dim;
@@ -563,7 +558,7 @@ fn group_row(pattern: &Pattern, lin: &Linearisation, g: usize, layout: &RowLayou
     row
 }
 
-fn add_rows(mut a: Row, b: Row) -> Row {
+fn add_rows(mut a: Row, b: &Row) -> Row {
     for (x, y) in a.values.iter_mut().zip(&b.values) {
         *x += y;
     }
@@ -648,9 +643,11 @@ fn subtract_eliminated(
             }
             sum
         };
-        if let Some(sum) = ordered::map_reduce(links.len(), LANDMARK_CHUNK * 4, part, add_rows) {
+        if let Some(sum) = ordered::map_reduce(links.len(), LANDMARK_CHUNK * 4, part, |a, b| {
+            add_rows(a, &b)
+        }) {
             let base = row.clone();
-            *row = add_rows(base, sum);
+            *row = add_rows(base, &sum);
         }
     }
 }

@@ -34,8 +34,10 @@ impl Linear {
                 let p = (l + k) % poses;
                 s.observation_pose.push(p as u32);
                 s.observation_group.push((p % groups) as u32);
-                let mut row = ObservationRows::default();
-                row.r = [next(), next()];
+                let mut row = ObservationRows {
+                    r: [next(), next()],
+                    ..ObservationRows::default()
+                };
                 row.landmark.iter_mut().for_each(|x| *x = next());
                 row.pose.iter_mut().for_each(|x| *x = next());
                 for r in &mut row.group {
@@ -130,7 +132,7 @@ fn solves(poses: usize, landmarks: usize, span: usize, groups: usize) {
         loss: Loss::Squared,
         max_iterations: 20,
     };
-    let end = minimise(&problem, start, &options, &Task::silent()).unwrap();
+    let end = minimise(&problem, start, &options, &Task::silent()).expect("not cancelled");
     let gradient = largest_gradient(&problem, &end.state);
     assert!(gradient < 1e-6, "gradient {gradient}");
     assert!(end.final_cost < end.initial_cost);

@@ -105,7 +105,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(k) = args.iter().position(|a| a == "--k") {
         let p: Vec<f64> = args[k + 1]
             .split(',')
-            .map(|v| v.parse())
+            .map(str::parse)
             .collect::<Result<_, _>>()?;
         camera.model = CameraModel::SimpleRadial {
             f: p[0],

@@ -189,6 +189,36 @@ pub(crate) fn is_held_out(view: u32, kp: u32, track_length: usize) -> bool {
     track_length >= 4 && (h >> 32) % 10 == 0
 }
 
+/// Pose block of each slot, and the pose block and translation component that
+/// hold the scale. The first `variable` poses move, the others are constant.
+fn fix_gauge(poses: &[Rigid3], variable: usize) -> (Vec<u32>, Option<(u32, usize)>) {
+    let constant = poses.len() - variable;
+    let mut block_of = vec![FIXED; poses.len()];
+    let (mut next, mut held) = (0, None);
+    for s in 0..variable {
+        if constant == 0 && s == 0 {
+            continue;
+        }
+        block_of[s] = next;
+        next += 1;
+    }
+    if constant <= 1 && variable >= 2 - constant {
+        // Scale: the view farthest from the constant one keeps the longest
+        // component of its baseline.
+        let anchor_slot = if constant == 0 { 0 } else { variable };
+        let anchor = poses[anchor_slot].center();
+        let far = (0..variable)
+            .filter(|&s| block_of[s] != FIXED)
+            .map(|s| (s, (poses[s].center() - anchor).norm()))
+            .max_by(|p, q| p.1.total_cmp(&q.1).then(q.0.cmp(&p.0)));
+        if let Some((s, _)) = far {
+            let baseline = poses[s].rotation * (poses[s].center() - anchor);
+            held = Some((block_of[s], baseline.iamax()));
+        }
+    }
+    (block_of, held)
+}
+
 fn build(scene: &Scene<'_>, model: &Model, what: &Adjustment) -> (Problem, State, Vec<u32>) {
     let mut slot_of = vec![FIXED; scene.num_views()];
     let mut slots: Vec<usize> = Vec::new();
@@ -230,30 +260,7 @@ fn build(scene: &Scene<'_>, model: &Model, what: &Adjustment) -> (Problem, State
         .iter()
         .map(|&v| model.poses[v].unwrap_or_default())
         .collect();
-    let constant = slots.len() - variable;
-    let mut block_of = vec![FIXED; slots.len()];
-    let (mut next, mut held) = (0, None);
-    for s in 0..variable {
-        if constant == 0 && s == 0 {
-            continue;
-        }
-        block_of[s] = next;
-        next += 1;
-    }
-    if constant <= 1 && variable >= 2 - constant {
-        // Scale: the view farthest from the constant one keeps the longest
-        // component of its baseline.
-        let anchor_slot = if constant == 0 { 0 } else { variable };
-        let anchor = poses[anchor_slot].center();
-        let far = (0..variable)
-            .filter(|&s| block_of[s] != FIXED)
-            .map(|s| (s, (poses[s].center() - anchor).norm()))
-            .max_by(|p, q| p.1.total_cmp(&q.1).then(q.0.cmp(&p.0)));
-        if let Some((s, _)) = far {
-            let baseline = poses[s].rotation * (poses[s].center() - anchor);
-            held = Some((block_of[s], baseline.iamax()));
-        }
-    }
+    let (block_of, held) = fix_gauge(&poses, variable);
     let mut used = vec![false; model.cameras.len()];
     for (_, camera, _) in &observations {
         used[*camera as usize] = true;
@@ -287,7 +294,7 @@ fn build(scene: &Scene<'_>, model: &Model, what: &Adjustment) -> (Problem, State
         columns.push(free);
     }
     let structure = BundleStructure {
-        num_poses: next as usize,
+        num_poses: block_of.iter().filter(|&&b| b != FIXED).count(),
         group_dims: dims,
         landmark_starts: starts,
         observation_pose: observations

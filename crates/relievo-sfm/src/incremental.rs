@@ -107,6 +107,15 @@ fn digest(scene: &Scene<'_>, options: &SfmOptions, task: &Task) -> u64 {
     for p in &scene.pairs {
         h.update(&(p.a as u64).to_le_bytes());
         h.update(&(p.b as u64).to_le_bytes());
+        h.update(&[p.geometry.kind as u8]);
+        let pose = p.geometry.b_from_a;
+        let pose = pose
+            .iter()
+            .flat_map(|p| p.rotation.coords.iter().chain(p.translation.iter()));
+        let f = p.geometry.f.iter().flat_map(|f| f.iter());
+        for v in pose.chain(f).chain([&p.geometry.median_angle]) {
+            h.update(&v.to_bits().to_le_bytes());
+        }
         for m in &p.geometry.inliers {
             h.update(&m.a_idx.to_le_bytes());
             h.update(&m.b_idx.to_le_bytes());
@@ -181,7 +190,9 @@ impl Mapper<'_, '_> {
         if left < self.min_views() {
             return self.accept_attempt();
         }
-        if self.state.attempts.len() >= MAX_ATTEMPTS {
+        // Leftovers with many doubtful pairs must not be tried for ever.
+        let spent = self.state.tried.len() >= self.options.init_max_trials.max(MAX_ATTEMPTS);
+        if spent || self.state.attempts.len() >= MAX_ATTEMPTS {
             return self.accept_attempt();
         }
         let Some(start) = self.find_start(&taken)? else {

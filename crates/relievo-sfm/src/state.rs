@@ -55,16 +55,16 @@ pub(crate) fn encode(state: &State, digest: u64) -> Vec<u8> {
     w.list(&state.done, Writer::built);
     w.u64(state.tried.len() as u64);
     for &pair in &state.tried {
-        w.pair(&pair);
+        w.pair(pair);
     }
     w.list(&state.attempts, Writer::built);
     w.list(state.growing.as_slice(), |w, g| {
         w.built(&g.built);
-        w.list(&g.failures, Writer::pair);
-        w.pair(&(g.adjusted_views, g.adjusted_points));
+        w.list(&g.failures, |w, p| w.pair(*p));
+        w.pair((g.adjusted_views, g.adjusted_points));
         w.u32(u32::from(g.relaxed));
     });
-    w.list(&state.rejected, Writer::pair);
+    w.list(&state.rejected, |w, p| w.pair(*p));
     w.0
 }
 
@@ -113,7 +113,7 @@ impl Writer {
     fn f64(&mut self, v: f64) {
         self.u64(v.to_bits());
     }
-    fn pair(&mut self, v: &(u32, u32)) {
+    fn pair(&mut self, v: (u32, u32)) {
         self.u32(v.0);
         self.u32(v.1);
     }
@@ -140,10 +140,10 @@ impl Writer {
         });
         self.list(&m.points, |w, p| {
             w.vec3(&p.x);
-            w.list(&p.obs, |w, o| w.pair(&(o.view, o.kp)));
+            w.list(&p.obs, |w, o| w.pair((o.view, o.kp)));
         });
         self.list(&m.order, |w, v| w.u32(*v));
-        self.pair(&b.initial);
+        self.pair(b.initial);
         self.u64(b.global_adjustments);
         self.u64(b.local_adjustments);
         self.u64(b.iterations);
