@@ -1,0 +1,24 @@
+//! End-to-end tests through the command line, in one binary.
+//!
+//! | Module | What it shows |
+//! | --- | --- |
+//! | `whole_way` | photos in, a model and its report out; how far from the truth |
+//! | `fresh` | what is redone and what is not |
+//! | `same_bytes` | threads, memory, kills and interrupts change no byte |
+//! | `damage` | a flipped byte, a newer folder, a second run |
+//! | `bad_photos` | input that cannot be used, or only in part |
+//! | `bad_places` | folders that cannot be written, disks that fill up |
+//! | `video` | key frames, and videos that are none |
+//! | `exchange` | import, export, inspect, options, clean |
+//! | `real_photos` | the photo sets under `RELIEVO_DATA` |
+
+mod bad_photos;
+mod bad_places;
+mod damage;
+mod exchange;
+mod fresh;
+mod real_photos;
+mod same_bytes;
+mod small;
+mod video;
+mod whole_way;

@@ -1,0 +1,73 @@
+//! Threads, memory, kills and interrupts change no byte.
+
+use super::small::{arguments, arguments_and, go_on, small};
+use relievo_tests::data::Random;
+use relievo_tests::program::{relievo, start};
+use relievo_tests::work::{assert_same, promised_tree};
+use relievo_tests::{is_quick, skipped_when_quick};
+use rustix::process::Signal;
+use std::time::Duration;
+
+#[test]
+fn threads_and_memory_change_no_byte() {
+    let expected = promised_tree(&small().work);
+    for (threads, memory) in [("1", "8G"), ("2", "2G")] {
+        if threads == "2" && skipped_when_quick("--memory 2G") {
+            continue;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let work = folder.path().join("other.relievo");
+        let flags = ["--threads", threads, "--memory", memory, "--progress", "none"];
+        relievo(arguments_and(&work, &flags)).ends(0);
+        let what = format!("--threads {threads} --memory {memory}");
+        assert_same(&expected, &promised_tree(&work), &what);
+    }
+}
+
+#[test]
+fn a_killed_run_goes_on_to_the_same_bytes() {
+    let expected = promised_tree(&small().work);
+    let kills = if is_quick() { 2 } else { 6 };
+    let folder = tempfile::tempdir().unwrap();
+    let work = folder.path().join("killed.relievo");
+    let mut random = Random::new(20_261_123);
+    let mut struck = 0;
+    let mut next = arguments(&work);
+    for _ in 0..kills {
+        let running = start(&next);
+        // Together about nine tenths of a whole run, so that later stages are
+        // met too.
+        let share = (0.1 + 1.6 * random.unit()) / f64::from(kills);
+        std::thread::sleep(small().wall.mul_f64(share).max(Duration::from_millis(30)));
+        struck += i32::from(running.kill());
+        // Killed before its settings were written, it has to be told again.
+        if work.join("relievo.toml").is_file() {
+            next = go_on(&work).to_vec();
+        }
+    }
+    assert!(2 * struck >= kills, "only {struck} of {kills} kills met a run");
+    relievo(&next).ends(0);
+    assert_same(&expected, &promised_tree(&work), "after kills");
+}
+
+#[test]
+fn an_interrupt_exits_130_and_can_be_continued() {
+    let expected = promised_tree(&small().work);
+    let folder = tempfile::tempdir().unwrap();
+    let work = folder.path().join("stopped.relievo");
+    let mut running = start(arguments_and(&work, &["--until", "sparse"]));
+    running.wait_for("features: ");
+    running.signal(Signal::INT);
+    running.finish().ends(130).says(&["to continue"]);
+    assert!(!work.join("sparse/stage.json").exists(), "it was not stopped");
+    let mut next = go_on(&work).to_vec();
+    next.extend(["--until".into(), "sparse".into()]);
+    relievo(&next).ends(0);
+    let mut sparse = expected;
+    sparse.retain(|name, _| {
+        ["features/", "matches/", "sparse/"]
+            .iter()
+            .any(|s| name.starts_with(s))
+    });
+    assert_same(&sparse, &promised_tree(&work), "after an interrupt");
+}
