@@ -247,7 +247,7 @@ impl Stage for Depth {
             .map(|s| self.stereo_view(ctx, &plan, *s, &options))
             .collect::<Result<Vec<_>, _>>()?;
         let sources: Vec<&StereoView> = sources.iter().map(AsRef::as_ref).collect();
-        let seed = ctx.seed(&item.name);
+        let seed = ctx.seed(&format!("{}/{}", item.name, item.pass));
         let map = if item.pass == 0 {
             relievo_mvs::estimate_depth_photometric(
                 &reference,
