@@ -58,8 +58,9 @@ use view_choice::MAX_SOURCES;
 /// first; those of `plan.sources` that are at hand; at most
 /// [`DepthOptions::max_sources`] and eight are used).
 ///
-/// `seed`: from [`relievo_task::seed()`] with the photo's name; pixels hash it
-/// with their position, so the threads never show. Masked pixels stay empty.
+/// `seed`: from [`relievo_task::seed()`] with the photo's name (and best the
+/// pass, so that passes try different planes); pixels hash it with their
+/// position, so the threads never show. Masked pixels stay empty.
 /// Without sources or a depth range the map is empty.
 pub fn estimate_depth_photometric(
     reference: &StereoView,
