@@ -66,7 +66,7 @@ fn quality_changes(quality: Quality) -> Vec<(&'static str, &'static str, Value)>
                 ("features", "max_image_side_px", json!(1600)),
                 ("features", "max_keypoints", json!(4096)),
                 ("mesh", "target_faces", json!(120_000)),
-                ("texture", "max_page_px", json!(4096)),
+                ("texture", "max_megatexels", json!(16.0)),
             ]);
             changes
         }
