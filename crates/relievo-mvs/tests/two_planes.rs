@@ -1,5 +1,7 @@
 //! A scene with exact depth: a slanted textured wall behind a textured card.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use nalgebra::UnitQuaternion;
 use relievo_geometry::{CameraModel, Rigid3, Vec2, Vec3};
 use relievo_image::{Raster, Rgb8};

@@ -23,6 +23,11 @@
 //! | `triangulated` | planes from sparse points and reliable pixels |
 //! | `geometric` | agreement with the sources' maps |
 
+#![allow(
+    clippy::needless_bitwise_bool,
+    reason = "branches between lanes keep loops from vectorising"
+)]
+
 mod geometric;
 mod half_field;
 mod level;
