@@ -7,6 +7,7 @@ use relievo_geometry::{CameraModel, Rigid3, Sim3, Vec3};
 use relievo_image::Raster;
 use relievo_scene::{Camera, DepthMap, TriMesh};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// A square of one unit at height z, as a grid.
 fn square(z: f32) -> TriMesh {
@@ -30,22 +31,22 @@ fn square(z: f32) -> TriMesh {
     mesh
 }
 
-fn truth() -> (tempfile::TempDir, TrueScene) {
+/// Read once for all tests: its reference has a million samples.
+static TRUTH: LazyLock<TrueScene> = LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("truth.ply");
     relievo_formats::ply::write_mesh(&square(0.0), &path).unwrap();
-    let truth = TrueScene::read(&path).unwrap();
-    (dir, truth)
-}
+    TrueScene::read(&path).unwrap()
+});
 
 #[test]
 fn an_offset_cloud_is_as_far_as_it_was_moved() {
-    let (_dir, truth) = truth();
+    let truth = &*TRUTH;
     let n = 400;
     let cloud: Vec<[f32; 3]> = (0..n * n)
         .map(|k| [(k / n) as f32 / n as f32, (k % n) as f32 / n as f32, 0.0015])
         .collect();
-    let f = score_cloud(&cloud, &truth, &Sim3::identity()).unwrap();
+    let f = score_cloud(&cloud, truth, &Sim3::identity()).unwrap();
     assert_eq!(f.points, n * n, "one point a voxel");
     let a = f.accuracy_mm.unwrap();
     assert!(
@@ -67,28 +68,26 @@ fn an_offset_cloud_is_as_far_as_it_was_moved() {
         ..Sim3::identity()
     };
     let large: Vec<[f32; 3]> = cloud.iter().map(|p| p.map(|v| v * 1000.0)).collect();
-    let f = score_cloud(&large, &truth, &world).unwrap();
+    let f = score_cloud(&large, truth, &world).unwrap();
     assert!(f.accuracy_mm.unwrap().p90 < 1e-3, "{f}");
 
     // Copies earn nothing; points that are not numbers do no harm.
     let mut many: Vec<[f32; 3]> = cloud.iter().chain(&cloud).copied().collect();
     many.push([f32::NAN, 0.0, 0.0]);
     assert_eq!(
-        score_cloud(&many, &truth, &Sim3::identity())
-            .unwrap()
-            .points,
+        score_cloud(&many, truth, &Sim3::identity()).unwrap().points,
         n * n
     );
     assert!(matches!(
-        score_cloud(&[], &truth, &Sim3::identity()),
+        score_cloud(&[], truth, &Sim3::identity()),
         Err(EvalError::Empty { .. })
     ));
 }
 
 #[test]
 fn a_mesh_is_a_surface_and_not_its_samples() {
-    let (_dir, truth) = truth();
-    let f = score_mesh(&square(0.0), &truth, &Sim3::identity()).unwrap();
+    let truth = &*TRUTH;
+    let f = score_mesh(&square(0.0), truth, &Sim3::identity()).unwrap();
     assert!(f.by_threshold_mm["0.5"].f > 0.999, "{f}");
     assert!(f.normal_consistency.unwrap() > 0.9999);
     let topology = f.topology.unwrap();
@@ -103,7 +102,7 @@ fn a_mesh_is_a_surface_and_not_its_samples() {
     // Half of it: half the truth is missed.
     let mut half = square(0.0);
     half.triangles.truncate(400);
-    let f = score_mesh(&half, &truth, &Sim3::identity()).unwrap();
+    let f = score_mesh(&half, truth, &Sim3::identity()).unwrap();
     let row = f.by_threshold_mm["1"];
     assert!(
         (row.recall - 0.5).abs() < 0.01 && row.precision > 0.999,
@@ -112,18 +111,18 @@ fn a_mesh_is_a_surface_and_not_its_samples() {
     let mut broken = square(0.0);
     broken.positions[3][1] = f32::NAN;
     assert!(matches!(
-        score_mesh(&broken, &truth, &Sim3::identity()),
+        score_mesh(&broken, truth, &Sim3::identity()),
         Err(EvalError::NotFinite { .. })
     ));
     assert!(matches!(
-        score_mesh(&TriMesh::default(), &truth, &Sim3::identity()),
+        score_mesh(&TriMesh::default(), truth, &Sim3::identity()),
         Err(EvalError::Empty { .. })
     ));
 }
 
 #[test]
 fn a_depth_map_is_compared_in_its_own_camera() {
-    let (_dir, truth) = truth();
+    let truth = &*TRUTH;
     let camera = Camera {
         model: CameraModel::Pinhole {
             fx: 100.0,
@@ -148,13 +147,13 @@ fn a_depth_map_is_compared_in_its_own_camera() {
     let mut map = DepthMap::new(camera);
     map.depth = Raster::from_fn(80, 60, |x, _| if x < 40 { 1.001 } else { 0.0 });
     let grey = Raster::filled(80, 60, 90_u8);
-    let errors = score_depth_map(&map, &pose, &world, &truth, Some(&grey)).unwrap();
+    let errors = score_depth_map(&map, &pose, &world, truth, Some(&grey)).unwrap();
     assert!(
         errors.true_pixels.abs_diff(50 * 50) < 200,
         "{}",
         errors.true_pixels
     );
-    let f = combine_depth(&BTreeMap::from([("a".to_owned(), errors)]), &truth).unwrap();
+    let f = combine_depth(&BTreeMap::from([("a".to_owned(), errors)]), truth).unwrap();
     assert!(
         (f.median_mm - 2.0).abs() < 1e-2 && (f.rel_median - 0.001).abs() < 1e-5,
         "{f}"
@@ -162,8 +161,8 @@ fn a_depth_map_is_compared_in_its_own_camera() {
     assert!((f.coverage - 0.5).abs() < 0.02 && f.within_1_percent == 1.0);
     assert!(f.textured.is_none() && f.weak.unwrap().pixels > 2000);
     map.depth = Raster::new(80, 60);
-    let none = score_depth_map(&map, &pose, &world, &truth, None).unwrap();
-    assert!(combine_depth(&BTreeMap::from([("a".to_owned(), none)]), &truth).is_err());
+    let none = score_depth_map(&map, &pose, &world, truth, None).unwrap();
+    assert!(combine_depth(&BTreeMap::from([("a".to_owned(), none)]), truth).is_err());
 }
 
 #[test]
