@@ -116,8 +116,10 @@ impl IngestTable {
     pub fn read_work(work: &Path) -> Result<Self, PipelineError> {
         let path = work.join("ingest").join(TABLE_FILE);
         let bytes = fs_err::read(&path)?;
-        serde_json::from_slice(&bytes)
-            .map_err(|e| PipelineError::File { path, what: e.to_string() })
+        serde_json::from_slice(&bytes).map_err(|e| PipelineError::File {
+            path,
+            what: e.to_string(),
+        })
     }
 
     /// The digest of a photo's content, for keys.

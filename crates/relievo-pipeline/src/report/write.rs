@@ -35,9 +35,9 @@ pub fn write(
     stopped: Option<&str>,
 ) -> Result<Outcome, PipelineError> {
     let stages = engine.reports()?;
-    let (report, outcome) = gather(work, &stages, task, stopped);
     let dir = work.join("report");
     fs_err::create_dir_all(&dir)?;
+    let (report, outcome) = gather(work, &stages, task, stopped);
     let json = crate::stages::json_bytes(&report.to_json())?;
     write_atomic(&dir.join("report.json"), &json)?;
     write_atomic(&dir.join("index.html"), html::render(&report).as_bytes())?;

@@ -133,7 +133,9 @@ impl Stage for Depth {
     }
 
     fn options(&self, ctx: &StageContext) -> Result<Value, BoxError> {
-        Ok(self.setup.options_for_scene("depth", ctx)?.to_json())
+        Ok(self
+            .setup
+            .key_json(&self.setup.options_for_scene("depth", ctx)?))
     }
 
     fn external(&self) -> BTreeMap<String, String> {

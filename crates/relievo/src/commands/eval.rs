@@ -16,7 +16,10 @@ pub(crate) fn eval(what: EvalWhat) -> Result<Done, Failure> {
     match what {
         EvalWhat::Poses(a) => {
             let estimate = a.model.as_deref().unwrap_or(&a.estimate);
-            print(&relievo_eval::eval_poses(estimate, &a.truth).map_err(refuse)?, a.json)
+            print(
+                &relievo_eval::eval_poses(estimate, &a.truth).map_err(refuse)?,
+                a.json,
+            )
         }
         EvalWhat::Cloud(a) => {
             let found = relievo_eval::eval_cloud(&a.estimate, &a.truth, a.model.as_deref());
@@ -27,7 +30,12 @@ pub(crate) fn eval(what: EvalWhat) -> Result<Done, Failure> {
             print(&found.map_err(refuse)?, a.json)
         }
         EvalWhat::Depth(a) => print(&depth(&a)?, a.json),
-        EvalWhat::Texture { common, images, only, scale } => {
+        EvalWhat::Texture {
+            common,
+            images,
+            only,
+            scale,
+        } => {
             let query = texture_query(&common, images, &only, scale)?;
             let found = relievo_eval::eval_texture(&common.estimate, &query, &Task::silent());
             print(&found.map_err(refuse)?, common.json)
@@ -36,7 +44,10 @@ pub(crate) fn eval(what: EvalWhat) -> Result<Done, Failure> {
 }
 
 /// Text, or JSON.
-fn print(figures: &(impl std::fmt::Display + serde::Serialize), json: bool) -> Result<Done, Failure> {
+fn print(
+    figures: &(impl std::fmt::Display + serde::Serialize),
+    json: bool,
+) -> Result<Done, Failure> {
     if json {
         let text = serde_json::to_string(figures).map_err(std::io::Error::other);
         println!("{}", text.map_err(PipelineError::from)?);
@@ -48,7 +59,11 @@ fn print(figures: &(impl std::fmt::Display + serde::Serialize), json: bool) -> R
 
 fn refuse(error: EvalError) -> Failure {
     let hint = error.hint().unwrap_or_default().to_owned();
-    PipelineError::Input { what: error.to_string(), hint }.into()
+    PipelineError::Input {
+        what: error.to_string(),
+        hint,
+    }
+    .into()
 }
 
 /// The depth maps of a work folder against the true surface.
@@ -58,11 +73,16 @@ fn depth(args: &EvalArgs) -> Result<DepthFigures, Failure> {
     let align = relievo_eval::files::truth_from_estimate(work, args.model.as_deref(), &truth)
         .map_err(refuse)?;
     let dir = work.join("sparse").join("model");
-    let file = |path: &Path, what: String| PipelineError::File { path: path.to_owned(), what };
+    let file = |path: &Path, what: String| PipelineError::File {
+        path: path.to_owned(),
+        what,
+    };
     let model = colmap::read_model(&dir).map_err(|e| file(&dir, e.to_string()))?;
     let mut maps: BTreeMap<String, DepthErrors> = BTreeMap::new();
     for (_, view, pose) in model.registered() {
-        let path = work.join("depth").join(relievo_engine::file_name(&view.name, ".depth"));
+        let path = work
+            .join("depth")
+            .join(relievo_engine::file_name(&view.name, ".depth"));
         if !path.is_file() {
             continue;
         }
@@ -90,8 +110,7 @@ fn undistorted_grey(
     let (_, view) = model.view_by_name(name)?;
     let camera = model.cameras.get(&view.camera_id)?;
     let size = (map.camera.width_px, map.camera.height_px);
-    let picture =
-        relievo_image::undistort(&photo.rgb, &camera.model, &map.camera.model, size);
+    let picture = relievo_image::undistort(&photo.rgb, &camera.model, &map.camera.model, size);
     Some(relievo_image::luma(&picture))
 }
 
@@ -105,7 +124,11 @@ fn texture_query(
     scale: f64,
 ) -> Result<TextureQuery, Failure> {
     let cameras = common.model.clone().unwrap_or_else(|| {
-        if common.estimate.is_dir() { common.estimate.clone() } else { common.truth.clone() }
+        if common.estimate.is_dir() {
+            common.estimate.clone()
+        } else {
+            common.truth.clone()
+        }
     });
     let beside = [common.truth.join("images"), common.truth.clone()];
     let images = images
@@ -120,5 +143,11 @@ fn texture_query(
     if !(scale > 0.0 && scale <= 4.0) {
         return Err(Failure::Usage("--scale takes a number in 0..4".to_owned()));
     }
-    Ok(TextureQuery { cameras, images, only, scale, transform: None })
+    Ok(TextureQuery {
+        cameras,
+        images,
+        only,
+        scale,
+        transform: None,
+    })
 }
