@@ -118,19 +118,18 @@ impl<'a> Engine<'a> {
         {
             self.find(name)?;
         }
-        let mut needed: BTreeSet<&str> = match &selection.until {
-            Some(until) => BTreeSet::from([until.as_str()]),
-            None => {
-                let inner: BTreeSet<&str> = self
-                    .stages()
-                    .flat_map(|s| s.depends_on().iter().copied())
-                    .collect();
-                self.stages()
-                    .map(Stage::name)
-                    .filter(|n| !inner.contains(n))
-                    .collect()
-            }
-        };
+        let inner: BTreeSet<&str> = self
+            .stages()
+            .flat_map(|s| s.depends_on().iter().copied())
+            .collect();
+        let mut needed: BTreeSet<&str> = self
+            .stages()
+            .map(Stage::name)
+            .filter(|n| match &selection.until {
+                Some(until) => n == until,
+                None => !inner.contains(n),
+            })
+            .collect();
         for stage in self.stages.iter().rev() {
             if needed.contains(stage.name()) && self.imported(stage.name())?.is_none() {
                 needed.extend(stage.depends_on());

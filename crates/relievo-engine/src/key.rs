@@ -188,7 +188,9 @@ fn value(hasher: &mut blake3::Hasher, v: &Value) {
         Value::Array(list) => {
             hasher.update(b"[");
             hasher.update(&(list.len() as u64).to_le_bytes());
-            list.iter().for_each(|v| value(hasher, v));
+            for v in list {
+                value(hasher, v);
+            }
         }
         Value::Object(map) => {
             hasher.update(b"{");

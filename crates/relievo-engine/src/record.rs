@@ -91,6 +91,12 @@ pub struct StageRecord {
     pub items: Vec<ItemRecord>,
 }
 
+/// Readable from any later layout.
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
+}
+
 impl StageRecord {
     /// Reads the record in a stage folder; `None` where there is none.
     pub fn read(dir: &Path) -> Result<Option<Self>, EngineError> {
@@ -107,10 +113,6 @@ impl StageRecord {
             }
             Err(e) => return Err(EngineError::io(&path, e)),
         };
-        #[derive(Deserialize)]
-        struct Head {
-            format: u32,
-        }
         if let Ok(head) = serde_json::from_slice::<Head>(&bytes)
             && head.format > FORMAT
         {

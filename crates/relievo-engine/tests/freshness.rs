@@ -1,5 +1,7 @@
 //! What is redone, what is not, and what the engine says about it.
 
+#![allow(clippy::unwrap_used, reason = "functions that tests share")]
+
 mod toy;
 
 use relievo_engine::*;

@@ -1,6 +1,8 @@
 //! A run killed at any moment and continued gives the bytes of an
 //! uninterrupted one.
 
+#![allow(clippy::unwrap_used, reason = "functions that tests share")]
+
 mod toy;
 
 use relievo_engine::Selection;

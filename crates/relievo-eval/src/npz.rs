@@ -141,7 +141,7 @@ pub fn decode_npy(bytes: &[u8]) -> Result<Array, &'static str> {
         };
     }
     let values = match (kind, width) {
-        ("u", 1) | ("b", 1) => numbers!(u8),
+        ("u" | "b", 1) => numbers!(u8),
         ("u", 2) => numbers!(u16),
         ("u", 4) => numbers!(u32),
         ("u", 8) => numbers!(u64),

@@ -13,7 +13,9 @@ use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let path = args.next().ok_or("usage: sift_of_photo PHOTO [OPTION=VALUE…]")?;
+    let path = args
+        .next()
+        .ok_or("usage: sift_of_photo PHOTO [OPTION=VALUE…]")?;
     let mut isa = Isa::Native;
     let mut table = serde_json::to_value(SiftOptions::default())?;
     for arg in args {
@@ -35,7 +37,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let features = sift.detect(&photo, None, &Task::silent())?;
     let seconds = start.elapsed().as_secs_f64();
-    writeln!(std::io::stderr(), "{} features, {seconds:.3} s", features.len())?;
+    writeln!(
+        std::io::stderr(),
+        "{} features, {seconds:.3} s",
+        features.len()
+    )?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for (k, d) in features.keypoints.iter().zip(&features.descriptors) {
         for v in [k.x_px, k.y_px, k.scale_px, k.angle] {

@@ -1,5 +1,8 @@
 //! Separable Gaussian blur, one row at a time.
-#![expect(unsafe_code, reason = "calls kernels compiled for a detected instruction set")]
+#![expect(
+    unsafe_code,
+    reason = "calls kernels compiled for a detected instruction set"
+)]
 
 use crate::simd::{mul_add, multiversion};
 
@@ -36,9 +39,7 @@ pub(crate) const ROWS: usize = 4;
 pub(crate) fn row_weights(taps: &[f32]) -> Vec<[f32; ROWS]> {
     let r = taps.len() - 1;
     (0..2 * r + ROWS)
-        .map(|i| {
-            std::array::from_fn(|row| taps.get(i.abs_diff(r + row)).copied().unwrap_or(0.0))
-        })
+        .map(|i| std::array::from_fn(|row| taps.get(i.abs_diff(r + row)).copied().unwrap_or(0.0)))
         .collect()
 }
 

@@ -1,6 +1,9 @@
 //! The descriptor: 4×4 histograms of 8 gradient directions (Lowe 2004,
 //! section 6), then RootSIFT (Arandjelović & Zisserman, CVPR 2012).
-#![expect(unsafe_code, reason = "calls kernels compiled for a detected instruction set")]
+#![expect(
+    unsafe_code,
+    reason = "calls kernels compiled for a detected instruction set"
+)]
 
 use crate::gradients::gradients;
 use crate::orientation::{Place, Scratch, span};
@@ -72,7 +75,11 @@ pub(crate) fn describe(
         if low > high {
             continue;
         }
-        let (first, n) = span(place.x + 0.5 * (low + high), 0.5 * (high - low), level.width());
+        let (first, n) = span(
+            place.x + 0.5 * (low + high),
+            0.5 * (high - low),
+            level.width(),
+        );
         let first = first.max(x0);
         let n = n.min((x0 + nx).saturating_sub(first));
         if n == 0 {
@@ -170,9 +177,12 @@ fn accumulate_body<const FMA: bool>(
             }
             let histogram = &mut histograms[i % COPIES];
             let base = base[i] as usize;
-            for (row, pair) in [[corners[0][i], corners[1][i]], [corners[2][i], corners[3][i]]]
-                .into_iter()
-                .enumerate()
+            for (row, pair) in [
+                [corners[0][i], corners[1][i]],
+                [corners[2][i], corners[3][i]],
+            ]
+            .into_iter()
+            .enumerate()
             {
                 let cells = &mut histogram[base + row * PADDED..][..2];
                 for (bins, corner) in cells.iter_mut().zip(pair) {
@@ -250,7 +260,11 @@ mod tests {
     #[test]
     fn the_descriptor_turns_with_the_picture() {
         let set = InstructionSet::choose(Isa::Native);
-        let place = Place { x: 60.0, y: 60.0, sigma: 2.0 };
+        let place = Place {
+            x: 60.0,
+            y: 60.0,
+            sigma: 2.0,
+        };
         let mut scratch = Scratch::default();
         let upright = describe(&level(0.0), place, 0.0, &mut scratch, set);
         let other = describe(&level(0.0), place, 0.2, &mut scratch, set);
@@ -266,7 +280,11 @@ mod tests {
     #[test]
     fn the_descriptor_has_unit_length() {
         let set = InstructionSet::choose(Isa::Portable);
-        let place = Place { x: 3.0, y: 117.5, sigma: 2.0 };
+        let place = Place {
+            x: 3.0,
+            y: 117.5,
+            sigma: 2.0,
+        };
         let d = describe(&level(0.3), place, 0.7, &mut Scratch::default(), set);
         let norm = distance(&d, &[0; 128]);
         assert!((norm - 1.0).abs() < 0.02, "{norm}");

@@ -3,7 +3,10 @@
 //! Lowe 2004, sections 3.1 and 4; Brown & Lowe, BMVC 2002 for the quadratic
 //! fit. Among equal neighbours the first in raster order wins, so that a
 //! structure exactly between two pixels is found once.
-#![expect(unsafe_code, reason = "calls kernels compiled for a detected instruction set")]
+#![expect(
+    unsafe_code,
+    reason = "calls kernels compiled for a detected instruction set"
+)]
 
 use crate::scale_space::{MARGIN, ScaleSpace};
 use crate::simd::{InstructionSet, multiversion};
@@ -154,6 +157,10 @@ fn neighbourhood(low: &[&[f32]; 3], high: &[&[f32]; 3], at: usize, to: &mut Neig
     }
 }
 
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "without branches, so that columns share an instruction"
+)]
 #[inline(always)]
 fn mark_body<const FMA: bool>(rows: &[[&[f32]; 3]], threshold: f32, mask: &mut [u8]) {
     let (mut under, mut here, mut over) = (NOTHING, NOTHING, NOTHING);
@@ -203,7 +210,8 @@ fn refine(
     for attempt in 0..=MAX_MOVES {
         let mut cube = [[[0.0_f32; 3]; 3]; 3];
         for (dy, y) in (y - 1..=y + 1).enumerate() {
-            let rows: [&[f32]; 4] = std::array::from_fn(|i| &space.row(s + i - 1, y)[x - 1..=x + 1]);
+            let rows: [&[f32]; 4] =
+                std::array::from_fn(|i| &space.row(s + i - 1, y)[x - 1..=x + 1]);
             for ds in 0..3 {
                 for dx in 0..3 {
                     cube[ds][dy][dx] = rows[ds + 1][dx] - rows[ds][dx];
@@ -323,7 +331,13 @@ fn quartic(t: f64) -> [[f64; 5]; 3] {
     const POWERS: [[f64; 5]; 5] = [
         [0.0, 0.0, 1.0, 0.0, 0.0],
         [1.0 / 12.0, -8.0 / 12.0, 0.0, 8.0 / 12.0, -1.0 / 12.0],
-        [-1.0 / 24.0, 16.0 / 24.0, -30.0 / 24.0, 16.0 / 24.0, -1.0 / 24.0],
+        [
+            -1.0 / 24.0,
+            16.0 / 24.0,
+            -30.0 / 24.0,
+            16.0 / 24.0,
+            -1.0 / 24.0,
+        ],
         [-1.0 / 12.0, 2.0 / 12.0, 0.0, -2.0 / 12.0, 1.0 / 12.0],
         [1.0 / 24.0, -4.0 / 24.0, 6.0 / 24.0, -4.0 / 24.0, 1.0 / 24.0],
     ];
@@ -331,9 +345,8 @@ fn quartic(t: f64) -> [[f64; 5]; 3] {
     let value = [1.0, t, t2, t3, t2 * t2];
     let slope = [0.0, 1.0, 2.0 * t, 3.0 * t2, 4.0 * t3];
     let bend = [0.0, 0.0, 2.0, 6.0 * t, 12.0 * t2];
-    [value, slope, bend].map(|powers| {
-        std::array::from_fn(|i| (0..5).map(|k| powers[k] * POWERS[k][i]).sum())
-    })
+    [value, slope, bend]
+        .map(|powers| std::array::from_fn(|i| (0..5).map(|k| powers[k] * POWERS[k][i]).sum()))
 }
 
 /// d with H d = −g for symmetric H (Cramer's rule); `None` where singular.

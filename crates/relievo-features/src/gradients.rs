@@ -1,5 +1,8 @@
 //! Gradient magnitude and direction along a piece of a row.
-#![expect(unsafe_code, reason = "calls kernels compiled for a detected instruction set")]
+#![expect(
+    unsafe_code,
+    reason = "calls kernels compiled for a detected instruction set"
+)]
 
 use crate::simd::{mul_add, multiversion};
 
@@ -37,7 +40,7 @@ fn gradients_body<const FMA: bool>(
 ) {
     let n = magnitude.len();
     let [above, row, below] = rows;
-    let (above, below) = (&above[1..n + 1], &below[1..n + 1]);
+    let (above, below) = (&above[1..=n], &below[1..=n]);
     let (left, right) = (&row[..n], &row[2..n + 2]);
     let direction = &mut direction[..n];
     for i in 0..n {

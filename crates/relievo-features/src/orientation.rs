@@ -1,5 +1,8 @@
 //! Dominant gradient directions around a keypoint: Lowe 2004, section 5.
-#![expect(unsafe_code, reason = "calls kernels compiled for a detected instruction set")]
+#![expect(
+    unsafe_code,
+    reason = "calls kernels compiled for a detected instruction set"
+)]
 
 use crate::gradients::gradients;
 use crate::simd::{InstructionSet, multiversion};
@@ -80,10 +83,7 @@ pub(crate) fn orientations(
             continue;
         }
         let rows = [y - 1, y, y + 1].map(|y| &level.row(y)[first - 1..=first + n]);
-        let (magnitude, direction) = (
-            &mut scratch.magnitude[..n],
-            &mut scratch.direction[..n],
-        );
+        let (magnitude, direction) = (&mut scratch.magnitude[..n], &mut scratch.direction[..n]);
         gradients(set, rows, magnitude, direction);
         let weight_y = (falloff * dy * dy).exp();
         let weights = &scratch.weight_x[first - x0..first - x0 + n];
@@ -140,7 +140,11 @@ fn peaks(histogram: &mut [f32; BINS + 1], most: usize, ratio: f32) -> Vec<f32> {
         let (before, v, after) = (h[(i + BINS - 1) % BINS], h[i], h[(i + 1) % BINS]);
         if v >= ratio * top && v > before && v >= after {
             let bend = before + after - 2.0 * v;
-            let shift = if bend < 0.0 { 0.5 * (before - after) / bend } else { 0.0 };
+            let shift = if bend < 0.0 {
+                0.5 * (before - after) / bend
+            } else {
+                0.0
+            };
             found.push((v, ((i as f32 + shift) / BINS as f32).rem_euclid(1.0)));
         }
     }
@@ -166,7 +170,11 @@ mod tests {
             let level = Raster::from_fn(60, 60, |x, y| {
                 (30_000.0 + 200.0 * (c * (x as f32 - 30.0) + s * (y as f32 - 30.0))) as u16
             });
-            let place = Place { x: 30.2, y: 29.7, sigma: 2.0 };
+            let place = Place {
+                x: 30.2,
+                y: 29.7,
+                sigma: 2.0,
+            };
             let set = InstructionSet::choose(Isa::Native);
             let found = orientations(&level, place, (2, 0.8), &mut Scratch::default(), set);
             assert_eq!(found.len(), 1);
@@ -178,7 +186,11 @@ mod tests {
     #[test]
     fn a_flat_patch_has_no_direction() {
         let level = Raster::filled(40, 40, 500);
-        let place = Place { x: 20.0, y: 20.0, sigma: 2.0 };
+        let place = Place {
+            x: 20.0,
+            y: 20.0,
+            sigma: 2.0,
+        };
         let set = InstructionSet::choose(Isa::Portable);
         assert!(orientations(&level, place, (2, 0.8), &mut Scratch::default(), set).is_empty());
     }

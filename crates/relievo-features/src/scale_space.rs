@@ -177,8 +177,7 @@ mod tests {
         };
         let mut space = ScaleSpace::new(w, h, &blurs, InstructionSet::choose(Isa::Native));
         let blob = |x: f64, y: f64, s: f64| {
-            (sigma / s).powi(2)
-                * (-((x - 35.0).powi(2) + (y - 45.0).powi(2)) / (2.0 * s * s)).exp()
+            (sigma / s).powi(2) * (-((x - 35.0).powi(2) + (y - 45.0).powi(2)) / (2.0 * s * s)).exp()
         };
         let mut source = |y: usize, row: &mut [f32]| {
             for (x, v) in row.iter_mut().enumerate() {

@@ -4,7 +4,7 @@
 use crate::blur::quantise;
 use crate::descriptor::describe;
 use crate::detector::{Detector, FeatureError};
-use crate::extrema::{Search, Extremum, Limits};
+use crate::extrema::{Extremum, Limits, Search};
 use crate::orientation::{Place, Scratch, orientations};
 use crate::scale_space::{BLOCK, Blurs, MARGIN, ScaleSpace};
 use crate::simd::InstructionSet;
@@ -323,7 +323,11 @@ impl Sift {
                         };
                         let d = describe(level, place, turns, &mut scratch, set);
                         // Second orientations are the first to go.
-                        let strength = if rank == 0 { 1.0 + c.response } else { c.response };
+                        let strength = if rank == 0 {
+                            1.0 + c.response
+                        } else {
+                            c.response
+                        };
                         part.push((strength, keypoint, d));
                     }
                 }
@@ -341,10 +345,7 @@ impl Sift {
             colors: all
                 .iter()
                 .map(|(_, k, _)| {
-                    photo[(
-                        (k.x_px as usize).min(last_x),
-                        (k.y_px as usize).min(last_y),
-                    )]
+                    photo[((k.x_px as usize).min(last_x), (k.y_px as usize).min(last_y))]
                 })
                 .collect(),
             keypoints: all.iter().map(|a| a.1).collect(),

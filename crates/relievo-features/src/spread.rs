@@ -93,7 +93,12 @@ mod tests {
     use super::*;
 
     fn candidate(x: f32, y: f32, response: f32) -> Candidate {
-        Candidate { x_px: x, y_px: y, scale_px: 2.0, response }
+        Candidate {
+            x_px: x,
+            y_px: y,
+            scale_px: 2.0,
+            response,
+        }
     }
 
     #[test]

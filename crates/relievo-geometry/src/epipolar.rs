@@ -159,6 +159,10 @@ pub fn pose_from_essential(e: &Mat3, a: &[Vec2], b: &[Vec2]) -> Option<(Rigid3, 
 /// Gauss–Newton on weighted Sampson distances over R and the direction of t;
 /// `b_from_a` has |t| = 1 before and after. `None` where the normal equations
 /// are singular or there are fewer than five points.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "an iterator is handed over like in the other refinements"
+)]
 pub fn refine_relative_pose(
     start: &Rigid3,
     pairs: impl Iterator<Item = (Vec2, Vec2, f64)> + Clone,

@@ -108,14 +108,14 @@ pub fn verify_pair(
         let below = Pair::new(a, b, &pair.without(&stamp), options);
         let outcome = below.explain(seed);
         if outcome.kind != TwoViewKind::Degenerate {
-            return below.geometry(a_id, b_id, outcome);
+            return below.geometry(a_id, b_id, &outcome);
         }
         let only_stamp = Outcome {
             kind: TwoViewKind::Watermark,
             inliers: stamp,
             ..outcome
         };
-        return pair.geometry(a_id, b_id, only_stamp);
+        return pair.geometry(a_id, b_id, &only_stamp);
     }
     let mut outcome = pair.explain(seed);
     let border = pair.border_translation(&outcome.inliers);
@@ -124,7 +124,7 @@ pub fn verify_pair(
         outcome.b_from_a = None;
         outcome.f = None;
     }
-    pair.geometry(a_id, b_id, outcome)
+    pair.geometry(a_id, b_id, &outcome)
 }
 
 /// Putative matches in normalised coordinates, best first.
@@ -405,7 +405,7 @@ impl<'p> Pair<'p> {
             .collect()
     }
 
-    fn geometry(&self, a: ViewId, b: ViewId, outcome: Outcome) -> TwoViewGeometry {
+    fn geometry(&self, a: ViewId, b: ViewId, outcome: &Outcome) -> TwoViewGeometry {
         let intrinsics = |side: &ViewSide<'_>| {
             let model = &side.camera.model;
             (model.focal_px(), model.principal_point_px())

@@ -33,7 +33,7 @@ fn verify_with(scene: &Scene, camera: &Camera, matches: &[Match]) -> TwoViewGeom
     };
     let (a, b) = (side(A), side(B));
     let found = verify_pair((A, B), &a, &b, matches, &VerifyOptions::default(), 7);
-    found.check().unwrap();
+    found.check().expect("a consistent geometry");
     found
 }
 
@@ -234,7 +234,10 @@ fn turning_with_a_wrong_focal_length_is_no_baseline() {
 fn stamp(scene: &mut Scene, matches: &mut Vec<Match>, count: u32) {
     let mut first = [0; 2];
     for (k, v) in [A, B].into_iter().enumerate() {
-        let f = scene.features.get_mut(&v).unwrap();
+        let f = scene
+            .features
+            .get_mut(&v)
+            .expect("both views have features");
         first[k] = f.len() as u32;
         for i in 0..count {
             f.keypoints.push(relievo_scene::Keypoint {
@@ -302,7 +305,7 @@ fn few_wrong_or_poisoned_matches_give_no_pair() {
     }
     // Indices out of range, NaN keypoints: the rest still verifies.
     let mut poisoned = good.clone();
-    for k in poisoned.features.get_mut(&A).unwrap().keypoints[..40].iter_mut() {
+    for k in &mut poisoned.features.get_mut(&A).unwrap().keypoints[..40] {
         k.x_px = f32::NAN;
     }
     matches.push(Match {

@@ -32,6 +32,9 @@ pub(crate) struct Contour {
     pub(crate) attributes: Vec<[f32; 4]>,
 }
 
+/// Triangles of some cells, and the polygons that got a vertex in the middle.
+type Part = (Vec<[u32; 3]>, Vec<Vec<u32>>);
+
 /// Where a level's edges are crossed.
 struct Crossings {
     /// Per vertex, bit a: the edge to the next vertex along +a is crossed and
@@ -154,7 +157,7 @@ pub(crate) fn contour(
     };
     let mut values = Vec::new();
     marcher.find_crossings(attributes, &mut values);
-    let parts: Vec<(Vec<[u32; 3]>, Vec<Vec<u32>>)> = (0..tree.levels.len())
+    let parts: Vec<Part> = (0..tree.levels.len())
         .flat_map(|i| {
             ordered::map_chunks(tree.levels[i].cells(), CHUNK, |range| {
                 let (mut triangles, mut centres) = (Vec::new(), Vec::new());

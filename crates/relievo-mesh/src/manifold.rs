@@ -108,7 +108,8 @@ fn pairs(mesh: &TriMesh, run: &[HalfEdge], emit: &mut impl FnMut(u32, u32)) {
                 .collect();
             order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
             let n = order.len();
-            let alternate = n % 2 == 0 && (0..n).all(|k| order[k].2 != order[(k + 1) % n].2);
+            let alternate =
+                n.is_multiple_of(2) && (0..n).all(|k| order[k].2 != order[(k + 1) % n].2);
             if alternate {
                 // A forward face has the outside behind it in the order; its
                 // partner is the one across the inside.

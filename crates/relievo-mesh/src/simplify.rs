@@ -9,7 +9,7 @@ relievo_task::options! {
     /// Options of [`simplify`].
     pub struct SimplifyOptions {
         /// Largest distance that the surface may move.
-        max_error: f32 = 0.35, "point spacings", "judgement; under the noise of a dense cloud";
+        max_error: f32 = 1.0, "point spacings", "the noise of a stereo cloud; lets the target be reached";
         /// Faces to aim at; the error bound comes first. 0: as few as it allows.
         target_faces: usize = 500_000, "faces", "texturing time grows with faces";
     }

@@ -42,6 +42,9 @@ pub(crate) struct Solution {
     pub(crate) unknowns: usize,
 }
 
+/// Position in the cell; normal times area.
+type Splat = ([f32; 3], [f32; 3]);
+
 /// The samples as one level sees them: one a cell.
 struct LevelData {
     occupied: Occupied,
@@ -49,7 +52,7 @@ struct LevelData {
     screen: Vec<[f32; 4]>,
     /// Position in the cell and normal times area, both of the samples that
     /// are splatted on this level.
-    splat: Vec<([f32; 3], [f32; 3])>,
+    splat: Vec<Splat>,
 }
 
 impl LevelData {
@@ -58,7 +61,7 @@ impl LevelData {
         let above = settings.depth - level.depth;
         let scale = 0.25f32.powi(above as i32);
         let here = level.depth as f32;
-        let rows: Vec<([f32; 4], ([f32; 3], [f32; 3]))> = occupied
+        let rows: Vec<([f32; 4], Splat)> = occupied
             .ranges
             .par_iter()
             .map(|&(start, end)| {

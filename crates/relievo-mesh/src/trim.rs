@@ -13,7 +13,7 @@ relievo_task::options! {
     /// Options of [`trim`].
     pub struct TrimOptions {
         /// Farthest that a vertex may be from a point of the cloud.
-        max_distance: f32 = 2.0, "local point spacings", "F-score on the rendered object (2.0 … 4.0 tried)";
+        max_distance: f32 = 3.0, "local point spacings", "F-score on the rendered object (2.0 … 4.0 tried)";
         /// Local spacing is taken as at most this, so that stray points support nothing.
         max_spacing: f32 = 8.0, "median point spacings", "judgement";
         /// Least point density under a vertex, over the median of the surface.

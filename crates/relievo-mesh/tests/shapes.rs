@@ -88,8 +88,8 @@ fn append(to: &mut PointCloud, from: PointCloud) {
 fn run(cloud: &PointCloud, target_faces: usize) -> TriMesh {
     let mut options = SurfaceOptions::default();
     options.simplify.target_faces = target_faces;
-    let found = surface(cloud, &options, &Task::silent()).unwrap();
-    found.mesh.check().unwrap();
+    let found = surface(cloud, &options, &Task::silent()).expect("a surface");
+    found.mesh.check().expect("a sound mesh");
     found.mesh
 }
 

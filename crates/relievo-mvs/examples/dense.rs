@@ -5,6 +5,7 @@
 
 #![allow(
     clippy::print_stdout,
+    clippy::too_many_lines,
     clippy::unwrap_used,
     clippy::expect_used,
     missing_docs,

@@ -66,7 +66,9 @@ fn quality_changes(quality: Quality) -> Vec<(&'static str, &'static str, Value)>
                 ("features", "max_image_side_px", json!(1600)),
                 ("features", "max_keypoints", json!(4096)),
                 ("mesh", "target_faces", json!(120_000)),
-                ("texture", "max_megatexels", json!(16.0)),
+                ("texture", "max_megatexels", json!(8.0)),
+                ("texture", "selection_max_px", json!(800)),
+                ("texture", "labelling_rounds", json!(20)),
             ]);
             changes
         }

@@ -112,6 +112,16 @@ impl IngestTable {
         crate::stages::read_json(ctx, "ingest", TABLE_FILE)
     }
 
+    /// The table of a work folder, from outside a run.
+    pub fn read_work(work: &Path) -> Result<Self, PipelineError> {
+        let path = work.join("ingest").join(TABLE_FILE);
+        let bytes = fs_err::read(&path)?;
+        serde_json::from_slice(&bytes).map_err(|e| PipelineError::File {
+            path,
+            what: e.to_string(),
+        })
+    }
+
     /// The digest of a photo's content, for keys.
     pub fn digest(entry: &PhotoEntry) -> Digest {
         Digest::try_from(entry.photo.digest.clone()).unwrap_or(Digest([0; 32]))

@@ -233,7 +233,7 @@ impl Stage for Book {
     ) -> Result<(), BoxError> {
         let pages = ctx.outputs("blur")?;
         let mut text = ctx.load_checkpoint("book", &item.key).unwrap_or_default();
-        let done = text.iter().filter(|b| **b == b'\n').count();
+        let done = text.split(|b| *b == b'\n').count() - 1;
         for page in &pages[done..] {
             self.0.note("book", &page.item)?;
             text.extend(fs_err::read(&page.path)?);

@@ -70,6 +70,8 @@ fn inverse_intrinsics(camera: &Camera) -> Mat3 {
 pub(crate) struct Source {
     pub(crate) width: f32,
     pub(crate) height: f32,
+    /// 0 = ignore; `None` where all pixels are valid.
+    mask: Option<Raster<u8>>,
     /// Reference pixel to source pixel.
     pub(crate) forward: Transfer,
     /// Source pixel to reference pixel.
@@ -86,6 +88,8 @@ pub(crate) struct Level {
     pub(crate) valid: Option<Raster<u8>>,
     pub(crate) arena: Arena,
     pub(crate) sources: Vec<Source>,
+    /// Some source has masked pixels.
+    any_mask: bool,
 }
 
 /// The levels, finest first.
@@ -95,8 +99,9 @@ pub(crate) fn pyramid(
     levels: usize,
 ) -> Vec<Level> {
     let mut gray = reference.gray.clone();
-    let mut valid = reference.valid.clone();
+    let mut valid = blocking(reference);
     let mut others: Vec<Raster<u8>> = sources.iter().map(|s| s.gray.clone()).collect();
+    let mut masks: Vec<Option<Raster<u8>>> = sources.iter().map(|s| blocking(s)).collect();
     let mut out = Vec::with_capacity(levels);
     let mut scale = 1.0;
     for k in 0..levels.max(1) {
@@ -108,26 +113,33 @@ pub(crate) fn pyramid(
             gray = halve(&gray);
             valid = valid.map(|v| halve_mask(&v));
             others = others.iter().map(halve).collect();
+            masks = masks.iter().map(|m| m.as_ref().map(halve_mask)).collect();
             scale *= 0.5;
         }
         out.push(level(
             reference,
             sources,
-            &gray,
-            valid.as_ref(),
-            &others,
+            (&gray, valid.as_ref()),
+            (&others, &masks),
             scale,
         ));
     }
     out
 }
 
+/// The mask of a view, where it hides anything.
+fn blocking(view: &StereoView) -> Option<Raster<u8>> {
+    view.valid
+        .as_ref()
+        .filter(|v| v.as_slice().contains(&0))
+        .cloned()
+}
+
 fn level(
     reference: &StereoView,
     sources: &[&StereoView],
-    gray: &Raster<u8>,
-    valid: Option<&Raster<u8>>,
-    others: &[Raster<u8>],
+    (gray, valid): (&Raster<u8>, Option<&Raster<u8>>),
+    (others, masks): (&[Raster<u8>], &[Option<Raster<u8>>]),
     scale: f64,
 ) -> Level {
     let scaled = |camera: &Camera, image: &Raster<u8>| Camera {
@@ -141,12 +153,14 @@ fn level(
     let sources = sources
         .iter()
         .zip(others)
-        .map(|(s, image)| {
+        .zip(masks)
+        .map(|((s, image), mask)| {
             let other = scaled(&s.camera, image);
             let source_from_reference = s.cam_from_world * reference.cam_from_world.inverse();
             Source {
                 width: image.width() as f32,
                 height: image.height() as f32,
+                mask: mask.clone(),
                 forward: Transfer::new(&camera, &other, &source_from_reference),
                 backward: Transfer::new(&other, &camera, &source_from_reference.inverse()),
             }
@@ -160,6 +174,26 @@ fn level(
         valid: valid.cloned(),
         arena,
         sources,
+        any_mask: masks.iter().any(Option::is_some),
+    }
+}
+
+impl Level {
+    /// Takes the lanes out whose patch centre falls on a masked pixel.
+    #[inline(always)]
+    pub(crate) fn drop_masked(&self, source_idx: &I, warp: &mut Warp) {
+        if !self.any_mask {
+            return;
+        }
+        for l in 0..LANES {
+            if let Some(mask) = &self.sources[source_idx[l] as usize].mask
+                && warp.inside[l]
+            {
+                let x = (warp.u[l] as usize).min(mask.width() - 1);
+                let y = (warp.v[l] as usize).min(mask.height() - 1);
+                warp.inside[l] = mask[(x, y)] != 0;
+            }
+        }
     }
 }
 

@@ -23,6 +23,11 @@
 //! | `triangulated` | planes from sparse points and reliable pixels |
 //! | `geometric` | agreement with the sources' maps |
 
+#![allow(
+    clippy::needless_bitwise_bool,
+    reason = "branches between lanes keep loops from vectorising"
+)]
+
 mod geometric;
 mod half_field;
 mod level;
@@ -58,8 +63,9 @@ use view_choice::MAX_SOURCES;
 /// first; those of `plan.sources` that are at hand; at most
 /// [`DepthOptions::max_sources`] and eight are used).
 ///
-/// `seed`: from [`relievo_task::seed()`] with the photo's name; pixels hash it
-/// with their position, so the threads never show. Masked pixels stay empty.
+/// `seed`: from [`relievo_task::seed()`] with the photo's name (and best the
+/// pass, so that passes try different planes); pixels hash it with their
+/// position, so the threads never show. Masked pixels stay empty.
 /// Without sources or a depth range the map is empty.
 pub fn estimate_depth_photometric(
     reference: &StereoView,

@@ -1,5 +1,6 @@
 //! The NCC kernel for AVX2 and FMA: two registers of eight lanes.
 #![expect(unsafe_code, reason = "gathers and byte arithmetic by intrinsics")]
+#![allow(clippy::wildcard_imports, reason = "three dozen intrinsics")]
 
 use super::half_field::{F, I, LANES};
 use super::ncc::{FIXED, LaneWork, ORIGIN, Patch, Sums, TAP_ROWS, Warp};

@@ -219,7 +219,8 @@ impl Judge<'_> {
     /// (1 − NCC, weighted geometric error) in the sources of `lanes`.
     #[inline(always)]
     fn costs(&self, planes: &Planes, lanes: &LaneSources, source_idx: &I) -> (F, F) {
-        let warp = lanes.warp(planes);
+        let mut warp = lanes.warp(planes);
+        self.sweep.level.drop_masked(source_idx, &mut warp);
         let photo = ncc_cost(
             self.sweep.kernel,
             self.patch,

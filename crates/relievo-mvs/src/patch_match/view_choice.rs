@@ -138,7 +138,8 @@ pub(crate) fn fast_exp(x: f32) -> f32 {
     let t = y + ROUND;
     let f = y - (t - ROUND);
     // 2^f on [-0.5, 0.5], Taylor to the fourth order.
-    let p = 1.0 + f * (0.693_147_2 + f * (0.240_226_5 + f * (0.055_504_11 + f * 0.009_618_13)));
+    let p = 1.0
+        + f * (std::f32::consts::LN_2 + f * (0.240_226_5 + f * (0.055_504_11 + f * 0.009_618_13)));
     let exponent = t.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23;
     f32::from_bits(exponent) * p
 }

@@ -133,7 +133,9 @@ impl Stage for Depth {
     }
 
     fn options(&self, ctx: &StageContext) -> Result<Value, BoxError> {
-        Ok(self.setup.options_for_scene("depth", ctx)?.to_json())
+        Ok(self
+            .setup
+            .key_json(&self.setup.options_for_scene("depth", ctx)?))
     }
 
     fn external(&self) -> BTreeMap<String, String> {
@@ -247,7 +249,7 @@ impl Stage for Depth {
             .map(|s| self.stereo_view(ctx, &plan, *s, &options))
             .collect::<Result<Vec<_>, _>>()?;
         let sources: Vec<&StereoView> = sources.iter().map(AsRef::as_ref).collect();
-        let seed = ctx.seed(&item.name);
+        let seed = ctx.seed(&format!("{}/{}", item.name, item.pass));
         let map = if item.pass == 0 {
             relievo_mvs::estimate_depth_photometric(
                 &reference,

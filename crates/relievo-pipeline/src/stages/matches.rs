@@ -76,7 +76,7 @@ impl Stage for Matches {
     }
 
     fn options(&self, _ctx: &StageContext) -> Result<Value, BoxError> {
-        Ok(self.setup.options("matches")?.to_json())
+        Ok(self.setup.key_json(&self.setup.options("matches")?))
     }
 
     fn external(&self) -> BTreeMap<String, String> {

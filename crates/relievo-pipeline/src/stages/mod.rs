@@ -43,6 +43,13 @@ impl Setup {
         }
     }
 
+    /// Options as they enter keys: resolved values and the run seed.
+    fn key_json(&self, options: &StageOptions) -> serde_json::Value {
+        let mut json = options.to_json();
+        json["run_seed"] = self.settings.seed.into();
+        json
+    }
+
     /// Options of a stage that runs before the kind of scene is known.
     fn options(&self, stage: &str) -> Result<StageOptions, PipelineError> {
         catalog::resolve(stage, &self.settings, self.settings.preset)

@@ -66,7 +66,7 @@ impl Stage for Sparse {
     }
 
     fn options(&self, _ctx: &StageContext) -> Result<Value, BoxError> {
-        let mut options = self.0.options("sparse")?.to_json();
+        let mut options = self.0.key_json(&self.0.options("sparse")?);
         options["scale"] = self.0.settings.scale.into();
         Ok(options)
     }
