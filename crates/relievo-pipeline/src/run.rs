@@ -31,7 +31,7 @@ pub struct Finished {
     /// The main output: the model, or the folder of the last stage that ran.
     pub output: PathBuf,
     /// True where everything asked for is there and at least 90 % of the
-    /// photos are in the model.
+    /// photos, or all but one, are in the model.
     pub whole: bool,
     /// What is missing, in words; empty where nothing is.
     pub missing: Vec<String>,
@@ -94,6 +94,7 @@ fn finished(request: &Request, outcome: &Outcome) -> Finished {
         missing.push(format!("{} was not made", output.display()));
     }
     if let Some((registered, expected)) = outcome.registered
+        && expected.saturating_sub(registered) > 1
         && (registered as f64) < 0.9 * expected as f64
     {
         missing.push(format!(

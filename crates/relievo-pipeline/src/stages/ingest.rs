@@ -157,7 +157,10 @@ impl Ingest {
     ) -> Result<(), BoxError> {
         let options = self.0.options("ingest")?.get::<KeyFrameOptions>();
         let decoder = crate::video::decoder()?;
-        let frames = relievo_media::analyse(&mut *decoder.open(&file.path)?, ctx.task())?;
+        let frames = decoder
+            .open(&file.path)
+            .and_then(|mut video| relievo_media::analyse(&mut *video, ctx.task()))
+            .map_err(unusable_video)?;
         let chosen = relievo_media::choose_key_frames(&frames, &options);
         let wanted: Vec<u64> = chosen.iter().map(|&i| frames[i].stamp.index).collect();
         let sharpness = |index: u64| {
@@ -195,6 +198,17 @@ impl Ingest {
         out.write(&row_name(file), &json_bytes(&rows)?)?;
         Ok(())
     }
+}
+
+/// A video that gives no frames, with what to do about it.
+fn unusable_video(error: MediaError) -> BoxError {
+    if let MediaError::Video { problem, .. } = &error {
+        return Box::new(PipelineError::Input {
+            hint: problem.hint().to_owned(),
+            what: error.to_string(),
+        });
+    }
+    Box::new(error)
 }
 
 fn row_name(file: &InputFile) -> String {
