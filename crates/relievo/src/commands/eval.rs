@@ -94,7 +94,7 @@ fn depth(args: &EvalArgs) -> Result<DepthFigures, Failure> {
             score_depth_map(&map, &pose, &align, &truth, grey.as_ref()).map_err(refuse)?,
         );
     }
-    combine_depth(maps, &truth).map_err(refuse)
+    combine_depth(&maps, &truth).map_err(refuse)
 }
 
 /// The photo as the depth map sees it, where it can still be read.
