@@ -1,6 +1,7 @@
 //! The AVX2 kernel: 16-bit pairs with `vpmaddwd`, exact.
 //!
 //! Columns come in groups of 8 (one per lane), two values of each at a time.
+#![allow(clippy::wildcard_imports, reason = "a kernel of intrinsics")]
 #![expect(unsafe_code, reason = "AVX2 intrinsics behind run-time detection")]
 
 use crate::nearest::{Descriptor, Nearest, fold_lanes};

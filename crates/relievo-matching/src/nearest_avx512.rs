@@ -4,6 +4,7 @@
 //! and the accumulators start at 128·Σb, so that the sums are exact. Columns
 //! come in groups of 16 (one per lane), four bytes of each at a time; a tile
 //! of columns stays in the first-level cache while all rows pass over it.
+#![allow(clippy::wildcard_imports, reason = "a kernel of intrinsics")]
 #![expect(unsafe_code, reason = "AVX-512 intrinsics behind run-time detection")]
 
 use crate::nearest::{Descriptor, Nearest, fold_lanes};

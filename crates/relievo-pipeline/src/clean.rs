@@ -6,12 +6,19 @@ use std::path::Path;
 
 /// What each stage can spare once the model is there: (stage, file test).
 /// Files that a later `items()` opens stay: the tables, the sparse model.
-const SPARE: [(&str, fn(&str) -> bool); 4] = [
+const SPARE: [(&str, FileTest); 4] = [
     ("features", |_| true),
-    ("matches", |name| name.ends_with(".pairs")),
+    ("matches", |name| extension(name) == Some("pairs")),
     ("depth", |_| true),
-    ("texture", |name| name.ends_with(".png")),
+    ("texture", |name| extension(name) == Some("png")),
 ];
+
+/// Whether a file of the stage, by its name, can be spared.
+type FileTest = fn(&str) -> bool;
+
+fn extension(name: &str) -> Option<&str> {
+    Path::new(name).extension()?.to_str()
+}
 
 /// What was freed in one stage.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

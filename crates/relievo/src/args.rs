@@ -170,7 +170,7 @@ pub(crate) struct ComputeArgs {
 pub(crate) struct RunArgs {
     /// Photos, folders of photos, videos; none to continue the work folder
     pub(crate) inputs: Vec<PathBuf>,
-    /// Work folder [default: ./<name>.relievo]
+    /// Work folder [default: `./NAME.relievo`]
     #[arg(short, long, value_name = "WORK")]
     pub(crate) output: Option<PathBuf>,
     /// What is being captured; auto decides from the camera rays and says so
@@ -279,7 +279,7 @@ pub(crate) struct ExportArgs {
     /// glb, obj, ply, stl, colmap, nerfstudio, cloud or depth
     #[arg(long)]
     pub(crate) format: FormatArg,
-    /// Where to [default: WORK/export/model.<format>]
+    /// Where to [default: beside the work folder, under its name]
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
 }

@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<Done, Failure> {
     match command {
-        Command::Run(args) => commands::run::run(*args),
+        Command::Run(args) => commands::run::run(&args),
         Command::Options { stage, json } => commands::options::options(stage.as_deref(), json),
         Command::Status { work, json } => commands::status::status(&work, json),
         Command::Inspect(args) => commands::inspect::inspect(&args),

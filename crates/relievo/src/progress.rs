@@ -16,14 +16,10 @@ pub(crate) fn sink(style: ProgressStyle) -> Box<dyn ProgressSink> {
             json: true,
             state: Mutex::default(),
         }),
-        ProgressStyle::Plain => Box::new(Lines {
-            json: false,
-            state: Mutex::default(),
-        }),
         ProgressStyle::Auto if std::io::stderr().is_terminal() => Box::new(Bars {
             state: Mutex::new(None),
         }),
-        ProgressStyle::Auto => Box::new(Lines {
+        ProgressStyle::Auto | ProgressStyle::Plain => Box::new(Lines {
             json: false,
             state: Mutex::default(),
         }),

@@ -127,7 +127,7 @@ mod tests {
                 median_angle: 0.125,
             },
         };
-        let bytes = encode(&[pair.clone()]);
+        let bytes = encode(std::slice::from_ref(&pair));
         assert_eq!(decode(&bytes).unwrap(), vec![pair]);
         for cut in 0..bytes.len() {
             assert!(decode(&bytes[..cut]).is_err(), "cut at {cut}");

@@ -32,7 +32,7 @@ pub fn camera_map(model: &SparseModel, up_from_model: &Sim3) -> String {
     let (low, high) = bounds(&cameras, &points);
     let extent = (high.0 - low.0).max(high.1 - low.1).max(1e-9);
     let scale = SIZE / (extent * 1.1);
-    let middle = ((low.0 + high.0) / 2.0, (low.1 + high.1) / 2.0);
+    let middle = (f64::midpoint(low.0, high.0), f64::midpoint(low.1, high.1));
     let place = |p: &Vec3| {
         (
             (p.x - middle.0) * scale + SIZE / 2.0,

@@ -243,10 +243,13 @@ fn too_few(table: &IngestTable) -> PipelineError {
         (n, 0) => format!("{n} photo is too few"),
         (n, k) => format!("only {n} photo of {} can be used", n + k),
     };
-    let mut hint = String::new();
-    for r in table.rejected.iter().take(5) {
-        hint.push_str(&format!("{}: {}; ", r.name, r.reason));
-    }
+    let reasons: Vec<String> = table
+        .rejected
+        .iter()
+        .take(5)
+        .map(|r| format!("{}: {}; ", r.name, r.reason))
+        .collect();
+    let mut hint = reasons.concat();
     hint.push_str(
         "at least two photos that show the same thing from different places are needed, \
          twenty to sixty are a good start",

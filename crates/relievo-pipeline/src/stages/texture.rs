@@ -139,11 +139,12 @@ pub fn page_name(page: usize) -> String {
     format!("page-{page}.png")
 }
 
+/// Gives the bytes of `stage/file`.
+pub type ReadFile<'a> = dyn Fn(&str, &str) -> Result<Vec<u8>, PipelineError> + 'a;
+
 /// The textured model of a work folder: `read` gives the bytes of
 /// `stage/file`.
-pub fn read_textured(
-    read: &dyn Fn(&str, &str) -> Result<Vec<u8>, PipelineError>,
-) -> Result<TexturedMesh, PipelineError> {
+pub fn read_textured(read: &ReadFile<'_>) -> Result<TexturedMesh, PipelineError> {
     let damaged = |name: &str, e: &dyn std::fmt::Display| PipelineError::File {
         path: name.into(),
         what: e.to_string(),

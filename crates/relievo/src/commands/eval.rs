@@ -17,17 +17,17 @@ pub(crate) fn eval(what: EvalWhat) -> Result<Done, Failure> {
         EvalWhat::Poses(a) => {
             let estimate = a.model.as_deref().unwrap_or(&a.estimate);
             print(
-                &relievo_eval::eval_poses(estimate, &a.truth).map_err(refuse)?,
+                &relievo_eval::eval_poses(estimate, &a.truth).map_err(|e| refuse(&e))?,
                 a.json,
             )
         }
         EvalWhat::Cloud(a) => {
             let found = relievo_eval::eval_cloud(&a.estimate, &a.truth, a.model.as_deref());
-            print(&found.map_err(refuse)?, a.json)
+            print(&found.map_err(|e| refuse(&e))?, a.json)
         }
         EvalWhat::Mesh(a) => {
             let found = relievo_eval::eval_mesh(&a.estimate, &a.truth, a.model.as_deref());
-            print(&found.map_err(refuse)?, a.json)
+            print(&found.map_err(|e| refuse(&e))?, a.json)
         }
         EvalWhat::Depth(a) => print(&depth(&a)?, a.json),
         EvalWhat::Texture {
@@ -38,7 +38,7 @@ pub(crate) fn eval(what: EvalWhat) -> Result<Done, Failure> {
         } => {
             let query = texture_query(&common, images, &only, scale)?;
             let found = relievo_eval::eval_texture(&common.estimate, &query, &Task::silent());
-            print(&found.map_err(refuse)?, common.json)
+            print(&found.map_err(|e| refuse(&e))?, common.json)
         }
     }
 }
@@ -57,7 +57,7 @@ fn print(
     Ok(Done::Whole)
 }
 
-fn refuse(error: EvalError) -> Failure {
+fn refuse(error: &EvalError) -> Failure {
     let hint = error.hint().unwrap_or_default().to_owned();
     PipelineError::Input {
         what: error.to_string(),
@@ -69,9 +69,9 @@ fn refuse(error: EvalError) -> Failure {
 /// The depth maps of a work folder against the true surface.
 fn depth(args: &EvalArgs) -> Result<DepthFigures, Failure> {
     let work = &args.estimate;
-    let truth = TrueScene::read(&args.truth).map_err(refuse)?;
+    let truth = TrueScene::read(&args.truth).map_err(|e| refuse(&e))?;
     let align = relievo_eval::files::truth_from_estimate(work, args.model.as_deref(), &truth)
-        .map_err(refuse)?;
+        .map_err(|e| refuse(&e))?;
     let dir = work.join("sparse").join("model");
     let file = |path: &Path, what: String| PipelineError::File {
         path: path.to_owned(),
@@ -91,10 +91,10 @@ fn depth(args: &EvalArgs) -> Result<DepthFigures, Failure> {
         let grey = undistorted_grey(work, &model, &view.name, &map);
         maps.insert(
             view.name.clone(),
-            score_depth_map(&map, &pose, &align, &truth, grey.as_ref()).map_err(refuse)?,
+            score_depth_map(&map, &pose, &align, &truth, grey.as_ref()).map_err(|e| refuse(&e))?,
         );
     }
-    combine_depth(&maps, &truth).map_err(refuse)
+    combine_depth(&maps, &truth).map_err(|e| refuse(&e))
 }
 
 /// The photo as the depth map sees it, where it can still be read.

@@ -20,7 +20,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<Done, Failure> {
     if let Some(png) = &args.png {
         save_picture(path, &finding, png)?;
     }
-    outcome(&finding)
+    Ok(outcome(&finding))
 }
 
 fn save_picture(path: &Path, finding: &Finding, png: &Path) -> Result<(), Failure> {
@@ -74,12 +74,12 @@ fn work(args: &InspectArgs) -> Result<Done, Failure> {
     Ok(if sound { Done::Whole } else { Done::Partly })
 }
 
-fn outcome(finding: &Finding) -> Result<Done, Failure> {
-    Ok(if finding.broken.is_none() {
+fn outcome(finding: &Finding) -> Done {
+    if finding.broken.is_none() {
         Done::Whole
     } else {
         Done::Partly
-    })
+    }
 }
 
 fn print(path: &Path, finding: &Finding, json: bool) {

@@ -11,8 +11,8 @@ use relievo_pipeline::settings::Settings;
 use relievo_pipeline::{PipelineError, work_name};
 use std::path::{Path, PathBuf};
 
-pub(crate) fn run(args: RunArgs) -> Result<Done, Failure> {
-    let work = work_folder(&args)?;
+pub(crate) fn run(args: &RunArgs) -> Result<Done, Failure> {
+    let work = work_folder(args)?;
     let old = Settings::read_work(&work)?;
     if old.is_none() && args.inputs.is_empty() && args.config.is_none() {
         return Err(PipelineError::Work {
@@ -22,8 +22,8 @@ pub(crate) fn run(args: RunArgs) -> Result<Done, Failure> {
         }
         .into());
     }
-    refuse_foreign_default(&args, &work, old.as_ref())?;
-    let settings = merge(&args, old)?;
+    refuse_foreign_default(args, &work, old.as_ref())?;
+    let settings = merge(args, old)?;
     let task = crate::task::start(&args.compute, settings.seed, settings.isa)?;
     let setup = run::prepare(&settings)?;
     let selection = Selection {
