@@ -108,7 +108,11 @@ impl Running {
     /// before.
     pub fn wait_for(&mut self, what: &str) {
         while !self.said().contains(what) {
-            assert!(self.is_alive(), "it ended without '{what}': {}", self.said());
+            assert!(
+                self.is_alive(),
+                "it ended without '{what}': {}",
+                self.said()
+            );
             assert!(
                 self.started.elapsed() < Duration::from_secs(120),
                 "no '{what}' within two minutes: {}",

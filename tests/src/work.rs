@@ -21,10 +21,11 @@ pub fn promised_tree(work: &Path) -> BTreeMap<String, String> {
     tree
 }
 
-/// Every file of a folder with its digest.
+/// Every file of a folder but the lock, with its digest.
 pub fn whole_tree(folder: &Path) -> BTreeMap<String, String> {
     let mut tree = BTreeMap::new();
     walk(folder, "", &mut tree);
+    tree.remove(".relievo-lock");
     tree
 }
 

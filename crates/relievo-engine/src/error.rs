@@ -179,9 +179,10 @@ impl EngineError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Self::DiskFull { path, source }
             }
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::NotWritable { path, source }
-            }
+            io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::AlreadyExists
+            | io::ErrorKind::NotADirectory => Self::NotWritable { path, source },
             _ => Self::Io { path, source },
         }
     }

@@ -13,12 +13,16 @@
 //! | [`ply`] | PLY clouds and meshes |
 //! | [`gltf`] | binary glTF, written and read |
 //! | [`obj`], [`stl`] | OBJ with MTL, binary STL |
+//! | [`nerfstudio`] | `transforms.json` |
+//! | [`npy`] | NumPy arrays |
 
 pub mod colmap;
 mod cursor;
 mod error;
 pub mod gltf;
 pub mod native;
+pub mod nerfstudio;
+pub mod npy;
 pub mod obj;
 pub mod ply;
 pub mod stl;

@@ -51,7 +51,9 @@ fn output_below_a_file_is_refused() {
     let file = folder.path().join("file");
     fs_err::write(&file, "not a folder").unwrap();
     for work in [file.clone(), file.join("work")] {
-        relievo(arguments(&work)).ends(1).says(&["file", "hint:", "-o"]);
+        relievo(arguments(&work))
+            .ends(1)
+            .says(&["file", "hint:", "-o"]);
     }
     assert_eq!(fs_err::read_to_string(&file).unwrap(), "not a folder");
 }
@@ -74,7 +76,12 @@ fn a_default_folder_of_other_photos_is_refused() {
         data::copy_demo(numbers, &folder.path().join(name));
     }
     let run = |input: &str| -> [OsString; 4] {
-        ["run".into(), input.into(), "--until".into(), "ingest".into()]
+        [
+            "run".into(),
+            input.into(),
+            "--until".into(),
+            "ingest".into(),
+        ]
     };
     let ran = relievo_in(folder.path(), run("a/jug/photos")).ends(0);
     assert!(ran.last_line().contains("jug.relievo"), "{}", ran.stdout);

@@ -70,5 +70,7 @@ fn a_second_run_on_the_same_folder_names_the_first() {
 fn settings_that_do_not_read_are_named() {
     let (_folder, work) = copy();
     fs_err::write(work.join("relievo.toml"), "quality = \"best\"\n").unwrap();
-    relievo(go_on(&work)).ends(1).says(&["relievo.toml", "quality"]);
+    relievo(go_on(&work))
+        .ends(1)
+        .says(&["relievo.toml", "quality"]);
 }

@@ -41,7 +41,14 @@ fn a_model_without_points_is_triangulated_under_its_poses() {
     let work = folder.path().join("given.relievo");
     let (model, images) = (demo().join("gt"), demo().join("images"));
     relievo(words([
-        &"import", &"colmap", &"--model", &model, &"--images", &images, &"-o", &work,
+        &"import",
+        &"colmap",
+        &"--model",
+        &model,
+        &"--images",
+        &images,
+        &"-o",
+        &work,
     ]))
     .ends(0);
     let ran = relievo(words([&"run", &"-o", &work, &"--until", &"sparse"])).ends(0);
@@ -53,13 +60,31 @@ fn a_model_without_points_is_triangulated_under_its_poses() {
     let points = report["stages"]["sparse"]["points"].as_u64();
     assert!(points.is_some_and(|n| n > 1000), "{points:?} points");
     let text = folder.path().join("text");
-    relievo(words([&"export", &work, &"--format", &"colmap", &"-o", &text])).ends(0);
-    let (given, kept) = (poses(&model.join("images.txt")), poses(&text.join("images.txt")));
+    relievo(words([
+        &"export",
+        &work,
+        &"--format",
+        &"colmap",
+        &"-o",
+        &text,
+    ]))
+    .ends(0);
+    let (given, kept) = (
+        poses(&model.join("images.txt")),
+        poses(&text.join("images.txt")),
+    );
     assert_eq!(given.len(), 12);
-    assert_eq!(given.keys().collect::<Vec<_>>(), kept.keys().collect::<Vec<_>>());
+    assert_eq!(
+        given.keys().collect::<Vec<_>>(),
+        kept.keys().collect::<Vec<_>>()
+    );
     for (name, pose) in &given {
         for (a, b) in pose.iter().zip(&kept[name]) {
-            assert!((a - b).abs() < 1e-9, "{name}: {pose:?} became {:?}", kept[name]);
+            assert!(
+                (a - b).abs() < 1e-9,
+                "{name}: {pose:?} became {:?}",
+                kept[name]
+            );
         }
     }
     // Changed behind our back, it is not taken for fresh.
@@ -76,7 +101,11 @@ fn an_imported_cloud_or_surface_takes_the_place_of_ours() {
     let (folder, work) = copy();
     // Our cloud without its last points is somebody else's.
     let bytes = fs_err::read(work.join("cloud/dense.ply")).unwrap();
-    let end = bytes.windows(11).position(|w| w == b"end_header\n").unwrap() + 11;
+    let end = bytes
+        .windows(11)
+        .position(|w| w == b"end_header\n")
+        .unwrap()
+        + 11;
     let header = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let count: usize = header
         .lines()
@@ -84,7 +113,9 @@ fn an_imported_cloud_or_surface_takes_the_place_of_ours() {
         .and_then(|n| n.parse().ok())
         .unwrap();
     let fewer = count * 9 / 10;
-    let mut shorter = header.replace(&count.to_string(), &fewer.to_string()).into_bytes();
+    let mut shorter = header
+        .replace(&count.to_string(), &fewer.to_string())
+        .into_bytes();
     shorter.extend(&bytes[end..end + fewer * 28]);
     let cloud = folder.path().join("scan.ply");
     fs_err::write(&cloud, shorter).unwrap();
@@ -123,7 +154,15 @@ fn other_formats_are_written() {
     ] {
         let target = out(name);
         fs_err::create_dir_all(target.parent().unwrap()).unwrap();
-        let ran = relievo(words([&"export", &work, &"--format", &format, &"-o", &target])).ends(0);
+        let ran = relievo(words([
+            &"export",
+            &work,
+            &"--format",
+            &format,
+            &"-o",
+            &target,
+        ]))
+        .ends(0);
         assert_eq!(ran.last_line(), target.to_string_lossy());
         assert!(target.is_file(), "{name}");
     }
@@ -146,18 +185,63 @@ fn other_formats_are_written() {
     assert!(fs_err::read(out("m.ply")).unwrap().starts_with(b"ply\n"));
     let json = super::whole_way::glb_json(&out("m.glb"));
     assert_eq!(json["asset"]["version"], "2.0");
-    for (format, file) in [("colmap", "images.txt"), ("nerfstudio", "transforms.json")] {
-        let target = out(format);
-        relievo(words([&"export", &work, &"--format", &format, &"-o", &target])).ends(0);
-        let found = target.join(file).is_file() || target.is_file();
-        assert!(found, "{format} writes {file}");
+    let (colmap, transforms, depth) = (out("colmap"), out("transforms.json"), out("depth"));
+    relievo(words([
+        &"export",
+        &work,
+        &"--format",
+        &"colmap",
+        &"-o",
+        &colmap,
+    ]))
+    .ends(0);
+    assert_eq!(poses(&colmap.join("images.txt")).len(), 6);
+    relievo(words([
+        &"export",
+        &work,
+        &"--format",
+        &"nerfstudio",
+        &"-o",
+        &transforms,
+    ]))
+    .ends(0);
+    let transforms = relievo_tests::work::json(&transforms);
+    let frames = transforms["frames"].as_array().unwrap();
+    assert_eq!(frames.len(), 6);
+    for frame in frames {
+        assert!(Path::new(frame["file_path"].as_str().unwrap()).is_file());
+        let focal = frame["fl_x"].as_f64().unwrap();
+        assert!((focal - 497.8).abs() < 25.0, "{focal}");
+        // OpenGL cameras above the table look down along -z.
+        let matrix = frame["transform_matrix"].as_array().unwrap();
+        let cells: usize = matrix.iter().map(|r| r.as_array().unwrap().len()).sum();
+        assert_eq!(cells, 16);
     }
+    relievo(words([
+        &"export",
+        &work,
+        &"--format",
+        &"depth",
+        &"-o",
+        &depth,
+    ]))
+    .ends(0);
+    let array = fs_err::read(depth.join("0001.jpg.npy")).unwrap();
+    assert!(array.starts_with(b"\x93NUMPY") && array.len() > 100_000);
+    assert!(
+        array[128..].chunks(4).any(|v| v != [0; 4]),
+        "all depths are zero"
+    );
     relievo(words([&"export", &work, &"--format", &"papyrus"]))
         .ends(2)
         .says(&["papyrus", "glb"]);
     // Exports beside the folder leave it as it was.
     assert!(relievo(go_on(&work)).ends(0).made().is_empty());
-    assert_same(&promised_tree(&small().work), &promised_tree(&work), "exports");
+    assert_same(
+        &promised_tree(&small().work),
+        &promised_tree(&work),
+        "exports",
+    );
 }
 
 #[test]
@@ -186,8 +270,13 @@ fn a_cleaned_folder_is_still_fresh() {
 #[test]
 fn options_and_inspect_say_what_is_there() {
     let all = relievo(["options"]).ends(0).stdout;
-    for stage in ["ingest", "features", "matches", "sparse", "depth", "cloud", "mesh", "texture"] {
-        assert!(all.contains(&format!("\n{stage}.")) || all.starts_with(stage), "{stage}");
+    for stage in [
+        "ingest", "features", "matches", "sparse", "depth", "cloud", "mesh", "texture",
+    ] {
+        assert!(
+            all.contains(&format!("\n{stage}.")) || all.starts_with(stage),
+            "{stage}"
+        );
     }
     let mesh = relievo(["options", "mesh"]).ends(0).stdout;
     assert!(mesh.contains("mesh.point_weight = 4"), "{mesh}");
@@ -197,10 +286,20 @@ fn options_and_inspect_say_what_is_there() {
 
     let (folder, work) = copy();
     let ran = relievo(words([&"inspect", &work])).ends(0);
-    for part in ["sparse/model", "cloud/dense.ply", "mesh/surface.ply", "export/model.glb"] {
+    for part in [
+        "sparse/model",
+        "cloud/dense.ply",
+        "mesh/surface.ply",
+        "export/model.glb",
+    ] {
         assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
     }
-    assert_eq!(ran.stdout.matches("invariants hold").count(), 4, "{}", ran.stdout);
+    assert_eq!(
+        ran.stdout.matches("invariants hold").count(),
+        4,
+        "{}",
+        ran.stdout
+    );
     let model = work.join("export/model.glb");
     let picture = folder.path().join("model.png");
     relievo(words([&"inspect", &model, &"--png", &picture])).ends(0);
@@ -214,5 +313,7 @@ fn options_and_inspect_say_what_is_there() {
     let ran = relievo(words([&"inspect", &broken]));
     assert!(matches!(ran.code, Some(1 | 3)), "{ran:?}");
     let missing = folder.path().join("nothing.ply");
-    relievo(words([&"inspect", &missing])).ends(1).says(&["nothing.ply"]);
+    relievo(words([&"inspect", &missing]))
+        .ends(1)
+        .says(&["nothing.ply"]);
 }

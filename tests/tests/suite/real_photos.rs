@@ -14,7 +14,11 @@ fn run(input: &Path, work: &Path, more: &[&str]) -> Ran {
 /// The folder that holds the photos of a set.
 fn photos(set: &Path) -> std::path::PathBuf {
     let inner = set.join("images");
-    if inner.is_dir() { inner } else { set.to_owned() }
+    if inner.is_dir() {
+        inner
+    } else {
+        set.to_owned()
+    }
 }
 
 #[test]

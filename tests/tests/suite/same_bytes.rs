@@ -17,7 +17,14 @@ fn threads_and_memory_change_no_byte() {
         }
         let folder = tempfile::tempdir().unwrap();
         let work = folder.path().join("other.relievo");
-        let flags = ["--threads", threads, "--memory", memory, "--progress", "none"];
+        let flags = [
+            "--threads",
+            threads,
+            "--memory",
+            memory,
+            "--progress",
+            "none",
+        ];
         relievo(arguments_and(&work, &flags)).ends(0);
         let what = format!("--threads {threads} --memory {memory}");
         assert_same(&expected, &promised_tree(&work), &what);
@@ -45,7 +52,10 @@ fn a_killed_run_goes_on_to_the_same_bytes() {
             next = go_on(&work).to_vec();
         }
     }
-    assert!(2 * struck >= kills, "only {struck} of {kills} kills met a run");
+    assert!(
+        2 * struck >= kills,
+        "only {struck} of {kills} kills met a run"
+    );
     relievo(&next).ends(0);
     assert_same(&expected, &promised_tree(&work), "after kills");
 }
@@ -59,7 +69,10 @@ fn an_interrupt_exits_130_and_can_be_continued() {
     running.wait_for("features: ");
     running.signal(Signal::INT);
     running.finish().ends(130).says(&["to continue"]);
-    assert!(!work.join("sparse/stage.json").exists(), "it was not stopped");
+    assert!(
+        !work.join("sparse/stage.json").exists(),
+        "it was not stopped"
+    );
     let mut next = go_on(&work).to_vec();
     next.extend(["--until".into(), "sparse".into()]);
     relievo(&next).ends(0);

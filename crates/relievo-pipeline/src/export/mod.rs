@@ -87,6 +87,17 @@ pub fn encode(
     georef: &Georef,
     options: &ExportOptions,
 ) -> Result<Vec<(String, Vec<u8>)>, PipelineError> {
+    encode_named(format, "model", textured, georef, options)
+}
+
+/// As [`encode`], with names that begin with `stem`.
+pub fn encode_named(
+    format: Format,
+    stem: &str,
+    textured: &TexturedMesh,
+    georef: &Georef,
+    options: &ExportOptions,
+) -> Result<Vec<(String, Vec<u8>)>, PipelineError> {
     let fail = |e: &dyn std::fmt::Display| PipelineError::Data {
         stage: "export",
         what: format!("{}: {e}", format.name()),
@@ -107,7 +118,7 @@ pub fn encode(
             .map_err(|e| fail(&e))?;
             let bytes = relievo_formats::gltf::encode_glb(&world, &pages, "image/jpeg", &extras)
                 .map_err(|e| fail(&e))?;
-            Ok(vec![("model.glb".to_owned(), bytes)])
+            Ok(vec![(format!("{stem}.glb"), bytes)])
         }
         Format::Obj => {
             let world = to_gltf(textured, georef);
@@ -117,20 +128,23 @@ pub fn encode(
             .into_iter()
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| fail(&e))?;
-            let names: Vec<String> = (0..pages.len()).map(|i| format!("model-{i}.png")).collect();
-            let (obj, mtl) = relievo_formats::obj::encode_obj(&world, "model.mtl", &names);
-            let mut files = vec![("model.obj".to_owned(), obj), ("model.mtl".to_owned(), mtl)];
+            let names: Vec<String> = (0..pages.len())
+                .map(|i| format!("{stem}-{i}.png"))
+                .collect();
+            let mtl_name = format!("{stem}.mtl");
+            let (obj, mtl) = relievo_formats::obj::encode_obj(&world, &mtl_name, &names);
+            let mut files = vec![(format!("{stem}.obj"), obj), (mtl_name, mtl)];
             files.extend(names.into_iter().zip(pages));
             Ok(files)
         }
         Format::Ply => {
             let bytes = relievo_formats::ply::encode_mesh(&textured.mesh);
-            Ok(vec![("model.ply".to_owned(), bytes)])
+            Ok(vec![(format!("{stem}.ply"), bytes)])
         }
         Format::Stl => {
             let world = to_gltf(textured, georef);
             let bytes = relievo_formats::stl::encode_stl(&world.mesh);
-            Ok(vec![("model.stl".to_owned(), bytes)])
+            Ok(vec![(format!("{stem}.stl"), bytes)])
         }
         other => Err(fail(&format!(
             "{} is not a format of the model's surface",

@@ -1,13 +1,14 @@
 //! `relievo export`: one format of a finished work folder.
 
-use super::{Format, encode};
+use super::{Format, encode_named};
 use crate::error::PipelineError;
 use crate::georef::Georef;
+use crate::ingest_table::IngestTable;
 use crate::stages::export::ExportOptions;
 use crate::stages::sparse::GEOREF_FILE;
 use crate::stages::texture::read_textured;
 use relievo_engine::write_atomic;
-use relievo_formats::{colmap, native};
+use relievo_formats::{colmap, native, nerfstudio, npy};
 use std::path::{Path, PathBuf};
 
 /// Writes `format` to `output` (a file, or a folder for formats of several
@@ -45,7 +46,14 @@ pub fn write_export(
             let text = need("sparse", GEOREF_FILE)?;
             let georef: Georef = serde_json::from_slice(&text)
                 .map_err(|e| file(&work.join("sparse").join(GEOREF_FILE), &e))?;
-            let mut files = encode(f, &textured, &georef, &ExportOptions::default())?;
+            // Of several files the given name is the first's, if it is one.
+            let named = target.extension().is_some_and(|e| e == f.name());
+            let (folder, stem) = match target.file_stem() {
+                Some(stem) if named => (target.parent(), stem.to_string_lossy().into_owned()),
+                _ => (Some(target.as_path()), "model".to_owned()),
+            };
+            let options = ExportOptions::default();
+            let mut files = encode_named(f, &stem, &textured, &georef, &options)?;
             if files.len() == 1
                 && let Some((_, bytes)) = files.pop()
             {
@@ -53,9 +61,10 @@ pub fn write_export(
                 write_atomic(&target, &bytes)?;
                 return Ok(target);
             }
-            fs_err::create_dir_all(&target)?;
+            let folder = folder.unwrap_or(Path::new("")).to_owned();
+            make_parent(&folder.join("file"))?;
             for (name, bytes) in files {
-                write_atomic(&target.join(name), &bytes)?;
+                write_atomic(&folder.join(name), &bytes)?;
             }
         }
         Format::Cloud => {
@@ -70,7 +79,15 @@ pub fn write_export(
                 colmap::write_model_text(&model, &target).map_err(|e| file(&target, &e))?;
             } else {
                 make_parent(&target)?;
-                let text = String::new();
+                // The photos stay where they are.
+                let table = IngestTable::read_work(work)?;
+                let text = nerfstudio::encode_transforms(&model, |name| {
+                    let entry = table.photos.iter().find(|e| e.photo.name == name);
+                    entry.map_or_else(
+                        || name.to_owned(),
+                        |e| e.source.to_string_lossy().into_owned(),
+                    )
+                });
                 write_atomic(&target, text.as_bytes())?;
             }
         }
@@ -89,10 +106,8 @@ pub fn write_export(
                     .unwrap_or_default()
                     .to_string_lossy()
                     .into_owned();
-                write_atomic(&target.join(format!("{stem}.npy")), &[])?;
-                let dense: Vec<u8> = vec![];
-                let _ = &map;
-                write_atomic(&target.join(format!("{stem}.geometric.bin")), &dense)?;
+                let bytes = npy::encode_npy(&map.depth);
+                write_atomic(&target.join(format!("{stem}.npy")), &bytes)?;
                 written += 1;
             }
             if written == 0 {

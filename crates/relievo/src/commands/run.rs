@@ -55,7 +55,12 @@ pub(crate) fn run(args: &RunArgs) -> Result<Done, Failure> {
             } else {
                 format!("{}: ", w.subject)
             };
-            eprintln!("warning: {subject}{}", w.message);
+            let hint = if w.hint.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", w.hint)
+            };
+            eprintln!("warning: {subject}{}{hint}", w.message);
         }
         eprintln!(
             "report: {}",
