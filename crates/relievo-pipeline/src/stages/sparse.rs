@@ -140,7 +140,7 @@ impl Stage for Sparse {
             key: &item.key,
         };
         let result = relievo_sfm::reconstruct(&input, &options, ctx.task(), &mut checkpoint)
-            .map_err(explain)?;
+            .map_err(|e| explain(e, &table))?;
         for (i, model) in result.models.iter().enumerate().skip(1) {
             write_model(out, &format!("other/{i}"), model)?;
         }
@@ -330,13 +330,19 @@ pub(super) fn round(v: f64, digits: i32) -> f64 {
 }
 
 /// The mapper's refusal in the pipeline's terms.
-fn explain(error: relievo_sfm::SfmError) -> PipelineError {
+fn explain(error: relievo_sfm::SfmError, table: &IngestTable) -> PipelineError {
+    let names: Vec<&str> = table.photos.iter().map(|e| e.photo.name.as_str()).collect();
+    let (first, more) = names.split_at(names.len().min(3));
+    let and_more = if more.is_empty() { "" } else { ", …" };
     match error {
         relievo_sfm::SfmError::Cancelled(_) => PipelineError::Cancelled,
         e => PipelineError::Data {
             stage: "sparse",
             what: e.to_string(),
-            hint: "the photos that were read, their features and matches are kept".to_owned(),
+            hint: format!(
+                "add photos between those given ({}{and_more}); what was found in them is kept",
+                first.join(", ")
+            ),
         },
     }
 }
