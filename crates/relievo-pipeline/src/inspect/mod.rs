@@ -5,7 +5,7 @@ pub mod pictures;
 pub mod turntable;
 
 pub use pictures::{colorize_depth, work_pictures};
-pub use turntable::turntable;
+pub use turntable::{Frame, turntable};
 
 use crate::error::PipelineError;
 use relievo_formats::native;
@@ -119,7 +119,7 @@ pub fn inspect_file(path: &Path, with_picture: bool) -> Result<Finding, Pipeline
             };
             let mut found = finding("a textured model (glTF)", figures, broken(model.check()));
             found.picture = with_picture
-                .then(|| turntable(&model, 1, 1024).pop())
+                .then(|| turntable(&model, Frame::of(&model.mesh.positions), 1, 1024).pop())
                 .flatten();
             Ok(found)
         }

@@ -10,13 +10,66 @@ const ELEVATION_DEG: f64 = 20.0;
 /// Focal length in picture sides.
 const FOCAL: f64 = 1.6;
 
+/// What a picture shows whole: a ball, in the model's unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Frame {
+    /// Its middle.
+    pub center: Vec3,
+    /// Its radius.
+    pub radius: f64,
+}
+
+impl Frame {
+    /// Around the middle 98 % of the points.
+    pub fn of(positions: &[[f32; 3]]) -> Self {
+        relievo_spatial::quantile_bounds(positions, 0.01).map_or(
+            Self {
+                center: Vec3::zeros(),
+                radius: 1.0,
+            },
+            |b| {
+                let c = b.center();
+                let center = Vec3::new(c[0].into(), c[1].into(), c[2].into());
+                Self {
+                    center,
+                    radius: 0.5 * f64::from(b.diagonal()),
+                }
+            },
+        )
+    }
+
+    /// Around what the photos are about: the nearest three quarters of the
+    /// points (given in the model's frame) about their median. Photos show
+    /// their subject most often, so its points are the most.
+    pub fn of_subject(points: &[Vec3]) -> Option<Self> {
+        let median = |axis: usize| {
+            let mut v: Vec<f64> = points.iter().map(|p| p[axis]).collect();
+            v.sort_by(f64::total_cmp);
+            v.get(v.len() / 2).copied()
+        };
+        let center = Vec3::new(median(0)?, median(1)?, median(2)?);
+        let mut distances: Vec<f64> = points.iter().map(|p| (p - center).norm()).collect();
+        distances.sort_by(f64::total_cmp);
+        let radius = distances.get(distances.len() * 3 / 4).copied()?;
+        (radius > 0.0).then_some(Self {
+            center,
+            radius: 1.2 * radius,
+        })
+    }
+}
+
 /// `turns` pictures of a Y-up model, `side` pixels square, evenly around it.
-pub fn turntable(model: &TexturedMesh, turns: usize, side: u32) -> Vec<Raster<[u8; 3]>> {
+pub fn turntable(
+    model: &TexturedMesh,
+    frame: Frame,
+    turns: usize,
+    side: u32,
+) -> Vec<Raster<[u8; 3]>> {
     let style = style();
     (0..turns)
         .map(|i| {
             let azimuth = std::f64::consts::TAU * i as f64 / turns as f64;
-            let (camera, pose) = view(&model.mesh.positions, azimuth, side);
+            let (camera, pose) = view(frame, azimuth, side);
             render_textured(model, &camera, &pose, &style)
         })
         .collect()
@@ -24,13 +77,13 @@ pub fn turntable(model: &TexturedMesh, turns: usize, side: u32) -> Vec<Raster<[u
 
 /// One picture of a mesh in its vertex colours.
 pub fn mesh_picture(mesh: &TriMesh, side: u32) -> Raster<[u8; 3]> {
-    let (camera, pose) = view(&mesh.positions, 0.5, side);
+    let (camera, pose) = view(Frame::of(&mesh.positions), 0.5, side);
     render_mesh(mesh, &camera, &pose, &style())
 }
 
 /// One picture of a cloud.
 pub fn cloud_picture(cloud: &PointCloud, side: u32) -> Raster<[u8; 3]> {
-    let (camera, pose) = view(&cloud.positions, 0.5, side);
+    let (camera, pose) = view(Frame::of(&cloud.positions), 0.5, side);
     render_cloud(cloud, &camera, &pose, 1, [255; 3])
 }
 
@@ -43,17 +96,9 @@ fn style() -> RenderStyle {
     }
 }
 
-/// A camera that sees the middle 98 % of the points, at this azimuth around
-/// +y.
-fn view(positions: &[[f32; 3]], azimuth: f64, side: u32) -> (Camera, Rigid3) {
-    let bounds = relievo_spatial::quantile_bounds(positions, 0.01);
-    let (center, radius) = bounds.map_or((Vec3::zeros(), 1.0), |b| {
-        let c = b.center();
-        (
-            Vec3::new(c[0].into(), c[1].into(), c[2].into()),
-            0.5 * f64::from(b.diagonal()),
-        )
-    });
+/// A camera that sees the whole frame, at this azimuth around +y.
+fn view(frame: Frame, azimuth: f64, side: u32) -> (Camera, Rigid3) {
+    let Frame { center, radius } = frame;
     let elevation = ELEVATION_DEG.to_radians();
     let towards = Vec3::new(
         azimuth.sin() * elevation.cos(),

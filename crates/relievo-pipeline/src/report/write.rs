@@ -97,7 +97,7 @@ fn gather(
     if let Some(georef) = &georef {
         let finished = stages.iter().any(|s| s.name == "export");
         if finished {
-            match pictures(work, georef, task) {
+            match pictures(work, georef, model.as_ref(), task) {
                 Ok(pictures) => report.pictures = pictures,
                 Err(e) => {
                     let text = format!("no pictures of the model could be made: {e}");
@@ -196,6 +196,7 @@ fn figures(model: &SparseModel, georef: &Georef, report: &Report) -> Vec<(String
 fn pictures(
     work: &Path,
     georef: &Georef,
+    sparse: Option<&SparseModel>,
     task: &Task,
 ) -> Result<Vec<(String, String)>, PipelineError> {
     task.check()?;
@@ -204,8 +205,17 @@ fn pictures(
     };
     let textured = texture::read_textured(&read)?;
     let world = crate::export::to_gltf(&textured, georef);
+    let to_gltf = georef.similarity();
+    let points: Vec<relievo_geometry::Vec3> = sparse
+        .iter()
+        .flat_map(|m| m.tracks.values())
+        .filter(|t| t.observations.len() >= 3)
+        .filter_map(|t| Some(to_gltf.apply(&t.position_in_world?)))
+        .collect();
+    let frame = crate::inspect::Frame::of_subject(&points)
+        .unwrap_or_else(|| crate::inspect::Frame::of(&world.mesh.positions));
     let mut out = Vec::new();
-    for (i, picture) in crate::inspect::turntable(&world, TURNS, PICTURE_PX)
+    for (i, picture) in crate::inspect::turntable(&world, frame, TURNS, PICTURE_PX)
         .into_iter()
         .enumerate()
     {
@@ -219,7 +229,7 @@ fn pictures(
             base64::engine::general_purpose::STANDARD.encode(jpeg),
         ));
     }
-    let preview = crate::inspect::turntable(&world, 1, 1024);
+    let preview = crate::inspect::turntable(&world, frame, 1, 1024);
     if let Some(preview) = preview.first() {
         let png = relievo_media::encode_png_rgb(preview).map_err(|e| PipelineError::File {
             path: work.to_owned(),

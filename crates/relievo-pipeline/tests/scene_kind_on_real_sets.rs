@@ -1,0 +1,49 @@
+//! `--preset auto` on the poses of real and rendered sets.
+
+use relievo_eval::read_cameras;
+use relievo_pipeline::scene_kind::scene_kind;
+use relievo_pipeline::settings::Preset;
+use relievo_scene::{CameraId, SparseModel, View, ViewId};
+use std::path::{Path, PathBuf};
+
+/// The data folder; `None` (said) outside CI where it is not set.
+fn data() -> Option<PathBuf> {
+    match std::env::var_os("RELIEVO_DATA") {
+        Some(dir) => Some(dir.into()),
+        None => {
+            assert!(std::env::var_os("CI").is_none(), "RELIEVO_DATA must be set in CI");
+            println!("skipped: RELIEVO_DATA is not set");
+            None
+        }
+    }
+}
+
+/// A model of the true poses alone.
+fn posed(truth: &Path) -> SparseModel {
+    let mut model = SparseModel::default();
+    for (i, (name, posed)) in read_cameras(truth).unwrap().into_iter().enumerate() {
+        model.cameras.insert(CameraId(1), posed.camera);
+        let view = View {
+            camera_id: CameraId(1),
+            name,
+            cam_from_world: Some(posed.cam_from_world),
+            points_px: Vec::new(),
+        };
+        model.views.insert(ViewId(i as u32 + 1), view);
+    }
+    model
+}
+
+#[test]
+fn auto_tells_object_room_and_outdoor_apart() {
+    let Some(data) = data() else { return };
+    for (set, kind) in [
+        ("synthetic/object", Preset::Object),
+        ("synthetic/room", Preset::Room),
+        ("fountain-p11/gt_dense_cameras", Preset::Outdoor),
+        ("herz-jesus-p8/gt_dense_cameras", Preset::Outdoor),
+    ] {
+        let found = scene_kind(&posed(&data.join(set)));
+        assert_eq!(found.kind, kind, "{set}: {found:?}");
+    }
+}
