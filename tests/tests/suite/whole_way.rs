@@ -33,7 +33,7 @@ fn check_glb(path: &Path) {
     let json = glb_json(path);
     assert_eq!(json["asset"]["version"], "2.0");
     let matrix = json["asset"]["extras"]["gltf_from_model"].to_string();
-    let numbers = matrix.matches(|c: char| c == ',').count() + 1;
+    let numbers = matrix.matches(',').count() + 1;
     assert_eq!(numbers, 16, "gltf_from_model: {matrix}");
     let material = &json["materials"][0]["pbrMetallicRoughness"];
     assert_eq!(material["metallicFactor"], 0.0);
