@@ -172,6 +172,10 @@ fn shown(command: &Command) -> String {
 impl Ran {
     /// Panics with everything that was said unless it ended with `code`.
     #[track_caller]
+    #[expect(
+        clippy::return_self_not_must_use,
+        reason = "it is called to check; the value serves the next check"
+    )]
     pub fn ends(self, code: i32) -> Self {
         assert_eq!(
             self.code,
@@ -186,6 +190,10 @@ impl Ran {
 
     /// Panics unless the talk holds each of these, and no sign of a bug.
     #[track_caller]
+    #[expect(
+        clippy::return_self_not_must_use,
+        reason = "it is called to check; the value serves the next check"
+    )]
     pub fn says(self, parts: &[&str]) -> Self {
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
         for part in parts {

@@ -33,7 +33,7 @@ fn check_glb(path: &Path) {
     let json = glb_json(path);
     assert_eq!(json["asset"]["version"], "2.0");
     let matrix = json["asset"]["extras"]["gltf_from_model"].to_string();
-    let numbers = matrix.matches(|c: char| c == ',').count() + 1;
+    let numbers = matrix.matches(',').count() + 1;
     assert_eq!(numbers, 16, "gltf_from_model: {matrix}");
     let material = &json["materials"][0]["pbrMetallicRoughness"];
     assert_eq!(material["metallicFactor"], 0.0);
@@ -164,12 +164,20 @@ fn the_demo_set_becomes_a_model_near_the_truth() {
         assert!(work.join("sparse/model").join(file).is_file(), "{file}");
     }
     let poses = eval("poses", &work);
-    println!("{poses}");
-    for what in ["cloud", "mesh"] {
-        println!("{}", eval(what, &work));
-    }
-    at_most(&Value::Null, f64::NAN, "");
-    at_least(&Value::Null, f64::NAN, "");
+    assert_eq!(poses["reg"], 12);
+    // Measured: 0.10 mm, 0.016 degrees, F-scores at 2 mm 0.944 and 0.936.
+    at_most(&poses["pos_mm"]["mean"], 0.3, "mean position error in mm");
+    at_most(&poses["rot_deg"]["mean"], 0.05, "mean rotation error");
+    let cloud = eval("cloud", &work);
+    at_least(&cloud["by_threshold_mm"]["2"]["f"], 0.90, "F of the cloud");
+    at_most(
+        &cloud["accuracy_mm"]["median"],
+        0.2,
+        "accuracy of the cloud",
+    );
+    let mesh = eval("mesh", &work);
+    at_least(&mesh["by_threshold_mm"]["2"]["f"], 0.89, "F of the mesh");
+    assert_eq!(mesh["topology"]["nonmanifold_edges"], 0);
 }
 
 #[test]
