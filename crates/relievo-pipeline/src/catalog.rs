@@ -5,7 +5,7 @@ use crate::options::StageOptions;
 use crate::settings::{Preset, Quality, Settings};
 use crate::stages::{
     cloud::CloudStageOptions, export::ExportOptions, features::FeatureStageOptions,
-    ingest::IngestOptions, matches::MatchStageOptions,
+    ingest::IngestOptions,
 };
 use relievo_features::SiftOptions;
 use relievo_matching::{MatchOptions, PairOptions, VerifyOptions};
@@ -28,7 +28,6 @@ pub fn defaults(stage: &str) -> StageOptions {
         "ingest" => none.with::<IngestOptions>().with::<KeyFrameOptions>(),
         "features" => none.with::<FeatureStageOptions>().with::<SiftOptions>(),
         "matches" => none
-            .with::<MatchStageOptions>()
             .with::<PairOptions>()
             .with::<MatchOptions>()
             .with::<VerifyOptions>(),

@@ -11,7 +11,10 @@ fn data() -> Option<PathBuf> {
     match std::env::var_os("RELIEVO_DATA") {
         Some(dir) => Some(dir.into()),
         None => {
-            assert!(std::env::var_os("CI").is_none(), "RELIEVO_DATA must be set in CI");
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "RELIEVO_DATA must be set in CI"
+            );
             println!("skipped: RELIEVO_DATA is not set");
             None
         }

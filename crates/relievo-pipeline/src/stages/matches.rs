@@ -22,14 +22,6 @@ const PAIRS_FILE: &str = "pairs.json";
 /// Extension of a shard.
 const SHARD: &str = ".pairs";
 
-relievo_task::options! {
-    /// Options of the stage itself.
-    pub struct MatchStageOptions {
-        /// Pairs with fewer verified matches are not kept.
-        min_inliers: usize = 15, "matches", "COLMAP";
-    }
-}
-
 /// Two passes: the list, then a shard a photo.
 #[derive(Debug)]
 pub struct Matches {
@@ -268,7 +260,7 @@ impl Matches {
             )?;
             let names: BTreeMap<ViewId, &str> =
                 loaded.iter().map(|(id, name, ..)| (*id, *name)).collect();
-            let least = options.get::<MatchStageOptions>().min_inliers;
+            let least = options.get::<VerifyOptions>().min_inliers;
             for geometry in found {
                 let fails =
                     geometry.kind == TwoViewKind::Degenerate || geometry.inliers.len() < least;
