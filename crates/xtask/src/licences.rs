@@ -1,7 +1,7 @@
 //! Every dependency may be used under a permissive licence.
 
 /// Licences that ask for no more than attribution.
-const PERMISSIVE: [&str; 15] = [
+const PERMISSIVE: [&str; 16] = [
     "MIT",
     "MIT-0",
     "Apache-2.0",
@@ -10,6 +10,8 @@ const PERMISSIVE: [&str; 15] = [
     "BSD-3-Clause",
     "BSL-1.0",
     "CC0-1.0",
+    // The Independent JPEG Group's: attribution only.
+    "IJG",
     "ISC",
     "Unicode-3.0",
     "Unlicense",
