@@ -310,18 +310,22 @@ fn photo_outcomes(
         .collect()
 }
 
-/// Mean reprojection error over all observations, px.
+/// Mean over the points of the mean reprojection error of their observations,
+/// px; the figure that COLMAP prints for a model.
 fn mean_error(model: &SparseModel) -> f64 {
-    let (mut sum, mut n) = (0.0, 0_usize);
+    let (mut sum, mut points) = (0.0, 0_usize);
     for track in model.tracks.values() {
-        for o in &track.observations {
-            if let Some(e) = model.reprojection_error_px(track, o) {
-                sum += e;
-                n += 1;
-            }
+        let errors: Vec<f64> = track
+            .observations
+            .iter()
+            .filter_map(|o| model.reprojection_error_px(track, o))
+            .collect();
+        if !errors.is_empty() {
+            sum += errors.iter().sum::<f64>() / errors.len() as f64;
+            points += 1;
         }
     }
-    sum / n.max(1) as f64
+    sum / points.max(1) as f64
 }
 
 pub(super) fn round(v: f64, digits: i32) -> f64 {
