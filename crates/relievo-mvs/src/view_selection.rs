@@ -15,7 +15,7 @@ relievo_task::options! {
     /// Options of the view selection.
     pub struct ViewSelectionOptions {
         /// Most sources listed per view.
-        max_sources: usize = 10, "views", "COLMAP uses 20, OpenMVS 8";
+        listed_sources: usize = 10, "views", "COLMAP uses 20, OpenMVS 8";
         /// Fewest points two views must share.
         min_shared_points: usize = 8, "points", "judgement";
         /// Triangulation angle that counts in full from here.
@@ -232,7 +232,7 @@ fn take_greedily(
 ) -> Vec<ViewId> {
     let mut left = pairs.to_vec();
     let mut taken: Vec<usize> = Vec::new();
-    while taken.len() < options.max_sources && !left.is_empty() {
+    while taken.len() < options.listed_sources && !left.is_empty() {
         let value = |&(b, score): &(usize, f64)| {
             taken.iter().fold(score, |v, &t| {
                 let apart = (views[b].center - target)
