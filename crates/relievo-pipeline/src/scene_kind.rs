@@ -1,9 +1,10 @@
 //! What is being captured, from the camera rays: `--preset auto`.
 //!
-//! Three figures decide. The optical axes of photos around an object meet in
-//! front of the cameras, near one point. Inside a room they leave in all
-//! directions and meet nowhere in front. From the street or the air they look
-//! one way: the mean viewing direction is long.
+//! The optical axes of photos around an object meet in front of the cameras,
+//! near one point, and most of what they show lies nearer to that point than
+//! the cameras. In a room they look outwards, or across it: what they show lies
+//! beyond the ring of cameras. From the street or the air they look one way:
+//! the mean viewing direction is long.
 
 use crate::settings::Preset;
 use relievo_geometry::{Mat3, Vec3};
@@ -14,6 +15,8 @@ use serde::{Deserialize, Serialize};
 const ONE_WAY: f64 = 0.8;
 /// Share of cameras whose axis passes the common point in front.
 const INWARD_SHARE: f64 = 0.75;
+/// Share of the points beyond the ring of cameras that makes it a room.
+const BEYOND_SHARE: f64 = 0.5;
 /// Angle between an axis and the direction of the common point.
 const INWARD_ANGLE_DEG: f64 = 25.0;
 
@@ -30,6 +33,9 @@ pub struct SceneKind {
     pub inward_share: f64,
     /// Steps of 30° of azimuth around that point that have a camera, 0 … 12.
     pub azimuth_steps: usize,
+    /// Share of the points that lie further from the point where the axes meet
+    /// than the median camera.
+    pub beyond_share: f64,
 }
 
 /// Decides from the registered views of `model`.
@@ -52,24 +58,40 @@ pub fn scene_kind(model: &SparseModel) -> SceneKind {
     };
     let inward_share = cameras.iter().filter(|c| inward(c) == Some(true)).count() as f64 / n;
     let azimuth_steps = meeting.map_or(0, |m| azimuth_steps(&cameras, m));
-    let (kind, reason) =
-        if inward_share >= INWARD_SHARE && (mean_direction < ONE_WAY || azimuth_steps >= 8) {
-            (
-                Preset::Object,
-                "the cameras look at one point from around it",
-            )
-        } else if mean_direction >= ONE_WAY || inward_share >= INWARD_SHARE {
-            (Preset::Outdoor, "the cameras look one way")
-        } else {
-            (Preset::Room, "the cameras look outwards in many directions")
-        };
+    let beyond_share = meeting.map_or(0.0, |m| beyond_share(model, &cameras, m));
+    let (kind, reason) = if mean_direction < ONE_WAY && beyond_share >= BEYOND_SHARE {
+        (Preset::Room, "the cameras are surrounded by what they show")
+    } else if inward_share >= INWARD_SHARE && (mean_direction < ONE_WAY || azimuth_steps >= 8) {
+        (
+            Preset::Object,
+            "the cameras look at one point from around it",
+        )
+    } else if mean_direction >= ONE_WAY || inward_share >= INWARD_SHARE {
+        (Preset::Outdoor, "the cameras look one way")
+    } else {
+        (Preset::Room, "the cameras look outwards in many directions")
+    };
     SceneKind {
         kind,
         reason: reason.to_owned(),
         mean_direction,
         inward_share,
         azimuth_steps,
+        beyond_share,
     }
+}
+
+/// Share of the points further from `point` than the median camera.
+fn beyond_share(model: &SparseModel, cameras: &[(Vec3, Vec3)], point: Vec3) -> f64 {
+    let mut ring: Vec<f64> = cameras.iter().map(|(c, _)| (c - point).norm()).collect();
+    ring.sort_by(f64::total_cmp);
+    let radius = ring.get(ring.len() / 2).copied().unwrap_or(0.0);
+    let (mut beyond, mut all) = (0_usize, 0_usize);
+    for p in model.tracks.values().filter_map(|t| t.position_in_world) {
+        all += 1;
+        beyond += usize::from((p - point).norm() > radius);
+    }
+    beyond as f64 / all.max(1) as f64
 }
 
 /// The point nearest to all optical axes (least squares); `None` where they

@@ -5,7 +5,7 @@
 use relievo_eval::read_cameras;
 use relievo_pipeline::scene_kind::scene_kind;
 use relievo_pipeline::settings::Preset;
-use relievo_scene::{CameraId, SparseModel, View, ViewId};
+use relievo_scene::{CameraId, SparseModel, Track, TrackId, View, ViewId};
 use std::path::{Path, PathBuf};
 
 /// The data folder; `None` (said) outside CI where it is not set.
@@ -21,7 +21,7 @@ fn data() -> Option<PathBuf> {
     dir.map(PathBuf::from)
 }
 
-/// A model of the true poses alone.
+/// A model of the true poses, and true points where there are some.
 fn posed(truth: &Path) -> SparseModel {
     let mut model = SparseModel::default();
     for (i, (name, posed)) in read_cameras(truth)
@@ -37,6 +37,18 @@ fn posed(truth: &Path) -> SparseModel {
             points_px: Vec::new(),
         };
         model.views.insert(ViewId(i as u32 + 1), view);
+    }
+    let surface = truth.join("gt").join("points.ply");
+    if surface.is_file() {
+        let cloud = relievo_formats::ply::read_cloud(&surface).expect("the true points read");
+        for (i, p) in cloud.positions.iter().step_by(97).enumerate() {
+            let track = Track {
+                observations: Vec::new(),
+                position_in_world: Some(p.map(f64::from).into()),
+                color: [0; 3],
+            };
+            model.tracks.insert(TrackId(i as u64), track);
+        }
     }
     model
 }
