@@ -18,13 +18,13 @@
 //! | `solver` | the equation; cascadic Gauss–Seidel |
 //! | `attributes` | colour and density of the points, everywhere |
 //! | `contour` | crack-free marching cubes on the octree |
-//! | [`trim`] | faces without evidence removed |
-//! | [`clean`] | manifold, oriented, without crumbs and spikes |
+//! | [`mod@trim`] | faces without evidence removed |
+//! | [`mod@clean`] | manifold, oriented, without crumbs and spikes |
 //! | `manifold`, `orient` | steps of cleaning |
 //! | [`holes`] | small holes closed |
-//! | [`simplify`] | fewer faces within an error bound |
+//! | [`mod@simplify`] | fewer faces within an error bound |
 //! | [`normals`] | vertex normals |
-//! | [`topology`] | what a mesh is: borders, components, Euler number |
+//! | [`mod@topology`] | what a mesh is: borders, components, Euler number |
 //! | [`surface`] | the chain of all this, with its figures |
 //!
 //! Papers: Kazhdan & Hoppe, "Screened Poisson Surface Reconstruction", 2013;
