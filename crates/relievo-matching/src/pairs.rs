@@ -2,7 +2,7 @@
 //!
 //! Up to a number of photos: all. Above: frames of a video with the frames
 //! that follow, photos with GPS with those taken nearby, and every view with
-//! the views that look most like it ([`crate::vlad`]), which closes loops.
+//! the views that look most like it (VLAD), which closes loops.
 
 use crate::nearest::Descriptor;
 use crate::vlad::{similarity, vlad};

@@ -25,7 +25,7 @@
 //! | [`mod@simplify`] | fewer faces within an error bound |
 //! | [`normals`] | vertex normals |
 //! | [`mod@topology`] | what a mesh is: borders, components, Euler number |
-//! | [`surface`] | the chain of all this, with its figures |
+//! | [`mod@surface`] | the chain of all this, with its figures |
 //!
 //! Papers: Kazhdan & Hoppe, "Screened Poisson Surface Reconstruction", 2013;
 //! Kazhdan & Hoppe, "An Adaptive Multi-Grid Solver for Applications in

@@ -54,7 +54,7 @@ pub struct Surface {
     pub figures: SurfaceFigures,
 }
 
-/// [`reconstruct`], [`trim`], [`clean`], [`simplify`], normals.
+/// [`reconstruct`], [`trim()`], [`clean()`], [`simplify()`], normals.
 pub fn surface(
     cloud: &PointCloud,
     options: &SurfaceOptions,

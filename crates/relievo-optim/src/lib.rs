@@ -8,7 +8,7 @@
 //! | [`ransac`] | [`lo_ransac`]: PROSAC order, sequential test, MSAC score, local optimisation |
 //! | [`ransac_arrsac`] | ARRSAC, for few inliers |
 //! | [`loss`] | robust losses |
-//! | [`dense_lm`] | Levenberg–Marquardt for a handful of parameters |
+//! | [`mod@dense_lm`] | Levenberg–Marquardt for a handful of parameters |
 //! | [`bundle`] | the shape of a bundle problem |
 //! | [`bundle_lm`] | Levenberg–Marquardt on it, covariance of the groups |
 //! | `schur` | the reduced camera system |

@@ -8,7 +8,7 @@
 //! | [`photo`] | [`Photo`]: one row of the ingest table |
 //! | [`camera`] | [`Camera`]: model and picture size |
 //! | [`features`] | [`Features`], [`Keypoint`] |
-//! | [`matches`] | [`PairMatches`], [`TwoViewGeometry`], [`ViewGraph`] |
+//! | [`mod@matches`] | [`PairMatches`], [`TwoViewGeometry`], [`ViewGraph`] |
 //! | [`sparse`] | [`SparseModel`], [`View`], [`Track`] |
 //! | [`depth`] | [`DepthMap`] |
 //! | [`cloud`] | [`PointCloud`] |

@@ -11,8 +11,8 @@
 //! | [`task`] | the handle: cancellation, budget, seed, progress |
 //! | [`warnings`] | partial failures, collected for the report |
 //! | [`ordered`] | parallel map and reductions with a fixed order |
-//! | [`seed`] | seeds by (run seed, stage, item) |
-//! | [`options`] | the macro that declares an option table next to its algorithm |
+//! | [`mod@seed`] | seeds by (run seed, stage, item) |
+//! | [`mod@options`] | the macro that declares an option table next to its algorithm |
 
 pub mod options;
 pub mod ordered;

@@ -4,7 +4,7 @@
 //! | module | file |
 //! | --- | --- |
 //! | [`features`] | `features/<photo>.features` |
-//! | [`matches`] | `matches/<photo>.pairs` |
+//! | [`mod@matches`] | `matches/<photo>.pairs` |
 //! | [`depth`] | `depth/<photo>.depth` |
 //! | [`atlas`] | `texture/atlas.bin` |
 //! | [`cloud_views`] | `cloud/dense.views` |

@@ -3,9 +3,9 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`five_point`] | essential matrices through five pairs of rays |
-//! | [`seven_point`] | fundamental matrices through seven pairs |
-//! | [`homography_4pt`] | the homography through four pairs |
+//! | [`mod@five_point`] | essential matrices through five pairs of rays |
+//! | [`mod@seven_point`] | fundamental matrices through seven pairs |
+//! | [`mod@homography_4pt`] | the homography through four pairs |
 //! | [`p3p`] | camera poses through three points |
 //! | [`real_roots`] | real roots of polynomials |
 
