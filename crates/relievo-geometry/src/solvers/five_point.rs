@@ -117,7 +117,7 @@ fn add_product3(out: &mut Cubic, a: &Quadratic, b: &Linear) {
 ///
 /// Nistér, "An Efficient Solution to the Five-Point Relative Pose Problem",
 /// PAMI 2004, §3. Departures: the null space by Gram–Schmidt and the roots of
-/// the tenth-degree polynomial by [`super::real_roots`].
+/// the tenth-degree polynomial by [`super::real_roots()`].
 /// `a`, `b`: rays in the camera frames, (x, y, 1) or unit. Nothing for
 /// coincident or not finite rays.
 pub fn five_point(a: &[Vec3; 5], b: &[Vec3; 5]) -> ArrayVec<Mat3, 10> {

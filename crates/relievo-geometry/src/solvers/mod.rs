@@ -7,7 +7,7 @@
 //! | [`mod@seven_point`] | fundamental matrices through seven pairs |
 //! | [`mod@homography_4pt`] | the homography through four pairs |
 //! | [`p3p`] | camera poses through three points |
-//! | [`real_roots`] | real roots of polynomials |
+//! | [`mod@real_roots`] | real roots of polynomials |
 
 pub mod five_point;
 pub mod homography_4pt;
