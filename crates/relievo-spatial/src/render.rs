@@ -18,6 +18,9 @@ pub struct RenderStyle {
     pub supersample: u32,
     /// z below which nothing is drawn, in the model's unit.
     pub near: f64,
+    /// Faces seen from behind are left out: a room is looked into through its
+    /// walls.
+    pub cull_back: bool,
 }
 
 impl Default for RenderStyle {
@@ -27,6 +30,7 @@ impl Default for RenderStyle {
             headlight: 0.0,
             supersample: 2,
             near: 1e-6,
+            cull_back: false,
         }
     }
 }
@@ -45,7 +49,7 @@ pub fn render_textured(
         camera,
         cam_from_world,
         style,
-        |face, weights| {
+        &|face, weights| {
             let uv = atlas.uv[face];
             let at =
                 |k: usize| uv[0][k] * weights[0] + uv[1][k] * weights[1] + uv[2][k] * weights[2];
@@ -61,7 +65,7 @@ pub fn render_mesh(
     cam_from_world: &Rigid3,
     style: &RenderStyle,
 ) -> Raster<[u8; 3]> {
-    render(mesh, camera, cam_from_world, style, |face, weights| {
+    render(mesh, camera, cam_from_world, style, &|face, weights| {
         if mesh.colors.is_empty() {
             return [205.0; 3];
         }
@@ -135,13 +139,47 @@ pub fn sample_page(page: &Raster<[u8; 3]>, u: f32, v: f32) -> [f32; 3] {
     })
 }
 
+/// Colour of a face at barycentric weights.
+type Color<'a> = dyn Fn(usize, [f32; 3]) -> [f32; 3] + Sync + 'a;
+
+/// The faces whose front `eye` sees, and their numbers in `mesh`.
+fn facing(mesh: &TriMesh, eye: &Vec3) -> (TriMesh, Vec<u32>) {
+    let at = |v: u32| {
+        let p = mesh.positions[v as usize];
+        Vec3::new(p[0].into(), p[1].into(), p[2].into())
+    };
+    let (faces, triangles) = (0..)
+        .zip(&mesh.triangles)
+        .filter(|(_, t)| {
+            let [a, b, c] = t.map(at);
+            (b - a).cross(&(c - a)).dot(&(eye - a)) > 0.0
+        })
+        .map(|(f, t)| (f as u32, *t))
+        .unzip();
+    let front = TriMesh {
+        positions: mesh.positions.clone(),
+        triangles,
+        ..TriMesh::default()
+    };
+    (front, faces)
+}
+
 fn render(
     mesh: &TriMesh,
     camera: &Camera,
     cam_from_world: &Rigid3,
     style: &RenderStyle,
-    color: impl Fn(usize, [f32; 3]) -> [f32; 3] + Sync,
+    color: &Color<'_>,
 ) -> Raster<[u8; 3]> {
+    if style.cull_back {
+        let (front, faces) = facing(mesh, &cam_from_world.inverse().translation);
+        let both = RenderStyle {
+            cull_back: false,
+            ..*style
+        };
+        let color = |face: usize, weights| color(faces[face] as usize, weights);
+        return render(&front, camera, cam_from_world, &both, &color);
+    }
     let n = style.supersample.max(1);
     let fine = camera.resized(camera.width_px * n, camera.height_px * n);
     let buffer = if camera.model.is_pinhole() {
@@ -280,6 +318,29 @@ mod tests {
                 assert!((f64::from(got[1]) - expect(n.y)).abs() < 1.5, "{got:?}");
             }
         }
+    }
+
+    #[test]
+    fn faces_seen_from_behind_can_be_left_out() {
+        let (camera, pose) = view(0.0);
+        let style = RenderStyle {
+            background: [1, 2, 3],
+            cull_back: true,
+            ..RenderStyle::default()
+        };
+        let mut model = quad();
+        assert_ne!(
+            render_textured(&model, &camera, &pose, &style)[(50, 50)],
+            [1, 2, 3]
+        );
+        for (t, uv) in model.mesh.triangles.iter_mut().zip(&mut model.atlas.uv) {
+            t.swap(0, 1);
+            uv.swap(0, 1);
+        }
+        assert_eq!(
+            render_textured(&model, &camera, &pose, &style)[(50, 50)],
+            [1, 2, 3]
+        );
     }
 
     #[test]

@@ -16,6 +16,16 @@ pub fn encode(features: &Features) -> Vec<u8> {
     w.0
 }
 
+/// Bytes that [`count`] reads.
+pub const HEAD: usize = 16;
+
+/// Keypoints of a file, from its first [`HEAD`] bytes; `None` for another
+/// format or version.
+pub fn count(head: &[u8; HEAD]) -> Option<usize> {
+    let mut r = Reader::new("features", MAGIC, VERSION, head).ok()?;
+    Some(r.u32().ok()? as usize)
+}
+
 /// Inverse of [`encode`].
 pub fn decode(bytes: &[u8]) -> Result<Features, NativeError> {
     let mut r = Reader::new("features", MAGIC, VERSION, bytes)?;
@@ -30,4 +40,22 @@ pub fn decode(bytes: &[u8]) -> Result<Features, NativeError> {
     }
     r.end()?;
     Ok(features)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_tells_the_count() {
+        let features = Features {
+            keypoints: vec![bytemuck::Zeroable::zeroed(); 3],
+            descriptors: vec![bytemuck::Zeroable::zeroed(); 3],
+            colors: vec![bytemuck::Zeroable::zeroed(); 3],
+        };
+        let bytes = encode(&features);
+        let head: [u8; HEAD] = bytes[..HEAD].try_into().unwrap();
+        assert_eq!(count(&head), Some(3));
+        assert_eq!(count(&[0; HEAD]), None);
+    }
 }

@@ -119,7 +119,7 @@ pub fn inspect_file(path: &Path, with_picture: bool) -> Result<Finding, Pipeline
             };
             let mut found = finding("a textured model (glTF)", figures, broken(model.check()));
             found.picture = with_picture
-                .then(|| turntable(&model, Frame::of(&model.mesh.positions), 1, 1024).pop())
+                .then(|| turntable(&model, Frame::of(&model.mesh.positions), 1, 1024, false).pop())
                 .flatten();
             Ok(found)
         }

@@ -1,14 +1,18 @@
 //! Pictures of a model from around it.
 
-use relievo_geometry::{CameraModel, Mat3, Rigid3, Vec3};
+use relievo_geometry::{CameraModel, Mat3, Rigid3, Sim3, Vec2, Vec3};
 use relievo_image::Raster;
-use relievo_scene::{Camera, PointCloud, TexturedMesh, TriMesh};
+use relievo_scene::{Camera, PointCloud, SparseModel, TexturedMesh, TriMesh};
 use relievo_spatial::{RenderStyle, render_cloud, render_mesh, render_textured};
 
 /// Height of the camera above the middle, degrees.
 const ELEVATION_DEG: f64 = 20.0;
 /// Focal length in picture sides.
 const FOCAL: f64 = 1.6;
+/// Points within this share of the photos are the subject's.
+const COMMON_SHARE: f64 = 0.7;
+/// Fewer points than this are no subject.
+const LEAST_COMMON: usize = 200;
 
 /// What a picture shows whole: a ball, in the model's unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,10 +42,36 @@ impl Frame {
         )
     }
 
-    /// Around what the photos are about: the nearest three quarters of the
-    /// points (given in the model's frame) about their median. Photos show
-    /// their subject most often, so its points are the most.
-    pub fn of_subject(points: &[Vec3]) -> Option<Self> {
+    /// Around what the photos are about: the points that lie within most
+    /// photos, where there are enough of those, else all (photos of a room have
+    /// little in common); of them the nearest three quarters about their
+    /// median. In the frame that `to` leads to.
+    pub fn of_subject(model: &SparseModel, to: &Sim3) -> Option<Self> {
+        let cameras: Vec<_> = model.registered().collect();
+        let shared = |p: &Vec3| {
+            let within = cameras.iter().filter(|(_, view, pose)| {
+                let camera = model.cameras.get(&view.camera_id);
+                camera.is_some_and(|c| {
+                    c.model
+                        .project(&pose.apply(p))
+                        .is_some_and(|px| within(c, &px))
+                })
+            });
+            within.count() as f64 >= COMMON_SHARE * cameras.len() as f64
+        };
+        let all: Vec<Vec3> = model
+            .tracks
+            .values()
+            .filter(|t| t.observations.len() >= 3)
+            .filter_map(|t| t.position_in_world)
+            .collect();
+        let common: Vec<Vec3> = all.iter().copied().filter(shared).collect();
+        let points = if common.len() >= LEAST_COMMON {
+            common
+        } else {
+            all
+        };
+        let points: Vec<Vec3> = points.iter().map(|p| to.apply(p)).collect();
         let median = |axis: usize| {
             let mut v: Vec<f64> = points.iter().map(|p| p[axis]).collect();
             v.sort_by(f64::total_cmp);
@@ -58,14 +88,26 @@ impl Frame {
     }
 }
 
+/// On the photo.
+fn within(camera: &Camera, px: &Vec2) -> bool {
+    let (w, h) = (f64::from(camera.width_px), f64::from(camera.height_px));
+    (0.0..w).contains(&px.x) && (0.0..h).contains(&px.y)
+}
+
 /// `turns` pictures of a Y-up model, `side` pixels square, evenly around it.
+/// `inside`: faces seen from behind are left out, so that one looks into a
+/// room.
 pub fn turntable(
     model: &TexturedMesh,
     frame: Frame,
     turns: usize,
     side: u32,
+    inside: bool,
 ) -> Vec<Raster<[u8; 3]>> {
-    let style = style();
+    let style = RenderStyle {
+        cull_back: inside,
+        ..style()
+    };
     (0..turns)
         .map(|i| {
             let azimuth = std::f64::consts::TAU * i as f64 / turns as f64;
@@ -93,6 +135,7 @@ fn style() -> RenderStyle {
         headlight: 0.35,
         supersample: 2,
         near: 1e-3,
+        cull_back: false,
     }
 }
 

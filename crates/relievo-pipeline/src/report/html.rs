@@ -8,7 +8,8 @@ const STYLE: &str = "\
 body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
 h1{margin-bottom:.2rem}h2{margin-top:2.2rem;border-bottom:1px solid var(--line)}
 .lead{font-size:1.1rem}.pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(15rem,1fr));gap:.8rem}
-.pictures img,.map svg{width:100%;border:1px solid var(--line);border-radius:6px;background:#fff}
+.pictures figure{margin:0}.pictures img,.map svg{width:100%;border:1px solid var(--line);border-radius:6px;background:#fff}
+.map svg{max-width:40rem;display:block;margin:auto}
 table{border-collapse:collapse;width:100%}td,th{padding:.25rem .6rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.good{color:var(--good)}.bad{color:var(--bad);font-weight:600}
 .warn{background:var(--soft);border-left:4px solid #d39e00;padding:.5rem .8rem;margin:.5rem 0}
@@ -42,7 +43,9 @@ pub fn render(report: &Report) -> String {
     if !report.camera_map.is_empty() {
         let _ = write!(
             page,
-            "<h2>Where the photos were taken</h2><div class=\"map\">{}</div>",
+            "<h2>Where the photos were taken</h2>\
+             <p>From above: a triangle per photo points where it looks, dots are points of the \
+             model.</p><div class=\"map\">{}</div>",
             report.camera_map
         );
     }

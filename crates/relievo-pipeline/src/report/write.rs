@@ -4,8 +4,10 @@ use super::{PhotoRow, Report, StageRow, camera_map, html};
 use crate::error::PipelineError;
 use crate::georef::Georef;
 use crate::ingest_table::IngestTable;
+use crate::scene_kind::SceneKind;
+use crate::settings::Preset;
 use crate::stages::sparse::PhotoOutcome;
-use crate::stages::{ingest, sparse, texture};
+use crate::stages::{features, ingest, sparse, texture};
 use base64::Engine as _;
 use relievo_engine::{Engine, StageReport, write_atomic};
 use relievo_scene::SparseModel;
@@ -85,7 +87,7 @@ fn gather(
             .map(|r| r.iter().filter(|r| r.registered).count());
         report.registered = registered.unwrap_or(0);
         outcome.registered = registered.map(|r| (r, table.expected));
-        report.photos = photo_rows(table, rows.as_deref());
+        report.photos = photo_rows(work, table, rows.as_deref());
     }
     let dir = work.join("sparse").join("model");
     let georef: Option<Georef> = read(work, "sparse", sparse::GEOREF_FILE);
@@ -117,7 +119,7 @@ fn read<T: DeserializeOwned>(work: &Path, stage: &str, name: &str) -> Option<T> 
     serde_json::from_slice(&bytes).ok()
 }
 
-fn photo_rows(table: &IngestTable, rows: Option<&[PhotoOutcome]>) -> Vec<PhotoRow> {
+fn photo_rows(work: &Path, table: &IngestTable, rows: Option<&[PhotoOutcome]>) -> Vec<PhotoRow> {
     let by_name: BTreeMap<&str, &PhotoOutcome> = rows
         .unwrap_or_default()
         .iter()
@@ -137,7 +139,7 @@ fn photo_rows(table: &IngestTable, rows: Option<&[PhotoOutcome]>) -> Vec<PhotoRo
             PhotoRow {
                 name: e.photo.name.clone(),
                 size: format!("{} × {}", e.photo.width_px, e.photo.height_px),
-                keypoints: None,
+                keypoints: features::keypoint_count(work, &e.photo.name),
                 points: outcome.map(|o| o.points),
                 error_px: outcome.and_then(|o| o.error_px),
                 registered: outcome.is_none_or(|o| o.registered),
@@ -183,6 +185,17 @@ fn figures(model: &SparseModel, georef: &Georef, report: &Report) -> Vec<(String
             ),
         ));
     }
+    let figure = |stage: &str, name: &str| {
+        let row = report.stages.iter().find(|s| s.name == stage)?;
+        row.figures.get(name)?.as_u64()
+    };
+    for (name, stage, key) in [
+        ("points of the cloud", "cloud", "points"),
+        ("faces of the surface", "mesh", "faces"),
+        ("texture pages", "texture", "pages"),
+    ] {
+        out.extend(figure(stage, key).map(|n| (name.to_owned(), n.to_string())));
+    }
     let unit = if georef.metric {
         "metres"
     } else {
@@ -205,17 +218,13 @@ fn pictures(
     };
     let textured = texture::read_textured(&read)?;
     let world = crate::export::to_gltf(&textured, georef);
-    let to_gltf = georef.similarity();
-    let points: Vec<relievo_geometry::Vec3> = sparse
-        .iter()
-        .flat_map(|m| m.tracks.values())
-        .filter(|t| t.observations.len() >= 3)
-        .filter_map(|t| Some(to_gltf.apply(&t.position_in_world?)))
-        .collect();
-    let frame = crate::inspect::Frame::of_subject(&points)
+    let frame = sparse
+        .and_then(|m| crate::inspect::Frame::of_subject(m, &georef.similarity()))
         .unwrap_or_else(|| crate::inspect::Frame::of(&world.mesh.positions));
+    let scene: Option<SceneKind> = self::read(work, "sparse", sparse::SCENE_FILE);
+    let inside = scene.is_some_and(|s| s.kind == Preset::Room);
     let mut out = Vec::new();
-    for (i, picture) in crate::inspect::turntable(&world, frame, TURNS, PICTURE_PX)
+    for (i, picture) in crate::inspect::turntable(&world, frame, TURNS, PICTURE_PX, inside)
         .into_iter()
         .enumerate()
     {
@@ -229,7 +238,7 @@ fn pictures(
             base64::engine::general_purpose::STANDARD.encode(jpeg),
         ));
     }
-    let preview = crate::inspect::turntable(&world, frame, 1, 1024);
+    let preview = crate::inspect::turntable(&world, frame, 1, 1024, inside);
     if let Some(preview) = preview.first() {
         let png = relievo_media::encode_png_rgb(preview).map_err(|e| PipelineError::File {
             path: work.to_owned(),

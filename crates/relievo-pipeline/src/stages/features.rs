@@ -11,6 +11,8 @@ use relievo_image::{Filter, Raster};
 use relievo_scene::Features as PhotoFeatures;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Extension of a features file.
@@ -24,6 +26,15 @@ relievo_task::options! {
         /// Photos are reduced to this longer side before detection.
         max_image_side_px: u32 = 3200, "px", "COLMAP";
     }
+}
+
+/// Keypoints of a photo, from the first four bytes of its file; `None` where
+/// there is none.
+pub fn keypoint_count(work: &Path, photo: &str) -> Option<usize> {
+    let path = work.join("features").join(file_name(photo, EXTENSION));
+    let mut head = [0; relievo_formats::native::features::HEAD];
+    fs_err::File::open(path).ok()?.read_exact(&mut head).ok()?;
+    relievo_formats::native::features::count(&head)
 }
 
 /// One item per photo.
