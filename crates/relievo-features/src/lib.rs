@@ -12,6 +12,7 @@
 //! | --- | --- |
 //! | [`detector`] | the [`Detector`] trait and [`FeatureError`] |
 //! | [`sift`] | [`Sift`]: the whole detector and its [`SiftOptions`] |
+//! | [`affine`] | keypoints of simulated views (ASIFT) |
 //! | `source` | the rows that an octave starts from |
 //! | `scale_space` | Gaussian levels of one octave, row by row |
 //! | `simd` | one kernel, several instruction sets |
@@ -22,6 +23,7 @@
 //! | `orientation` | dominant gradient directions |
 //! | `descriptor` | 4×4×8 histograms, RootSIFT |
 
+pub mod affine;
 mod blur;
 mod descriptor;
 pub mod detector;
@@ -34,5 +36,6 @@ mod simd;
 mod source;
 mod spread;
 
+pub use affine::{AffineOptions, simulated_views};
 pub use detector::{Detector, FeatureError};
 pub use sift::{Sift, SiftOptions};

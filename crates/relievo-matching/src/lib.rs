@@ -16,6 +16,7 @@
 //! | [`estimators`] | the three models as [`relievo_optim::Estimator`]s |
 //! | [`guided`] | further matches inside the epipolar band |
 //! | [`shard`] | [`match_and_verify`]: a list of pairs, in parallel |
+//! | [`synthesis`] | wide viewpoints: matches between simulated views (ASIFT) |
 //! | [`tracks`] | [`build_tracks`]: consistent tracks from verified pairs |
 
 pub mod brute_force;
@@ -29,6 +30,7 @@ mod nearest_avx512;
 pub mod pairs;
 mod rotation;
 pub mod shard;
+pub mod synthesis;
 pub mod tracks;
 pub mod verify;
 mod vlad;
@@ -38,5 +40,6 @@ pub use brute_force::{MatchOptions, match_descriptors, match_slices, overlap_sco
 pub use guided::guided_matches;
 pub use pairs::{PairOptions, PairView, choose_pairs};
 pub use shard::{ViewInput, match_and_verify};
+pub use synthesis::{SimulatedPair, SimulatedSide, SynthesisOptions, match_simulated};
 pub use tracks::{TrackOptions, build_tracks};
 pub use verify::{VerifyOptions, ViewSide, verify_pair};

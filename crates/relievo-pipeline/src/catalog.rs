@@ -7,8 +7,8 @@ use crate::stages::{
     cloud::CloudStageOptions, export::ExportOptions, features::FeatureStageOptions,
     ingest::IngestOptions,
 };
-use relievo_features::SiftOptions;
-use relievo_matching::{MatchOptions, PairOptions, VerifyOptions};
+use relievo_features::{AffineOptions, SiftOptions};
+use relievo_matching::{MatchOptions, PairOptions, SynthesisOptions, VerifyOptions};
 use relievo_media::KeyFrameOptions;
 use relievo_mesh::{CleanOptions, PoissonOptions, SimplifyOptions, TrimOptions};
 use relievo_mvs::{DepthOptions, FusionOptions, ViewSelectionOptions};
@@ -30,7 +30,9 @@ pub fn defaults(stage: &str) -> StageOptions {
         "matches" => none
             .with::<PairOptions>()
             .with::<MatchOptions>()
-            .with::<VerifyOptions>(),
+            .with::<VerifyOptions>()
+            .with::<SynthesisOptions>()
+            .with::<AffineOptions>(),
         "sparse" => none.with::<SfmOptions>(),
         "depth" => none.with::<ViewSelectionOptions>().with::<DepthOptions>(),
         "cloud" => none.with::<CloudStageOptions>().with::<FusionOptions>(),

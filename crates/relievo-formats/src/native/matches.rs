@@ -24,24 +24,7 @@ pub fn encode(pairs: &[StoredPair]) -> Vec<u8> {
     let mut w = Writer::new(MAGIC, VERSION);
     w.u32(pairs.len() as u32);
     for p in pairs {
-        let g = &p.geometry;
-        w.text(&p.other);
-        w.u8(g.kind as u8);
-        w.u8(u8::from(g.b_from_a.is_some()) | u8::from(g.f.is_some()) << 1);
-        if let Some(pose) = &g.b_from_a {
-            let q = pose.rotation.quaternion();
-            for v in [q.w, q.i, q.j, q.k].iter().chain(pose.translation.iter()) {
-                w.f64(*v);
-            }
-        }
-        if let Some(f) = &g.f {
-            for v in f.transpose().iter() {
-                w.f64(*v);
-            }
-        }
-        w.f64(g.median_angle);
-        w.u32(g.inliers.len() as u32);
-        w.slice(&g.inliers);
+        write_pair(&mut w, p);
     }
     w.0
 }
@@ -52,57 +35,81 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<StoredPair>, NativeError> {
     let n = r.u32()?;
     let mut pairs = Vec::new();
     for _ in 0..n {
-        let other = r.text()?;
-        let kind = match r.u8()? {
-            0 => TwoViewKind::Degenerate,
-            1 => TwoViewKind::Calibrated,
-            2 => TwoViewKind::Uncalibrated,
-            3 => TwoViewKind::Planar,
-            4 => TwoViewKind::PureRotation,
-            5 => TwoViewKind::Watermark,
-            other => return Err(r.damaged(format!("kind {other}"))),
-        };
-        let flags = r.u8()?;
-        let b_from_a = if flags & 1 != 0 {
-            let mut v = [0.0; 7];
-            for x in &mut v {
-                *x = r.f64()?;
-            }
-            // The stored quaternion is a unit one; normalising again would
-            // change its last bit.
-            let rotation = nalgebra::Unit::new_unchecked(Quaternion::new(v[0], v[1], v[2], v[3]));
-            Some(Rigid3::new(rotation, Vec3::new(v[4], v[5], v[6])))
-        } else {
-            None
-        };
-        let f = if flags & 2 != 0 {
-            let mut v = [0.0; 9];
-            for x in &mut v {
-                *x = r.f64()?;
-            }
-            Some(Mat3::from_row_slice(&v))
-        } else {
-            None
-        };
-        let median_angle = r.f64()?;
-        let count = r.u32()? as usize;
-        let inliers: Vec<Match> = r.vec(count)?;
-        let (a, b) = (ViewId(0), ViewId(0));
-        pairs.push(StoredPair {
-            other,
-            geometry: TwoViewGeometry {
-                a,
-                b,
-                kind,
-                inliers,
-                b_from_a,
-                f,
-                median_angle,
-            },
-        });
+        pairs.push(read_pair(&mut r)?);
     }
     r.end()?;
     Ok(pairs)
+}
+
+pub(super) fn write_pair(w: &mut Writer, pair: &StoredPair) {
+    let g = &pair.geometry;
+    w.text(&pair.other);
+    w.u8(g.kind as u8);
+    w.u8(u8::from(g.b_from_a.is_some()) | u8::from(g.f.is_some()) << 1);
+    if let Some(pose) = &g.b_from_a {
+        let q = pose.rotation.quaternion();
+        for v in [q.w, q.i, q.j, q.k].iter().chain(pose.translation.iter()) {
+            w.f64(*v);
+        }
+    }
+    if let Some(f) = &g.f {
+        for v in f.transpose().iter() {
+            w.f64(*v);
+        }
+    }
+    w.f64(g.median_angle);
+    w.u32(g.inliers.len() as u32);
+    w.slice(&g.inliers);
+}
+
+pub(super) fn read_pair(r: &mut Reader<'_>) -> Result<StoredPair, NativeError> {
+    let other = r.text()?;
+    let kind = match r.u8()? {
+        0 => TwoViewKind::Degenerate,
+        1 => TwoViewKind::Calibrated,
+        2 => TwoViewKind::Uncalibrated,
+        3 => TwoViewKind::Planar,
+        4 => TwoViewKind::PureRotation,
+        5 => TwoViewKind::Watermark,
+        other => return Err(r.damaged(format!("kind {other}"))),
+    };
+    let flags = r.u8()?;
+    let b_from_a = if flags & 1 != 0 {
+        let mut v = [0.0; 7];
+        for x in &mut v {
+            *x = r.f64()?;
+        }
+        // The stored quaternion is a unit one; normalising again would
+        // change its last bit.
+        let rotation = nalgebra::Unit::new_unchecked(Quaternion::new(v[0], v[1], v[2], v[3]));
+        Some(Rigid3::new(rotation, Vec3::new(v[4], v[5], v[6])))
+    } else {
+        None
+    };
+    let f = if flags & 2 != 0 {
+        let mut v = [0.0; 9];
+        for x in &mut v {
+            *x = r.f64()?;
+        }
+        Some(Mat3::from_row_slice(&v))
+    } else {
+        None
+    };
+    let median_angle = r.f64()?;
+    let count = r.u32()? as usize;
+    let inliers: Vec<Match> = r.vec(count)?;
+    Ok(StoredPair {
+        other,
+        geometry: TwoViewGeometry {
+            a: ViewId(0),
+            b: ViewId(0),
+            kind,
+            inliers,
+            b_from_a,
+            f,
+            median_angle,
+        },
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`features`] | `features/<photo>.features` |
 //! | [`mod@matches`] | `matches/<photo>.pairs` |
+//! | [`synthesis`] | `matches/<photo>.synthesis` |
 //! | [`depth`] | `depth/<photo>.depth` |
 //! | [`atlas`] | `texture/atlas.bin` |
 //! | [`cloud_views`] | `cloud/dense.views` |
@@ -14,6 +15,7 @@ pub mod cloud_views;
 pub mod depth;
 pub mod features;
 pub mod matches;
+pub mod synthesis;
 mod wire;
 
 pub use wire::NativeError;

@@ -1,14 +1,17 @@
 //! matches: which pairs overlap, and their verified matches.
 //!
 //! Pass 0 lists the pairs; pass 1 has one shard a photo, holding its pairs with
-//! the photos after it by name.
+//! the photos after it by name. Passes 2 and 3 are [`view_synthesis`]: which
+//! photos hardly match anything, and their matches through simulated views.
 
 use super::features::{EXTENSION, entry_named, read, read_all};
 use super::ingest::IngestTable;
-use super::{Setup, file_error, json_bytes, read_json};
+use super::view_synthesis::Weak;
+use super::{Setup, file_error, json_bytes, read_json, view_synthesis};
 use crate::error::PipelineError;
 use relievo_engine::{
-    BoxError, Digest, Figures, Item, ItemWriter, Parallelism, Stage, StageContext, file_name,
+    BoxError, Digest, Figures, Item, ItemWriter, Output, Parallelism, Stage, StageContext,
+    file_name,
 };
 use relievo_formats::native::matches::{self as format, StoredPair};
 use relievo_matching::{MatchOptions, PairOptions, PairView, VerifyOptions, ViewInput};
@@ -22,7 +25,7 @@ const PAIRS_FILE: &str = "pairs.json";
 /// Extension of a shard.
 const SHARD: &str = ".pairs";
 
-/// Two passes: the list, then a shard a photo.
+/// Four passes: the list, a shard a photo, the weak photos, their second try.
 #[derive(Debug)]
 pub struct Matches {
     setup: Arc<Setup>,
@@ -60,7 +63,7 @@ impl Stage for Matches {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn depends_on(&self) -> &[&'static str] {
@@ -79,7 +82,7 @@ impl Stage for Matches {
     }
 
     fn passes(&self, _ctx: &StageContext) -> u32 {
-        2
+        4
     }
 
     fn items(&self, ctx: &StageContext, pass: u32) -> Result<Vec<Item>, BoxError> {
@@ -91,6 +94,17 @@ impl Stage for Matches {
                 key = key.value(&e.photo.name, place);
             }
             return Ok(vec![Item::new("pairs", key.finish())]);
+        }
+        if pass == 2 {
+            let mut key = ctx.key().outputs(&ctx.outputs("features")?);
+            for shard in own_outputs(ctx, SHARD)? {
+                key = key.output(&shard);
+            }
+            return Ok(vec![Item::new("weak", key.finish())]);
+        }
+        if pass == 3 {
+            let weak: Vec<Weak> = read_json(ctx, "matches", view_synthesis::WEAK_FILE)?;
+            return view_synthesis::items(ctx, &table, &weak);
         }
         let pairs: Vec<(String, String)> = read_json(ctx, "matches", PAIRS_FILE)?;
         let digests: BTreeMap<String, Digest> = ctx
@@ -119,14 +133,16 @@ impl Stage for Matches {
     }
 
     fn parallelism(&self, _ctx: &StageContext, pass: u32) -> Parallelism {
-        if pass == 0 {
-            Parallelism::OneAtATime {
-                memory_bytes: 200 << 20,
-            }
-        } else {
-            Parallelism::Parallel {
+        match pass {
+            1 => Parallelism::Parallel {
                 memory_bytes_per_item: 100 << 20,
-            }
+            },
+            3 => Parallelism::OneAtATime {
+                memory_bytes: 600 << 20,
+            },
+            _ => Parallelism::OneAtATime {
+                memory_bytes: 200 << 20,
+            },
         }
     }
 
@@ -140,6 +156,19 @@ impl Stage for Matches {
         if item.pass == 0 {
             let pairs = self.choose(ctx, &table)?;
             out.write(PAIRS_FILE, &json_bytes(&pairs)?)?;
+            return Ok(());
+        }
+        if item.pass == 2 {
+            let weak = view_synthesis::weak_photos(&self.setup, ctx, &table)?;
+            out.write(view_synthesis::WEAK_FILE, &json_bytes(&weak)?)?;
+            return Ok(());
+        }
+        if item.pass == 3 {
+            let weak: Vec<Weak> = read_json(ctx, "matches", view_synthesis::WEAK_FILE)?;
+            if let Some(w) = weak.iter().find(|w| w.name == item.name) {
+                let bytes = view_synthesis::run(&self.setup, ctx, &table, w)?;
+                out.write(&file_name(&item.name, view_synthesis::EXTENSION), &bytes)?;
+            }
             return Ok(());
         }
         let pairs: Vec<(String, String)> = read_json(ctx, "matches", PAIRS_FILE)?;
@@ -156,10 +185,12 @@ impl Stage for Matches {
     fn finish(&self, ctx: &StageContext, _out: &mut ItemWriter) -> Result<Figures, BoxError> {
         let table = IngestTable::read(ctx)?;
         let pairs: Vec<(String, String)> = read_json(ctx, "matches", PAIRS_FILE)?;
-        let graph = read_graph(ctx, &table)?;
+        let (_, graph) = read_matched(ctx, &table)?;
+        let weak: Vec<Weak> = read_json(ctx, "matches", view_synthesis::WEAK_FILE)?;
         let inliers: usize = graph.pairs.values().map(|g| g.inliers.len()).sum();
         let mut figures = Figures::new();
         figures.insert("pairs_tried".into(), pairs.len().into());
+        figures.insert("photos_tried_again".into(), weak.len().into());
         figures.insert("pairs_verified".into(), graph.pairs.len().into());
         figures.insert("matches".into(), inliers.into());
         Ok(figures)
@@ -280,7 +311,10 @@ impl Matches {
 }
 
 /// The starting intrinsics of a photo.
-fn camera_of<'a>(table: &'a IngestTable, name: &str) -> Result<&'a Camera, PipelineError> {
+pub(super) fn camera_of<'a>(
+    table: &'a IngestTable,
+    name: &str,
+) -> Result<&'a Camera, PipelineError> {
     let entry = entry_named(table, name)?;
     table
         .cameras
@@ -292,8 +326,27 @@ fn camera_of<'a>(table: &'a IngestTable, name: &str) -> Result<&'a Camera, Pipel
         })
 }
 
-/// All verified pairs.
-pub(super) fn read_graph(
+/// Files of this stage that end so, in order.
+fn own_outputs(ctx: &StageContext, end: &str) -> Result<Vec<Output>, PipelineError> {
+    let mut outputs = ctx.outputs("matches")?;
+    outputs.retain(|o| o.name.ends_with(end));
+    Ok(outputs)
+}
+
+/// Features and verified pairs of all photos, those found through simulated
+/// views included.
+pub(super) fn read_matched(
+    ctx: &StageContext,
+    table: &IngestTable,
+) -> Result<(BTreeMap<ViewId, Features>, ViewGraph), PipelineError> {
+    let mut features = read_all(ctx, table)?;
+    let mut graph = read_shards(ctx, table)?;
+    view_synthesis::merge(ctx, table, &mut features, &mut graph)?;
+    Ok((features, graph))
+}
+
+/// The verified pairs of the shards.
+pub(super) fn read_shards(
     ctx: &StageContext,
     table: &IngestTable,
 ) -> Result<ViewGraph, PipelineError> {
@@ -303,11 +356,7 @@ pub(super) fn read_graph(
         .map(|e| (e.photo.name.as_str(), e.photo.view_id))
         .collect();
     let mut graph = ViewGraph::default();
-    for output in ctx
-        .outputs("matches")?
-        .iter()
-        .filter(|o| o.name.ends_with(SHARD))
-    {
+    for output in &own_outputs(ctx, SHARD)? {
         let Some(&a) = ids.get(output.item.as_str()) else {
             continue;
         };

@@ -10,6 +10,7 @@ pub mod matches;
 pub mod mesh;
 pub mod sparse;
 pub mod texture;
+mod view_synthesis;
 
 use crate::catalog;
 use crate::error::PipelineError;

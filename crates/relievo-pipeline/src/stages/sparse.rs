@@ -1,8 +1,7 @@
 //! sparse: cameras and points. Writes `sparse/model/` in COLMAP's format.
 
-use super::features::read_all;
 use super::ingest::IngestTable;
-use super::matches::read_graph;
+use super::matches::read_matched;
 use super::{Setup, json_bytes};
 use crate::error::PipelineError;
 use crate::georef::georeference;
@@ -102,8 +101,7 @@ impl Stage for Sparse {
         out: &mut ItemWriter,
     ) -> Result<(), BoxError> {
         let table = IngestTable::read(ctx)?;
-        let features = read_all(ctx, &table)?;
-        let graph = read_graph(ctx, &table)?;
+        let (features, graph) = read_matched(ctx, &table)?;
         let options = self.0.options("sparse")?.get::<SfmOptions>();
         let views = table
             .photos

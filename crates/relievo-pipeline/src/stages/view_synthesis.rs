@@ -1,0 +1,421 @@
+//! Second and third part of matches: photos that hardly match anything are
+//! matched once more through simulated views, on demand (as MODS: Mishkin,
+//! Matas & Perdoch, "MODS: Fast and robust method for two-view matching",
+//! CVIU 2015).
+//!
+//! A photo that is joined to fewer than two others is looked at, its likeliest
+//! partners with it; their simulated views are matched with each other, so that
+//! what it shows also stands in the partners' tracks.
+
+use super::ingest::IngestTable;
+use super::matches::{camera_of, read_shards};
+use super::{Setup, file_error};
+use crate::error::PipelineError;
+use crate::stages::features::{entry_named, read_all};
+use relievo_engine::{BoxError, Item, StageContext};
+use relievo_features::{AffineOptions, simulated_views};
+use relievo_formats::native::matches::StoredPair;
+use relievo_formats::native::synthesis::{self as format, Ends, SynthesisPair};
+use relievo_matching::{
+    MatchOptions, SimulatedPair, SimulatedSide, SynthesisOptions, VerifyOptions, match_simulated,
+    overlap_score,
+};
+use relievo_scene::{Features, Keypoint, Match, ViewGraph, ViewId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Extension of the result of one photo.
+pub(super) const EXTENSION: &str = ".synthesis";
+/// The photos that need it, with their partners.
+pub(super) const WEAK_FILE: &str = "weak.json";
+/// Partners taken for how many inliers the pair has.
+const MATCHED_PARTNERS: usize = 4;
+/// Partners taken before and after in order of name.
+const NEIGHBOURS: usize = 2;
+/// Features that are compared to find likely partners.
+const OVERLAP_FEATURES: usize = 1000;
+/// Keypoints nearer than this in a picture of 1,600 px are one.
+const SAME_PX: f32 = 0.75;
+
+/// A photo and those that it is tried with, by name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Weak {
+    pub(super) name: String,
+    pub(super) partners: Vec<String>,
+}
+
+/// The photos joined to fewer than two others, best joined first, with their
+/// partners.
+pub(super) fn weak_photos(
+    setup: &Setup,
+    ctx: &StageContext,
+    table: &IngestTable,
+) -> Result<Vec<Weak>, BoxError> {
+    let tables = setup.options("matches")?;
+    let options = tables.get::<SynthesisOptions>();
+    let graph = read_shards(ctx, table)?;
+    let mut joined: BTreeMap<ViewId, Vec<(usize, ViewId)>> = BTreeMap::new();
+    for ((a, b), g) in &graph.pairs {
+        joined.entry(*a).or_default().push((g.inliers.len(), *b));
+        joined.entry(*b).or_default().push((g.inliers.len(), *a));
+    }
+    // Of two photos each can have one partner only.
+    let which = usize::from(table.photos.len() > 2);
+    let mut weak: Vec<(usize, usize)> = Vec::new();
+    for (i, e) in table.photos.iter().enumerate() {
+        let mut all = joined.remove(&e.photo.view_id).unwrap_or_default();
+        all.sort_unstable_by(|x, y| y.cmp(x));
+        if all.get(which).map_or(0, |p| p.0) < options.synthesis_below {
+            weak.push((all.first().map_or(0, |p| p.0), i));
+        }
+        joined.insert(e.photo.view_id, all);
+    }
+    if weak.is_empty() || table.photos.len() < 2 {
+        return Ok(Vec::new());
+    }
+    weak.sort_by_key(|&(inliers, i)| (std::cmp::Reverse(inliers), i));
+    weak.truncate(options.synthesis_photos);
+    let features = read_all(ctx, table)?;
+    let matching = tables.get::<MatchOptions>();
+    Ok(weak
+        .into_iter()
+        .map(|(_, i)| {
+            let own = &table.photos[i].photo;
+            let mut order: Vec<usize> = joined[&own.view_id]
+                .iter()
+                .filter_map(|(_, id)| table.photos.iter().position(|e| e.photo.view_id == *id))
+                .take(MATCHED_PARTNERS)
+                .collect();
+            for step in 1..=NEIGHBOURS {
+                order.extend(i.checked_sub(step));
+                order.extend(Some(i + step).filter(|j| *j < table.photos.len()));
+            }
+            let mut likely: Vec<(usize, usize)> = (0..table.photos.len())
+                .filter(|j| *j != i)
+                .map(|j| {
+                    let (a, b) = (own.view_id, table.photos[j].photo.view_id);
+                    let score = overlap_score(
+                        &features[&a],
+                        &features[&b],
+                        OVERLAP_FEATURES,
+                        &matching,
+                        ctx.task().isa(),
+                    );
+                    (score, j)
+                })
+                .collect();
+            likely.sort_by_key(|&(score, j)| (std::cmp::Reverse(score), j));
+            order.extend(likely.into_iter().map(|l| l.1));
+            let mut partners: Vec<String> = Vec::new();
+            for j in order {
+                let name = &table.photos[j].photo.name;
+                if partners.len() < options.synthesis_partners && !partners.contains(name) {
+                    partners.push(name.clone());
+                }
+            }
+            Weak {
+                name: own.name.clone(),
+                partners,
+            }
+        })
+        .collect())
+}
+
+/// An item a weak photo.
+pub(super) fn items(
+    ctx: &StageContext,
+    table: &IngestTable,
+    weak: &[Weak],
+) -> Result<Vec<Item>, BoxError> {
+    weak.iter()
+        .map(|w| {
+            let mut key = ctx.key();
+            for name in w.partners.iter().chain([&w.name]) {
+                let entry = entry_named(table, name)?;
+                let camera = serde_json::to_value(camera_of(table, name)?)?;
+                key = key
+                    .input(name, IngestTable::digest(entry))
+                    .value(format!("mask of {name}"), entry.photo.mask_digest.clone())
+                    .value(format!("camera of {name}"), camera);
+            }
+            let weight = 1000 * w.partners.len() as u64;
+            Ok(Item::new(&w.name, key.finish()).with_weight(weight))
+        })
+        .collect()
+}
+
+/// The pairs among a weak photo and its partners.
+pub(super) fn run(
+    setup: &Setup,
+    ctx: &StageContext,
+    table: &IngestTable,
+    weak: &Weak,
+) -> Result<Vec<u8>, BoxError> {
+    let tables = setup.options("matches")?;
+    let (affine, matching) = (tables.get::<AffineOptions>(), tables.get::<MatchOptions>());
+    let verification = tables.get::<VerifyOptions>();
+    let store = setup.photos(ctx)?;
+    let mut names: Vec<&String> = weak.partners.iter().chain([&weak.name]).collect();
+    names.sort();
+    let mut simulated = Vec::new();
+    for name in &names {
+        let entry = entry_named(table, name)?;
+        let photo = store.photo(entry.photo.view_id)?;
+        let mask = store.mask(entry.photo.view_id)?;
+        let isa = setup.settings.isa;
+        simulated.push(simulated_views(
+            &photo,
+            mask.as_ref(),
+            &affine,
+            isa,
+            ctx.task(),
+        )?);
+    }
+    let side = |k: usize| -> Result<SimulatedSide<'_>, PipelineError> {
+        let entry = entry_named(table, names[k])?;
+        Ok(SimulatedSide {
+            id: entry.photo.view_id,
+            name: &entry.photo.name,
+            views: &simulated[k],
+            camera: camera_of(table, names[k])?,
+        })
+    };
+    let own = names.iter().position(|n| **n == weak.name).unwrap_or(0);
+    let matched = |a: &SimulatedSide<'_>, b: &SimulatedSide<'_>| {
+        match_simulated(a, b, &matching, &verification, ctx.task())
+    };
+    let mut found = Vec::new();
+    // What the photo itself matches, and where that lies in its partners.
+    let mut met: BTreeMap<usize, Vec<Features>> = BTreeMap::new();
+    for k in (0..names.len()).filter(|k| *k != own) {
+        let (i, j) = (own.min(k), own.max(k));
+        if let Some(pair) = matched(&side(i)?, &side(j)?)? {
+            let theirs = if k == i { &pair.a } else { &pair.b };
+            met.insert(k, near(&simulated[k], theirs, radius(table, names[k])?));
+            found.push(stored(names[i], names[j], pair));
+        }
+    }
+    // The same places in pairs of partners, so that they become points that the
+    // photo can be placed by.
+    let partners: Vec<usize> = met.keys().copied().collect();
+    for (n, &i) in partners.iter().enumerate() {
+        for &j in &partners[n + 1..] {
+            let (mut a, mut b) = (side(i)?, side(j)?);
+            (a.views, b.views) = (&met[&i], &met[&j]);
+            found.extend(matched(&a, &b)?.map(|p| stored(names[i], names[j], p)));
+        }
+    }
+    Ok(format::encode(&found))
+}
+
+fn stored(first: &str, other: &str, pair: SimulatedPair) -> SynthesisPair {
+    SynthesisPair {
+        first: first.to_owned(),
+        pair: StoredPair {
+            other: other.to_owned(),
+            geometry: pair.geometry,
+        },
+        a: ends(pair.a),
+        b: ends(pair.b),
+    }
+}
+
+/// Keypoints of a photo nearer than this are one, px.
+fn radius(table: &IngestTable, name: &str) -> Result<f32, PipelineError> {
+    let camera = camera_of(table, name)?;
+    Ok(SAME_PX * camera.width_px.max(camera.height_px) as f32 / 1600.0)
+}
+
+/// The features of each view that lie within `radius` of one of `at`.
+fn near(views: &[Features], at: &Features, radius: f32) -> Vec<Features> {
+    let places = Places::new(at, radius);
+    views
+        .iter()
+        .map(|view| {
+            let mut kept = Features::default();
+            for (i, k) in view.keypoints.iter().enumerate() {
+                if places.nearest(at, k).is_some() {
+                    kept.keypoints.push(*k);
+                    kept.descriptors.push(view.descriptors[i]);
+                    kept.colors.push(view.colors[i]);
+                }
+            }
+            kept
+        })
+        .collect()
+}
+
+fn ends(features: Features) -> Ends {
+    Ends {
+        keypoints: features.keypoints,
+        colors: features.colors,
+    }
+}
+
+/// Adds what the simulated views gave to features and graph: keypoints behind
+/// those that are there (or the same, where one lies at that place), matches to
+/// the pair's own.
+pub(super) fn merge(
+    ctx: &StageContext,
+    table: &IngestTable,
+    features: &mut BTreeMap<ViewId, Features>,
+    graph: &mut ViewGraph,
+) -> Result<(), PipelineError> {
+    let outputs = ctx.outputs("matches")?;
+    let mut places: BTreeMap<ViewId, Places> = BTreeMap::new();
+    for output in outputs.iter().filter(|o| o.name.ends_with(EXTENSION)) {
+        let bytes = fs_err::read(&output.path)?;
+        let pairs = format::decode(&bytes).map_err(|e| file_error(&output.path, &e))?;
+        for p in pairs {
+            let (a, b) = (
+                entry_named(table, &p.first)?.photo.view_id,
+                entry_named(table, &p.pair.other)?.photo.view_id,
+            );
+            let mut numbers = [Vec::new(), Vec::new()];
+            for (k, (id, name, ends)) in [(a, &p.first, &p.a), (b, &p.pair.other, &p.b)]
+                .into_iter()
+                .enumerate()
+            {
+                let radius = radius(table, name)?;
+                let Some(own) = features.get_mut(&id) else {
+                    continue;
+                };
+                let places = places.entry(id).or_insert_with(|| Places::new(own, radius));
+                numbers[k] = (0..ends.keypoints.len())
+                    .map(|i| places.number(own, ends, i))
+                    .collect();
+            }
+            let mut geometry = p.pair.geometry;
+            (geometry.a, geometry.b) = (a, b);
+            for m in &mut geometry.inliers {
+                *m = Match {
+                    a_idx: numbers[0][m.a_idx as usize],
+                    b_idx: numbers[1][m.b_idx as usize],
+                };
+            }
+            match graph.pairs.get_mut(&(a, b)) {
+                Some(known) => {
+                    let more = geometry.inliers.len() > known.inliers.len();
+                    let mut all = std::mem::take(&mut known.inliers);
+                    all.append(&mut geometry.inliers);
+                    if more {
+                        *known = geometry;
+                    }
+                    known.inliers = one_to_one(all);
+                }
+                None => {
+                    geometry.inliers = one_to_one(std::mem::take(&mut geometry.inliers));
+                    graph.pairs.insert((a, b), geometry);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first match of each keypoint, ordered by `a_idx`.
+fn one_to_one(matches: Vec<Match>) -> Vec<Match> {
+    let (mut left, mut right) = (BTreeMap::new(), BTreeMap::new());
+    for m in matches {
+        if !left.contains_key(&m.a_idx) && !right.contains_key(&m.b_idx) {
+            left.insert(m.a_idx, m);
+            right.insert(m.b_idx, ());
+        }
+    }
+    left.into_values().collect()
+}
+
+/// Keypoints of one view by place.
+struct Places {
+    radius: f32,
+    cells: BTreeMap<(i32, i32), Vec<u32>>,
+}
+
+impl Places {
+    fn new(features: &Features, radius: f32) -> Self {
+        let mut places = Self {
+            radius,
+            cells: BTreeMap::new(),
+        };
+        for (i, k) in features.keypoints.iter().enumerate() {
+            let cell = places.cell(k.x_px, k.y_px);
+            places.cells.entry(cell).or_default().push(i as u32);
+        }
+        places
+    }
+
+    fn cell(&self, x: f32, y: f32) -> (i32, i32) {
+        ((x / self.radius) as i32, (y / self.radius) as i32)
+    }
+
+    /// The keypoint of `features` (those it was made of, and added since)
+    /// nearest to `k`, where one is within the radius.
+    fn nearest(&self, features: &Features, k: &Keypoint) -> Option<u32> {
+        let (cx, cy) = self.cell(k.x_px, k.y_px);
+        let mut best: Option<(f32, u32)> = None;
+        for cell in (cy - 1..=cy + 1).flat_map(|y| (cx - 1..=cx + 1).map(move |x| (x, y))) {
+            for &j in self.cells.get(&cell).into_iter().flatten() {
+                let other = &features.keypoints[j as usize];
+                let d = (other.x_px - k.x_px).hypot(other.y_px - k.y_px);
+                if d <= self.radius && best.is_none_or(|b| (d, j) < b) {
+                    best = Some((d, j));
+                }
+            }
+        }
+        best.map(|b| b.1)
+    }
+
+    /// The keypoint of `features` at the place of `ends`' i-th, added if there
+    /// is none.
+    fn number(&mut self, features: &mut Features, ends: &Ends, i: usize) -> u32 {
+        let k = ends.keypoints[i];
+        if let Some(j) = self.nearest(features, &k) {
+            return j;
+        }
+        let n = features.len() as u32;
+        features.keypoints.push(k);
+        features
+            .descriptors
+            .push([0; relievo_scene::DESCRIPTOR_LEN]);
+        features.colors.push(ends.colors[i]);
+        let cell = self.cell(k.x_px, k.y_px);
+        self.cells.entry(cell).or_default().push(n);
+        n
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keypoints_at_one_place_are_one_and_matches_stay_one_to_one() {
+        let keypoint = |x: f32| Keypoint {
+            x_px: x,
+            y_px: 10.0,
+            scale_px: 2.0,
+            angle: 0.0,
+        };
+        let mut features = Features {
+            keypoints: vec![keypoint(10.0), keypoint(12.1)],
+            descriptors: vec![[0; relievo_scene::DESCRIPTOR_LEN]; 2],
+            colors: vec![[0; 3]; 2],
+        };
+        let ends = Ends {
+            keypoints: [11.5, 30.0, 30.4].map(keypoint).to_vec(),
+            colors: vec![[7; 3]; 3],
+        };
+        let mut places = Places::new(&features, 1.0);
+        let numbers: Vec<u32> = (0..3)
+            .map(|i| places.number(&mut features, &ends, i))
+            .collect();
+        assert_eq!(numbers, [1, 2, 2]);
+        assert_eq!(features.len(), 3);
+        features.check().unwrap();
+        let m = |a_idx, b_idx| Match { a_idx, b_idx };
+        assert_eq!(
+            one_to_one(vec![m(4, 1), m(2, 1), m(4, 3), m(1, 9)]),
+            [m(1, 9), m(4, 1)]
+        );
+    }
+}
