@@ -21,10 +21,12 @@
 //! | --- | --- |
 //! | [`view_selection`] | sources, depth range and sparse points per view |
 //! | [`patch_match`] | coarse-to-fine PatchMatch (ACMH / ACMM / ACMP family) |
+//! | [`exposure`] | pixels without signal emptied |
 //! | [`fusion`] | consistency between maps, averaging, the cloud |
 //! | `view_cache`, `outliers` | views within the memory budget; points that stand alone |
 
 pub mod error;
+pub mod exposure;
 pub mod fusion;
 mod outliers;
 pub mod patch_match;
@@ -32,6 +34,7 @@ mod view_cache;
 pub mod view_selection;
 
 pub use error::MvsError;
+pub use exposure::clear_unexposed;
 pub use fusion::{FusionOptions, FusionView, FusionViews, fuse};
 pub use patch_match::{
     DepthOptions, StereoView, estimate_depth_geometric, estimate_depth_photometric,

@@ -250,7 +250,7 @@ impl Stage for Depth {
             .collect::<Result<Vec<_>, _>>()?;
         let sources: Vec<&StereoView> = sources.iter().map(AsRef::as_ref).collect();
         let seed = ctx.seed(&format!("{}/{}", item.name, item.pass));
-        let map = if item.pass == 0 {
+        let mut map = if item.pass == 0 {
             relievo_mvs::estimate_depth_photometric(
                 &reference,
                 &sources,
@@ -290,6 +290,7 @@ impl Stage for Depth {
                 ctx.task(),
             )?
         };
+        relievo_mvs::clear_unexposed(&mut map, &reference.gray);
         let bytes = format::encode(&map);
         if item.pass + 1 == self.passes(ctx) {
             out.write(&file_name(&item.name, EXTENSION), &bytes)?;
