@@ -1,5 +1,7 @@
 //! A stale item that keeps part of what it made before.
 
+#![allow(clippy::unwrap_used, reason = "functions that tests share")]
+
 use relievo_engine::*;
 use relievo_task::Task;
 use serde_json::{Value, json};
