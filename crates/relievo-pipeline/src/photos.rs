@@ -116,11 +116,11 @@ mod tests {
     use relievo_scene::{CameraId, Photo};
     use std::path::Path;
 
-    /// Bytes of pixels of a test photo, 24 x 20.
-    const BYTES: u64 = 3 * 24 * 20;
+    /// Bytes of pixels of a test photo, 48 x 40.
+    const BYTES: u64 = 3 * 48 * 40;
 
     fn entry(id: u32, folder: &Path) -> PhotoEntry {
-        let photo = Raster::filled(24, 20, [id as u8; 3]);
+        let photo = Raster::filled(48, 40, [id as u8; 3]);
         let source = folder.join(format!("{id}.png"));
         let png = relievo_media::encode_png_rgb(&photo).unwrap();
         fs_err::write(&source, png).unwrap();
@@ -130,8 +130,8 @@ mod tests {
                 name: format!("{id}.png"),
                 digest: String::new(),
                 mask_digest: None,
-                width_px: 24,
-                height_px: 20,
+                width_px: 48,
+                height_px: 40,
                 orientation: 1,
                 camera_id: CameraId(1),
                 device: None,
@@ -151,7 +151,7 @@ mod tests {
             photos: (1..=3).map(|id| entry(id, folder)).collect(),
             ..IngestTable::default()
         };
-        let mask = Raster::from_fn(24, 20, |x, _| if x < 12 { 0 } else { 255 });
+        let mask = Raster::from_fn(48, 40, |x, _| if x < 24 { 0 } else { 255 });
         let path = folder.join("mask.png");
         fs_err::write(&path, relievo_media::encode_png_gray(&mask).unwrap()).unwrap();
         table.photos[1].mask = Some(path);
@@ -186,7 +186,7 @@ mod tests {
         let store = store(dir.path(), BYTES);
         assert!(store.mask(ViewId(1)).unwrap().is_none());
         let mask = store.mask(ViewId(2)).unwrap().unwrap();
-        assert_eq!((mask[(0, 0)], mask[(23, 0)]), (0, 255));
+        assert_eq!((mask[(0, 0)], mask[(47, 0)]), (0, 255));
         let gone = store.photo(ViewId(3)).unwrap_err().to_string();
         assert!(gone.contains("gone.png"), "{gone}");
         let unknown = store.photo(ViewId(9)).unwrap_err().to_string();
