@@ -46,6 +46,8 @@ pub struct StageContext {
     pub(crate) parts: Arc<StageParts>,
     pub(crate) finished: Arc<BTreeMap<&'static str, Finished>>,
     pub(crate) own: Arc<Mutex<Records>>,
+    /// Items as an earlier run left them, fresh or not.
+    pub(crate) past: Arc<Records>,
     pub(crate) task: Task,
 }
 
@@ -205,6 +207,13 @@ impl StageContext {
 
     pub(crate) fn own(&self) -> MutexGuard<'_, Records> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn with_past(&self, past: Records) -> Self {
+        Self {
+            past: Arc::new(past),
+            ..self.clone()
+        }
     }
 
     pub(crate) fn for_item(&self) -> Self {

@@ -202,6 +202,7 @@ pub(crate) fn execute(
         ..
     } = look;
     let journal = Journal::start(&dir, &ctx.parts, &past)?;
+    let ctx = &ctx.with_past(past.records.clone());
     if record.is_some() {
         let path = dir.join(STAGE_FILE);
         fs::remove_file(&path).map_err(|e| EngineError::io(&path, e))?;

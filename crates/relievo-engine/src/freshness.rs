@@ -104,6 +104,7 @@ pub(crate) fn context(
         parts: Arc::new(parts.clone()),
         finished: Arc::new(finished),
         own: Arc::new(Mutex::new(Records::new())),
+        past: Arc::default(),
         task: task.with_own_warnings(),
     };
     parts.options = stage

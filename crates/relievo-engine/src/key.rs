@@ -122,6 +122,18 @@ impl KeyBuilder {
         }
     }
 
+    /// A key of a stage with these values and inputs.
+    pub(crate) fn with(
+        parts: &StageParts,
+        values: BTreeMap<String, Value>,
+        inputs: BTreeMap<String, Digest>,
+    ) -> Self {
+        let mut builder = Self::new(parts);
+        builder.key.values = values;
+        builder.key.inputs = inputs;
+        builder
+    }
+
     /// An input that the item reads.
     #[must_use]
     pub fn input(mut self, name: impl Into<String>, digest: Digest) -> Self {

@@ -27,7 +27,8 @@ const CLAMP: f32 = 0.2;
 /// Histograms filled by turns, so that one addition need not wait for the last.
 const COPIES: usize = 4;
 
-type Histograms = [[[f32; DIRECTIONS]; PADDED * PADDED + 4]; COPIES];
+type Histogram = [[f32; DIRECTIONS]; PADDED * PADDED + 4];
+type Histograms = [Histogram; COPIES];
 
 /// The frame of the cells, for one row of pixels.
 #[derive(Clone, Copy)]
@@ -135,6 +136,10 @@ fn accumulate_body<const FMA: bool>(
     const LANE: [f32; DIRECTIONS] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
     const LAST: f32 = CELLS as f32 + 0.999;
     let n = magnitude.len();
+    // Neighbours mostly share their cells: these are summed in registers, and
+    // added to the histograms when the cells change.
+    let mut sums = [[0.0; DIRECTIONS]; 4];
+    let (mut at, mut copy) = (0, 0);
     for start in (0..n).step_by(BATCH) {
         let count = BATCH.min(n - start);
         let mut m = [0.0; BATCH];
@@ -149,10 +154,10 @@ fn accumulate_body<const FMA: bool>(
             let m = m[i] * (w[i] * frame.weight);
             let t = d[i] - frame.turns;
             d[i] = (if t < 0.0 { t + 1.0 } else { t }) * DIRECTIONS as f32;
-            let at = (start + i) as f32;
+            let column = (start + i) as f32;
             // Rounding may leave the border cells by a hair.
-            let u = mul_add::<FMA>(at, frame.du, frame.u).clamp(0.0, LAST);
-            let v = mul_add::<FMA>(at, frame.dv, frame.v).clamp(0.0, LAST);
+            let u = mul_add::<FMA>(column, frame.du, frame.u).clamp(0.0, LAST);
+            let v = mul_add::<FMA>(column, frame.dv, frame.v).clamp(0.0, LAST);
             // Floor; a whole number may give the cell before it with share 1.
             let (fu, fv) = (
                 (u - 0.5 + TO_INTEGER) - TO_INTEGER,
@@ -175,22 +180,29 @@ fn accumulate_body<const FMA: bool>(
                 let s = 1.0 - x;
                 share[l] = if s > 0.0 { s } else { 0.0 };
             }
-            let histogram = &mut histograms[i % COPIES];
-            let base = base[i] as usize;
-            for (row, pair) in [
-                [corners[0][i], corners[1][i]],
-                [corners[2][i], corners[3][i]],
-            ]
-            .into_iter()
-            .enumerate()
-            {
-                let cells = &mut histogram[base + row * PADDED..][..2];
-                for (bins, corner) in cells.iter_mut().zip(pair) {
-                    for l in 0..DIRECTIONS {
-                        bins[l] = mul_add::<FMA>(corner, share[l], bins[l]);
-                    }
+            if base[i] != at {
+                add_cells(&mut histograms[copy % COPIES], at as usize & 31, sums);
+                copy += 1;
+                at = base[i];
+                sums = [[0.0; DIRECTIONS]; 4];
+            }
+            for (sums, corner) in sums.iter_mut().zip(&corners) {
+                for l in 0..DIRECTIONS {
+                    sums[l] = mul_add::<FMA>(corner[i], share[l], sums[l]);
                 }
             }
+        }
+    }
+    add_cells(&mut histograms[copy % COPIES], at as usize & 31, sums);
+}
+
+/// Adds the sums of two by two cells from `base` on.
+#[inline(always)]
+fn add_cells(histogram: &mut Histogram, base: usize, sums: [[f32; DIRECTIONS]; 4]) {
+    for (k, sums) in sums.iter().enumerate() {
+        let bins = &mut histogram[base + k / 2 * PADDED + k % 2];
+        for l in 0..DIRECTIONS {
+            bins[l] += sums[l];
         }
     }
 }

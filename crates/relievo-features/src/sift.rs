@@ -79,7 +79,7 @@ impl Detector for Sift {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn detect(
@@ -102,23 +102,60 @@ impl Detector for Sift {
             });
         }
         let set = InstructionSet::choose(self.isa);
-        let (octaves, found) = self.extrema(photo, set, task)?;
-        let (found, places): (Vec<Found>, Vec<Candidate>) = found
-            .into_iter()
-            .filter_map(|f| {
-                let c = self.place_in_photo(&octaves, &f);
-                let (x, y) = (c.x_px.max(0.0) as usize, c.y_px.max(0.0) as usize);
-                let inside = x < size.0 && y < size.1;
-                (inside && mask.is_none_or(|m| m[(x, y)] != 0)).then_some((f, c))
-            })
-            .unzip();
+        let o = &self.options;
+        // Extrema under the peak threshold are several times as many, and
+        // needed on few photos: only there they are searched for.
+        let (strong, weak) = (o.peak_threshold, o.low_peak_threshold);
+        let mut candidates = self.candidates(photo, mask, strong, set, task)?;
+        if weak < strong && candidates.places.len() < o.min_keypoints.min(o.max_keypoints) {
+            candidates = self.candidates(photo, mask, weak, set, task)?;
+        }
+        let Candidates {
+            octaves,
+            found,
+            places,
+        } = candidates;
         let kept = self.choose(&places, size);
         task.check()?;
         Ok(self.describe(photo, &octaves, &found, &places, &kept, set))
     }
 }
 
+/// What may become keypoints.
+struct Candidates {
+    octaves: Vec<OctaveLevels>,
+    found: Vec<Found>,
+    /// One for each of `found`.
+    places: Vec<Candidate>,
+}
+
 impl Sift {
+    /// Extrema of at least `peak`, inside the photo and its mask.
+    fn candidates(
+        &self,
+        photo: &Raster<[u8; 3]>,
+        mask: Option<&Raster<u8>>,
+        peak: f64,
+        set: InstructionSet,
+        task: &Task,
+    ) -> Result<Candidates, FeatureError> {
+        let (octaves, found) = self.extrema(photo, peak, set, task)?;
+        let (found, places) = found
+            .into_iter()
+            .filter_map(|f| {
+                let c = self.place_in_photo(&octaves, &f);
+                let (x, y) = (c.x_px.max(0.0) as usize, c.y_px.max(0.0) as usize);
+                let inside = x < photo.width() && y < photo.height();
+                (inside && mask.is_none_or(|m| m[(x, y)] != 0)).then_some((f, c))
+            })
+            .unzip();
+        Ok(Candidates {
+            octaves,
+            found,
+            places,
+        })
+    }
+
     fn check_options(&self) -> Result<(), FeatureError> {
         let o = &self.options;
         let check = |holds: bool, option: &'static str, got: String, expected: &'static str| {
@@ -180,13 +217,14 @@ impl Sift {
     fn extrema(
         &self,
         photo: &Raster<[u8; 3]>,
+        peak: f64,
         set: InstructionSet,
         task: &Task,
     ) -> Result<(Vec<OctaveLevels>, Vec<Found>), FeatureError> {
         let o = &self.options;
         let s = o.scales_per_octave;
         let limits = Limits {
-            peak: o.low_peak_threshold.min(o.peak_threshold) as f32,
+            peak: peak as f32,
             edge: o.edge_threshold as f32,
         };
         let mut octaves = Vec::new();

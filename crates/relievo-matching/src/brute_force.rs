@@ -24,7 +24,8 @@ relievo_task::options! {
 /// Squared norm of a quantised RootSIFT descriptor.
 const SQUARED_NORM: f32 = 512.0 * 512.0;
 
-fn passes(nearest: &Nearest, options: &MatchOptions) -> bool {
+/// Near enough, and clearly nearer than the second.
+pub(crate) fn passes(nearest: &Nearest, options: &MatchOptions) -> bool {
     let distance2 = |dot: i32| (2.0 * (SQUARED_NORM - dot as f32)).max(0.0);
     let min_dot = SQUARED_NORM * options.max_angle_deg.to_radians().cos();
     nearest.best as f32 >= min_dot
@@ -52,7 +53,12 @@ pub fn match_slices(
     isa: Isa,
 ) -> Vec<Match> {
     let (from_a, from_b) = nearest_both(a, b, isa);
-    let mut taken = vec![false; b.len()];
+    choose(&from_a, &from_b, options)
+}
+
+/// The nearest that pass, one to one, ordered by `a_idx`.
+pub(crate) fn choose(from_a: &[Nearest], from_b: &[Nearest], options: &MatchOptions) -> Vec<Match> {
+    let mut taken = vec![false; from_b.len()];
     let mut matches = Vec::new();
     for (i, n) in from_a.iter().enumerate() {
         if n.idx == u32::MAX || !passes(n, options) {

@@ -14,14 +14,17 @@
 //! | [`pairs`] | [`choose_pairs`]: all, by sequence, by GPS, by looks |
 //! | [`verify`] | [`verify_pair`]: E, F and H by LO-RANSAC; which one explains the pair |
 //! | [`estimators`] | the three models as [`relievo_optim::Estimator`]s |
-//! | [`guided`] | further matches inside the epipolar band |
+//! | `band` | nearest neighbours inside the epipolar band |
+//! | [`schedule`] | [`match_pair`]: a pair from coarse to fine |
 //! | [`shard`] | [`match_and_verify`]: a list of pairs, in parallel |
 //! | [`synthesis`] | wide viewpoints: matches between simulated views (ASIFT) |
 //! | [`tracks`] | [`build_tracks`]: consistent tracks from verified pairs |
 
+mod band;
+#[cfg(target_arch = "x86_64")]
+mod band_avx512;
 pub mod brute_force;
 pub mod estimators;
-pub mod guided;
 pub mod nearest;
 #[cfg(target_arch = "x86_64")]
 mod nearest_avx2;
@@ -29,6 +32,7 @@ mod nearest_avx2;
 mod nearest_avx512;
 pub mod pairs;
 mod rotation;
+pub mod schedule;
 pub mod shard;
 pub mod synthesis;
 pub mod tracks;
@@ -37,8 +41,8 @@ mod vlad;
 mod watermark;
 
 pub use brute_force::{MatchOptions, match_descriptors, match_slices, overlap_score};
-pub use guided::guided_matches;
 pub use pairs::{PairOptions, PairView, choose_pairs};
+pub use schedule::{ScheduleOptions, match_pair};
 pub use shard::{ViewInput, match_and_verify};
 pub use synthesis::{SimulatedPair, SimulatedSide, SynthesisOptions, match_simulated};
 pub use tracks::{TrackOptions, build_tracks};

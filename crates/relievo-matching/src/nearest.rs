@@ -60,6 +60,15 @@ pub fn nearest_both(a: &[Descriptor], b: &[Descriptor], isa: Isa) -> (Vec<Neares
     portable(a, b)
 }
 
+/// Nearest of `b` for each of `a`.
+pub fn nearest_rows(a: &[Descriptor], b: &[Descriptor], isa: Isa) -> Vec<Nearest> {
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Native && crate::nearest_avx512::available() {
+        return crate::nearest_avx512::nearest_rows(a, b);
+    }
+    nearest_both(a, b, isa).0
+}
+
 /// The reference: plain loops, tiled so that a tile of `b` stays in cache.
 pub(crate) fn portable(a: &[Descriptor], b: &[Descriptor]) -> (Vec<Nearest>, Vec<Nearest>) {
     const TILE: usize = 128;
@@ -90,7 +99,7 @@ fn offer(nearest: &mut Nearest, idx: u32, dot: i32) {
 }
 
 #[inline]
-fn dot(a: &Descriptor, b: &Descriptor) -> i32 {
+pub(crate) fn dot(a: &Descriptor, b: &Descriptor) -> i32 {
     let mut sum = 0_i32;
     for k in 0..DESCRIPTOR_LEN {
         sum += i32::from(a[k]) * i32::from(b[k]);
@@ -162,6 +171,8 @@ pub(crate) mod tests {
                 portable(&a, &b),
                 "{m} x {n}"
             );
+            let rows = nearest_rows(&a, &b, Isa::Native);
+            assert_eq!(rows, portable(&a, &b).0, "{m} x {n}");
         }
     }
 

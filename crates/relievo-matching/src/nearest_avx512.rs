@@ -51,6 +51,16 @@ pub(crate) fn available() -> bool {
 
 /// See [`crate::nearest::nearest_both`]. Panics where not [`available`].
 pub(crate) fn nearest_both(a: &[Descriptor], b: &[Descriptor]) -> (Vec<Nearest>, Vec<Nearest>) {
+    nearest::<true>(a, b)
+}
+
+/// See [`crate::nearest::nearest_rows`]. Panics where not [`available`].
+pub(crate) fn nearest_rows(a: &[Descriptor], b: &[Descriptor]) -> Vec<Nearest> {
+    nearest::<false>(a, b).0
+}
+
+/// With `BOTH`, the nearest of `a` for each of `b` too.
+fn nearest<const BOTH: bool>(a: &[Descriptor], b: &[Descriptor]) -> (Vec<Nearest>, Vec<Nearest>) {
     assert!(available(), "the processor has no AVX-512 VNNI");
     let groups = pack_columns(b);
     let rows = pack_rows(a);
@@ -63,7 +73,7 @@ pub(crate) fn nearest_both(a: &[Descriptor], b: &[Descriptor]) -> (Vec<Nearest>,
             let valid = ROWS.min(a.len() - block * ROWS);
             let at = (block * ROWS, tile * TILE);
             // SAFETY: `available` was asserted.
-            unsafe { block_by_tile(rows, valid, groups, running, columns, at) };
+            unsafe { block_by_tile::<BOTH>(rows, valid, groups, running, columns, at) };
         }
     }
     let from_a = from_rows[..a.len()]
@@ -74,7 +84,7 @@ pub(crate) fn nearest_both(a: &[Descriptor], b: &[Descriptor]) -> (Vec<Nearest>,
             })
         })
         .collect();
-    let from_b = (0..b.len())
+    let from_b = (0..if BOTH { b.len() } else { 0 })
         .map(|j| {
             let (r, lane) = (&from_columns[j / LANES], j % LANES);
             if r.best[lane] < 0 {
@@ -125,7 +135,7 @@ fn pack_rows(a: &[Descriptor]) -> Vec<[[i32; ROWS]; WORDS]> {
 /// All dot products of a block of rows with a tile of columns. `at`: index of
 /// the first row, index of the first group.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn block_by_tile(
+fn block_by_tile<const BOTH: bool>(
     rows: &[[i32; ROWS]; WORDS],
     valid: usize,
     groups: &[Group],
@@ -156,7 +166,7 @@ fn block_by_tile(
             lanes.offer(dots[r][1], _mm512_set1_epi32(first + 1));
             lanes.store(&mut running[r]);
         }
-        for (side, column) in columns.iter_mut().enumerate() {
+        for (side, column) in columns.iter_mut().enumerate().filter(|_| BOTH) {
             let mut lanes = Lanes::load(column);
             for (r, dots) in dots.iter().enumerate() {
                 if r < valid {

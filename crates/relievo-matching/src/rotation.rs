@@ -28,17 +28,23 @@ pub(crate) fn fit_rotation(
     } else {
         &[1.0]
     };
-    let mut best: Option<RotationFit> = None;
-    for &factor in factors {
-        let Some(fit) = fit(pairs, indices, threshold_px, factor) else {
+    // The factor shows on a part of the pairs.
+    let step = indices.len().div_ceil(SAMPLE).max(1);
+    let sample: Vec<usize> = indices.iter().copied().step_by(step).collect();
+    let mut best: Option<(usize, f64)> = None;
+    for &factor in factors.iter().filter(|_| factors.len() > 1) {
+        let Some(fit) = fit(pairs, &sample, threshold_px, factor) else {
             continue;
         };
-        if fit.support > best.map_or(0, |b| b.support) {
-            best = Some(fit);
+        if fit.support > best.map_or(0, |b| b.0) {
+            best = Some((fit.support, factor));
         }
     }
-    best
+    fit(pairs, indices, threshold_px, best.map_or(1.0, |b| b.1))
 }
+
+/// Pairs that the focal length is chosen by.
+const SAMPLE: usize = 200;
 
 fn fit(
     pairs: &PointPairs,

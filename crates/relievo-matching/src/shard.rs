@@ -1,8 +1,8 @@
 //! A list of pairs, matched and verified in parallel.
 
-use crate::brute_force::{MatchOptions, match_descriptors};
-use crate::guided::guided_matches;
-use crate::verify::{VerifyOptions, ViewSide, verify_pair};
+use crate::brute_force::MatchOptions;
+use crate::schedule::{ScheduleOptions, match_pair};
+use crate::verify::{VerifyOptions, ViewSide};
 use rayon::prelude::*;
 use relievo_scene::{Camera, Features, TwoViewGeometry, ViewId};
 use relievo_task::{Cancelled, Task};
@@ -25,8 +25,7 @@ pub struct ViewInput<'f> {
 pub fn match_and_verify(
     pairs: &[(ViewId, ViewId)],
     views: &BTreeMap<ViewId, ViewInput<'_>>,
-    matching: &MatchOptions,
-    verification: &VerifyOptions,
+    options: (&ScheduleOptions, &MatchOptions, &VerifyOptions),
     task: &Task,
 ) -> Result<Vec<TwoViewGeometry>, Cancelled> {
     let progress = task.progress("pairs", pairs.len() as u64);
@@ -38,21 +37,15 @@ pub fn match_and_verify(
             let (Some(a), Some(b)) = (views.get(&a_id), views.get(&b_id)) else {
                 return Ok(None);
             };
-            let putative = match_descriptors(a.features, b.features, matching, task.isa());
             let item = format!("{}\n{}", a.name, b.name);
             let seed = relievo_task::seed(task.run_seed(), "matches", &item);
-            let (side_a, side_b) = (side(a), side(b));
-            let mut found = verify_pair(
+            let found = match_pair(
                 (a_id, b_id),
-                &side_a,
-                &side_b,
-                &putative,
-                verification,
-                seed,
+                &side(a),
+                &side(b),
+                options,
+                (seed, task.isa()),
             );
-            if verification.guided {
-                guided_matches(&mut found, &side_a, &side_b, matching, verification);
-            }
             progress.add(1);
             Ok(Some(found))
         })

@@ -2,8 +2,8 @@
 
 use relievo_geometry::{CameraModel, Rigid3};
 use relievo_matching::{
-    MatchOptions, TrackOptions, VerifyOptions, ViewInput, ViewSide, build_tracks, match_and_verify,
-    verify_pair,
+    MatchOptions, ScheduleOptions, TrackOptions, VerifyOptions, ViewInput, ViewSide, build_tracks,
+    match_and_verify, verify_pair,
 };
 use relievo_scene::{Camera, Features, Match, TwoViewGeometry, TwoViewKind, ViewGraph, ViewId};
 use relievo_synth::{Motion, Scene, SceneOptions, Shape};
@@ -363,10 +363,12 @@ fn pairs_match_verify_and_join_into_true_tracks_on_any_thread_count() {
     let pairs: Vec<(ViewId, ViewId)> = (1..=4)
         .flat_map(|a| (a + 1..=4).map(move |b| (ViewId(a), ViewId(b))))
         .collect();
-    let run = |threads, guided| {
-        let verification = VerifyOptions {
-            guided,
-            ..VerifyOptions::default()
+    let run = |threads, few: usize, overlap_matches| {
+        let schedule = ScheduleOptions {
+            overlap_features: few / 2,
+            overlap_matches,
+            coarse_features: few,
+            ..ScheduleOptions::default()
         };
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -376,20 +378,27 @@ fn pairs_match_verify_and_join_into_true_tracks_on_any_thread_count() {
                 match_and_verify(
                     &pairs,
                     &views,
-                    &MatchOptions::default(),
-                    &verification,
+                    (
+                        &schedule,
+                        &MatchOptions::default(),
+                        &VerifyOptions::default(),
+                    ),
                     &Task::silent(),
                 )
                 .unwrap()
             })
     };
-    let found = run(1, false);
-    assert_eq!(found, run(3, false));
+    let found = run(1, 0, 4);
+    assert_eq!(found, run(3, 0, 4));
     assert_eq!(found.len(), 6);
     let count = |all: &[TwoViewGeometry]| all.iter().map(|p| p.inliers.len()).sum::<usize>();
-    let guided = run(2, true);
-    assert!(count(&guided) >= count(&found));
-    for p in &guided {
+    // The schedule loses nothing and invents nothing.
+    let scheduled = run(2, 150, 4);
+    assert_eq!(scheduled, run(1, 150, 4));
+    assert!(100 * count(&scheduled) >= 99 * count(&found));
+    // It is taken: where more overlap is asked for than there is, no pair is.
+    assert_eq!(count(&run(1, 150, 10_000)), 0);
+    for p in &scheduled {
         p.check().unwrap();
         let wrong = p.inliers.iter().filter(|m| !scene.is_true(p.a, p.b, **m));
         assert!(wrong.count() <= p.inliers.len() / 50);

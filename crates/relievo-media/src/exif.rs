@@ -107,6 +107,13 @@ impl ExifInfo {
             .or_else(|| by_sensor().filter(believable))
     }
 
+    /// Tells one zoom of a lens from another: equal for photos taken at the
+    /// same focal length and the same digital zoom.
+    pub fn focal_key(&self) -> (Option<u64>, Option<u64>) {
+        let bits = |v: Option<f64>| v.map(f64::to_bits);
+        (bits(self.focal_mm), bits(self.focal_35mm))
+    }
+
     /// Make, model and lens as one line, where any is known.
     pub fn device(&self) -> Option<String> {
         let parts: Vec<&str> = [&self.make, &self.model, &self.lens]
@@ -175,6 +182,24 @@ fn geo(e: &::exif::Exif) -> Option<GeoTag> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_focal_key_tells_optical_and_digital_zoom_apart() {
+        let key = |focal_mm, focal_35mm| {
+            let e = ExifInfo {
+                focal_mm,
+                focal_35mm,
+                ..ExifInfo::default()
+            };
+            e.focal_key()
+        };
+        let wide = key(Some(4.2), Some(26.0));
+        assert_eq!(wide, key(Some(4.2), Some(26.0)));
+        assert_ne!(wide, key(Some(4.2), Some(52.0)), "digital zoom");
+        assert_ne!(wide, key(Some(6.0), Some(26.0)));
+        assert_ne!(wide, key(None, Some(26.0)));
+        assert_ne!(key(Some(26.0), None), key(None, Some(26.0)));
+    }
 
     #[test]
     fn focal_length_follows_the_diagonal() {

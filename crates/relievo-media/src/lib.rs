@@ -12,12 +12,11 @@
 //! | [`encode`] | rasters to PNG and JPEG |
 //! | [`exif`](mod@exif) | camera, focal length, place and time of a photo |
 //! | [`orientation`] | EXIF orientation |
-//! | [`scan`] | INPUTs to files and names; masks; duplicates |
-//! | [`camera_groups`] | which photos share a camera, and its starting values |
+//! | [`scan`] | INPUTs to files and names; masks |
+//! | `starting_camera` | [`starting_camera`]: the intrinsics that a photo starts from |
 //! | [`sharpness`](mod@sharpness) | variance of the Laplacian |
 //! | [`video`] | frame sources, motion, key frames |
 
-pub mod camera_groups;
 pub mod decode;
 pub mod encode;
 mod error;
@@ -26,9 +25,9 @@ mod jpeg;
 pub mod orientation;
 pub mod scan;
 pub mod sharpness;
+mod starting_camera;
 pub mod video;
 
-pub use camera_groups::{group_cameras, starting_camera};
 pub use decode::{
     DecodedPhoto, MIN_SIDE_PX, PhotoInfo, decode_mask, decode_mask_bytes, decode_photo,
     decode_photo_bytes, probe_photo, probe_photo_bytes,
@@ -36,10 +35,9 @@ pub use decode::{
 pub use encode::{encode_jpeg, encode_png_gray, encode_png_gray16, encode_png_rgb};
 pub use error::{MediaError, PhotoProblem, VideoProblem};
 pub use exif::ExifInfo;
-pub use scan::{
-    FileKind, FoundFile, digest, duplicates, file_kind, find_mask, key_frame_name, scan_inputs,
-};
+pub use scan::{FileKind, FoundFile, digest, file_kind, find_mask, key_frame_name, scan_inputs};
 pub use sharpness::sharpness;
+pub use starting_camera::starting_camera;
 pub use video::ffmpeg::FfmpegDecoder;
 pub use video::key_frames::{FrameFigures, KeyFrameOptions, analyse, choose_key_frames};
 pub use video::{FrameSource, FrameStamp, VideoDecoder, VideoInfo, decode_frames};

@@ -210,18 +210,3 @@ pub fn find_mask(masks: &Path, name: &str) -> Option<PathBuf> {
 pub fn digest(data: &[u8]) -> String {
     blake3::hash(data).to_hex().to_string()
 }
-
-/// For each digest that occurred before: (its index, index of the first).
-pub fn duplicates<'a>(digests: impl IntoIterator<Item = &'a str>) -> Vec<(usize, usize)> {
-    let mut first = BTreeMap::new();
-    let mut found = Vec::new();
-    for (i, digest) in digests.into_iter().enumerate() {
-        match first.entry(digest) {
-            std::collections::btree_map::Entry::Vacant(v) => {
-                v.insert(i);
-            }
-            std::collections::btree_map::Entry::Occupied(o) => found.push((i, *o.get())),
-        }
-    }
-    found
-}

@@ -8,7 +8,9 @@ use crate::stages::{
     ingest::IngestOptions,
 };
 use relievo_features::{AffineOptions, SiftOptions};
-use relievo_matching::{MatchOptions, PairOptions, SynthesisOptions, VerifyOptions};
+use relievo_matching::{
+    MatchOptions, PairOptions, ScheduleOptions, SynthesisOptions, VerifyOptions,
+};
 use relievo_media::KeyFrameOptions;
 use relievo_mesh::{CleanOptions, PoissonOptions, SimplifyOptions, TrimOptions};
 use relievo_mvs::{DepthOptions, FusionOptions, ViewSelectionOptions};
@@ -30,6 +32,7 @@ pub fn defaults(stage: &str) -> StageOptions {
         "matches" => none
             .with::<PairOptions>()
             .with::<MatchOptions>()
+            .with::<ScheduleOptions>()
             .with::<VerifyOptions>()
             .with::<SynthesisOptions>()
             .with::<AffineOptions>(),

@@ -5,9 +5,9 @@ use crate::ingest_table::{IngestTable, PhotoEntry};
 use crate::input_scan::{InputKind, InputScan};
 use crate::run::store_settings;
 use crate::settings::Settings;
-use crate::stages::sparse::{IMPORTED_POSES, describe_imported};
+use crate::stages::sparse::{IMPORTED_POSES, describe_imported, write_model};
 use crate::stages::{cloud, ingest, json_bytes, mesh};
-use relievo_engine::{Figures, ItemWriter, Work, WorkLock, import_stage};
+use relievo_engine::{Figures, Work, WorkLock, import_stage};
 use relievo_formats::colmap;
 use relievo_scene::{Photo, SparseModel, ViewId};
 use relievo_task::{Task, Warning};
@@ -64,26 +64,6 @@ pub fn import_colmap(
         })?;
     }
     Ok(warnings)
-}
-
-fn write_model(
-    out: &mut ItemWriter,
-    dir: &str,
-    model: &SparseModel,
-) -> Result<(), relievo_engine::EngineError> {
-    out.write(
-        &format!("{dir}/cameras.bin"),
-        &colmap::encode_cameras_bin(model),
-    )?;
-    out.write(
-        &format!("{dir}/images.bin"),
-        &colmap::encode_images_bin(model),
-    )?;
-    out.write(
-        &format!("{dir}/points3D.bin"),
-        &colmap::encode_points3d_bin(model),
-    )?;
-    Ok(())
 }
 
 fn figures(name: &str, count: usize) -> Figures {

@@ -297,7 +297,7 @@ type GroupKey = (
     Option<String>,
     u32,
     u32,
-    Option<u64>,
+    (Option<u64>, Option<u64>),
     Option<usize>,
 );
 
@@ -324,9 +324,11 @@ fn group(kept: &[Candidate<'_>], settings: &Settings, table: &mut IngestTable) {
         let spec = spec_of(&c.name);
         // A turned phone is the same camera; its pictures are kept apart,
         // because the principal point turns with them.
-        let focal = (!settings.single_camera)
-            .then(|| focal_key(&f.exif))
-            .flatten();
+        let focal = if settings.single_camera {
+            (None, None)
+        } else {
+            f.exif.focal_key()
+        };
         let device = (!settings.single_camera).then(|| f.exif.device()).flatten();
         let video = c
             .video
@@ -362,11 +364,6 @@ fn group(kept: &[Candidate<'_>], settings: &Settings, table: &mut IngestTable) {
     }
 }
 
-/// EXIF focal length, as far as it tells one zoom from another.
-fn focal_key(exif: &ExifInfo) -> Option<u64> {
-    exif.focal_mm.or(exif.focal_35mm).map(f64::to_bits)
-}
-
 /// Intrinsics to start from: given, else EXIF, else a guess.
 fn starting_camera(info: &PhotoInfo, spec: Option<&CameraSpec>) -> Camera {
     let guess = relievo_media::starting_camera(info);
@@ -395,4 +392,89 @@ fn starting_camera(info: &PhotoInfo, spec: Option<&CameraSpec>) -> Camera {
         .collect();
     let model = CameraModel::from_params(spec.kind, &params).unwrap_or(guess.model);
     Camera { model, ..guess }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input_scan::InputKind;
+
+    fn file(name: &str, content: &str) -> InputFile {
+        InputFile {
+            name: name.to_owned(),
+            path: PathBuf::from(name),
+            kind: InputKind::Photo,
+            digest: relievo_engine::digest_bytes(content.as_bytes()),
+            mask: None,
+        }
+    }
+
+    fn photo(model: Option<&str>, size: (u32, u32), focal_35mm: Option<f64>) -> Verdict {
+        Verdict::Photo(PhotoFacts {
+            info: PhotoInfo {
+                width_px: size.0,
+                height_px: size.1,
+                exif: ExifInfo {
+                    orientation: 1,
+                    model: model.map(str::to_owned),
+                    focal_mm: Some(4.2),
+                    focal_35mm,
+                    ..ExifInfo::default()
+                },
+            },
+            sharpness: 100.0,
+        })
+    }
+
+    fn table(rows: &[(InputFile, Verdict)], settings: &Settings) -> IngestTable {
+        let rows: Vec<(&InputFile, Verdict)> = rows.iter().map(|(f, v)| (f, v.clone())).collect();
+        build_table(
+            &rows,
+            settings,
+            &IngestOptions::default(),
+            Path::new("ingest"),
+        )
+    }
+
+    #[test]
+    fn device_size_and_zoom_tell_cameras_apart_and_one_camera_can_be_asked_for() {
+        let landscape = (3000, 2000);
+        let rows = [
+            (file("a", "a"), photo(Some("X"), landscape, Some(36.0))),
+            (file("b", "b"), photo(Some("X"), (2000, 3000), Some(36.0))),
+            (file("c", "c"), photo(Some("X"), landscape, Some(36.0))),
+            (file("d", "d"), photo(Some("X"), landscape, Some(50.0))),
+            (file("e", "e"), photo(None, landscape, None)),
+        ];
+        let ids = |t: &IngestTable| -> Vec<u32> {
+            t.photos.iter().map(|e| e.photo.camera_id.0).collect()
+        };
+        let apart = table(&rows, &Settings::default());
+        assert_eq!(ids(&apart), [1, 2, 1, 3, 4]);
+        assert!((apart.cameras[&CameraId(1)].model.mean_focal_px() - 3000.0).abs() < 1e-9);
+        let one = Settings {
+            single_camera: true,
+            ..Settings::default()
+        };
+        assert_eq!(
+            ids(&table(&rows, &one)),
+            [1, 2, 1, 1, 1],
+            "a size is a camera"
+        );
+    }
+
+    #[test]
+    fn copies_of_a_photo_are_out_and_not_expected() {
+        let one = || photo(None, (3000, 2000), None);
+        let rows = [
+            (file("b.jpg", "same"), one()),
+            (file("a.jpg", "same"), one()),
+            (file("c.jpg", "other"), one()),
+        ];
+        let t = table(&rows, &Settings::default());
+        assert_eq!((t.given, t.expected, t.photos.len()), (3, 2, 2));
+        assert_eq!(t.rejected[0].name, "b.jpg");
+        assert_eq!(t.rejected[0].kind, "photo-duplicate");
+        assert!(t.rejected[0].reason.contains("a.jpg"));
+    }
 }

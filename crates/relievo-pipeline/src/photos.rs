@@ -108,3 +108,88 @@ impl PhotoStore {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::ingest::PhotoEntry;
+    use relievo_scene::{CameraId, Photo};
+    use std::path::Path;
+
+    /// Bytes of pixels of a test photo, 48 x 40.
+    const BYTES: u64 = 3 * 48 * 40;
+
+    fn entry(id: u32, folder: &Path) -> PhotoEntry {
+        let photo = Raster::filled(48, 40, [id as u8; 3]);
+        let source = folder.join(format!("{id}.png"));
+        let png = relievo_media::encode_png_rgb(&photo).unwrap();
+        fs_err::write(&source, png).unwrap();
+        PhotoEntry {
+            photo: Photo {
+                view_id: ViewId(id),
+                name: format!("{id}.png"),
+                digest: String::new(),
+                mask_digest: None,
+                width_px: 48,
+                height_px: 40,
+                orientation: 1,
+                camera_id: CameraId(1),
+                device: None,
+                sharpness: 0.0,
+                geo: None,
+                taken: None,
+                time_s: None,
+                held_out: false,
+            },
+            source,
+            mask: None,
+        }
+    }
+
+    fn store(folder: &Path, budget: u64) -> PhotoStore {
+        let mut table = IngestTable {
+            photos: (1..=3).map(|id| entry(id, folder)).collect(),
+            ..IngestTable::default()
+        };
+        let mask = Raster::from_fn(48, 40, |x, _| if x < 24 { 0 } else { 255 });
+        let path = folder.join("mask.png");
+        fs_err::write(&path, relievo_media::encode_png_gray(&mask).unwrap()).unwrap();
+        table.photos[1].mask = Some(path);
+        table.photos[2].source = folder.join("gone.png");
+        PhotoStore::new(&table, budget)
+    }
+
+    #[test]
+    fn photos_are_kept_within_the_budget_and_the_oldest_goes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let same = |store: &PhotoStore, id: u32, of: &Arc<Raster<Rgb8>>| {
+            Arc::ptr_eq(&store.photo(ViewId(id)).unwrap(), of)
+        };
+        let roomy = store(dir.path(), 2 * BYTES);
+        let one = roomy.photo(ViewId(1)).unwrap();
+        assert_eq!(one[(3, 4)], [1; 3]);
+        let two = roomy.photo(ViewId(2)).unwrap();
+        assert!(same(&roomy, 1, &one) && same(&roomy, 2, &two));
+        let tight = store(dir.path(), 2 * BYTES - 1);
+        let one = tight.photo(ViewId(1)).unwrap();
+        assert!(same(&tight, 1, &one));
+        tight.photo(ViewId(2)).unwrap();
+        assert!(!same(&tight, 1, &one), "the first was to make room");
+        let none = store(dir.path(), BYTES - 1);
+        let one = none.photo(ViewId(1)).unwrap();
+        assert!(!same(&none, 1, &one), "a photo over the budget is not kept");
+    }
+
+    #[test]
+    fn masks_come_with_their_photo_and_errors_name_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), BYTES);
+        assert!(store.mask(ViewId(1)).unwrap().is_none());
+        let mask = store.mask(ViewId(2)).unwrap().unwrap();
+        assert_eq!((mask[(0, 0)], mask[(47, 0)]), (0, 255));
+        let gone = store.photo(ViewId(3)).unwrap_err().to_string();
+        assert!(gone.contains("gone.png"), "{gone}");
+        let unknown = store.photo(ViewId(9)).unwrap_err().to_string();
+        assert!(unknown.contains('9'), "{unknown}");
+    }
+}

@@ -4,14 +4,17 @@
 //! | --- | --- |
 //! | `whole_way` | photos in, a model and its report out; how far from the truth |
 //! | `fresh` | what is redone and what is not |
+//! | `added_photos` | photos added to a finished set |
 //! | `same_bytes` | threads, memory, kills and interrupts change no byte |
 //! | `damage` | a flipped byte, a newer folder, a second run |
+//! | `schedule` | pairs matched from coarse to fine against pairs matched in full |
 //! | `bad_photos` | input that cannot be used, or only in part |
 //! | `bad_places` | folders that cannot be written, disks that fill up |
 //! | `video` | key frames, and videos that are none |
 //! | `exchange` | import, export, inspect, options, clean |
 //! | `real_photos` | the photo sets under `RELIEVO_DATA` |
 
+mod added_photos;
 mod bad_photos;
 mod bad_places;
 mod damage;
@@ -19,6 +22,7 @@ mod exchange;
 mod fresh;
 mod real_photos;
 mod same_bytes;
+mod schedule;
 mod small;
 mod video;
 mod whole_way;

@@ -1,8 +1,10 @@
 //! matches: which pairs overlap, and their verified matches.
 //!
 //! Pass 0 lists the pairs; pass 1 has one shard a photo, holding its pairs with
-//! the photos after it by name. Passes 2 and 3 are [`view_synthesis`]: which
-//! photos hardly match anything, and their matches through simulated views.
+//! the photos after it by name; a shard that is stale because photos were added
+//! keeps the pairs whose own features and cameras are what they were. Passes 2
+//! and 3 are [`view_synthesis`]: which photos hardly match anything, and their
+//! matches through simulated views.
 
 use super::features::{EXTENSION, entry_named, read, read_all};
 use super::ingest::IngestTable;
@@ -14,10 +16,13 @@ use relievo_engine::{
     file_name,
 };
 use relievo_formats::native::matches::{self as format, StoredPair};
-use relievo_matching::{MatchOptions, PairOptions, PairView, VerifyOptions, ViewInput};
+use relievo_matching::{
+    MatchOptions, PairOptions, PairView, ScheduleOptions, VerifyOptions, ViewInput,
+};
 use relievo_scene::{Camera, Features, TwoViewKind, ViewGraph, ViewId};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The list of pairs, by name.
@@ -30,6 +35,8 @@ const SHARD: &str = ".pairs";
 pub struct Matches {
     setup: Arc<Setup>,
     cache: Mutex<BTreeMap<Digest, Arc<Features>>>,
+    /// Pairs matched by this run; those of fresh and of earlier shards are not.
+    matched: AtomicUsize,
 }
 
 impl Matches {
@@ -38,6 +45,7 @@ impl Matches {
         Self {
             setup,
             cache: Mutex::default(),
+            matched: AtomicUsize::new(0),
         }
     }
 
@@ -63,7 +71,7 @@ impl Stage for Matches {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn depends_on(&self) -> &[&'static str] {
@@ -124,8 +132,8 @@ impl Stage for Matches {
                     let camera = camera_of(&table, name)?;
                     let digest = digests.get(name).copied().unwrap_or(Digest([0; 32]));
                     key = key
-                        .input(format!("features/{name}"), digest)
-                        .value(format!("camera of {name}"), serde_json::to_value(camera)?);
+                        .input(features_input(name), digest)
+                        .value(camera_value(name), serde_json::to_value(camera)?);
                 }
                 Ok(Item::new(a, key.finish()).with_weight(others.len() as u64))
             })
@@ -177,7 +185,11 @@ impl Stage for Matches {
             .filter(|(a, _)| *a == item.name)
             .map(|(_, b)| b.as_str())
             .collect();
-        let stored = self.match_shard(ctx, &table, &item.name, &others)?;
+        let (kept, new) = kept_pairs(ctx, item, &others);
+        self.matched.fetch_add(new.len(), Ordering::Relaxed);
+        let mut found = self.match_shard(ctx, &table, &item.name, &new)?;
+        found.extend(kept);
+        let stored: Vec<StoredPair> = others.iter().filter_map(|o| found.remove(*o)).collect();
         out.write(&file_name(&item.name, SHARD), &format::encode(&stored))?;
         Ok(())
     }
@@ -191,6 +203,8 @@ impl Stage for Matches {
         let mut figures = Figures::new();
         figures.insert("pairs_tried".into(), pairs.len().into());
         figures.insert("photos_tried_again".into(), weak.len().into());
+        let now = self.matched.load(Ordering::Relaxed);
+        figures.insert("pairs_matched_now".into(), now.into());
         figures.insert("pairs_verified".into(), graph.pairs.len().into());
         figures.insert("matches".into(), inliers.into());
         Ok(figures)
@@ -232,19 +246,22 @@ impl Matches {
             .collect())
     }
 
-    /// Matches one photo with those after it.
+    /// Matches one photo with `others`; the verified pairs by the other's name.
     fn match_shard(
         &self,
         ctx: &StageContext,
         table: &IngestTable,
         name: &str,
         others: &[&str],
-    ) -> Result<Vec<StoredPair>, BoxError> {
+    ) -> Result<BTreeMap<String, StoredPair>, BoxError> {
+        let mut stored = BTreeMap::new();
+        if others.is_empty() {
+            return Ok(stored);
+        }
         let options = self.setup.options("matches")?;
         let own = self.features(ctx, name)?;
         let own_camera = camera_of(table, name)?;
         let a = entry_named(table, name)?.photo.view_id;
-        let mut stored = Vec::new();
         // A batch bounds what is held: one batch of partners at a time.
         for batch in others.chunks(64) {
             let loaded = batch
@@ -285,8 +302,11 @@ impl Matches {
             let found = relievo_matching::match_and_verify(
                 &pairs,
                 &views,
-                &options.get::<MatchOptions>(),
-                &options.get::<VerifyOptions>(),
+                (
+                    &options.get::<ScheduleOptions>(),
+                    &options.get::<MatchOptions>(),
+                    &options.get::<VerifyOptions>(),
+                ),
                 ctx.task(),
             )?;
             let names: BTreeMap<ViewId, &str> =
@@ -299,15 +319,58 @@ impl Matches {
                     continue;
                 };
                 if !fails {
-                    stored.push(StoredPair {
-                        other: (*other).to_owned(),
-                        geometry,
-                    });
+                    let other = (*other).to_owned();
+                    stored.insert(other.clone(), StoredPair { other, geometry });
                 }
             }
         }
         Ok(stored)
     }
+}
+
+/// The verified pairs of an earlier run that nothing has changed, and the names
+/// of `others` that have to be matched.
+fn kept_pairs<'a>(
+    ctx: &StageContext,
+    item: &Item,
+    others: &[&'a str],
+) -> (BTreeMap<String, StoredPair>, Vec<&'a str>) {
+    let nothing = || (BTreeMap::new(), others.to_vec());
+    let Some(previous) = ctx.previous(item) else {
+        return nothing();
+    };
+    let now = &item.key;
+    let same = |name: &str| {
+        let (features, camera) = (features_input(name), camera_value(name));
+        let old = &previous.key;
+        old.inputs.contains_key(&features)
+            && old.inputs.get(&features) == now.inputs.get(&features)
+            && old.values.get(&camera) == now.values.get(&camera)
+    };
+    if !same(&item.name) || !others.iter().any(|o| same(o)) {
+        return nothing();
+    }
+    let bytes = previous.read(&file_name(&item.name, SHARD));
+    let Some(stored) = bytes.and_then(|b| format::decode(&b).ok()) else {
+        return nothing();
+    };
+    let (kept, new): (Vec<&str>, Vec<&str>) = others.iter().partition(|o| same(o));
+    let stored = stored
+        .into_iter()
+        .filter(|p| kept.contains(&p.other.as_str()))
+        .map(|p| (p.other.clone(), p))
+        .collect();
+    (stored, new)
+}
+
+/// How a photo's features stand in the key of a shard.
+fn features_input(name: &str) -> String {
+    format!("features/{name}")
+}
+
+/// How a photo's camera stands in the key of a shard.
+fn camera_value(name: &str) -> String {
+    format!("camera of {name}")
 }
 
 /// The starting intrinsics of a photo.

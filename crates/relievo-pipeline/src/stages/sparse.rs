@@ -7,7 +7,9 @@ use crate::error::PipelineError;
 use crate::georef::georeference;
 use crate::scene_kind::scene_kind;
 use crate::settings::Preset;
-use relievo_engine::{BoxError, Figures, Item, ItemWriter, Key, Parallelism, Stage, StageContext};
+use relievo_engine::{
+    BoxError, EngineError, Figures, Item, ItemWriter, Key, Parallelism, Stage, StageContext,
+};
 use relievo_formats::colmap;
 use relievo_scene::{SparseModel, ViewId};
 use relievo_sfm::{Checkpoint, SfmInput, SfmOptions, SfmView, UnregisteredReason};
@@ -236,7 +238,12 @@ pub fn describe_imported(
     ])
 }
 
-fn write_model(out: &mut ItemWriter, dir: &str, model: &SparseModel) -> Result<(), BoxError> {
+/// Writes a model in COLMAP's format into a folder of the stage.
+pub(crate) fn write_model(
+    out: &mut ItemWriter,
+    dir: &str,
+    model: &SparseModel,
+) -> Result<(), EngineError> {
     out.write(
         &format!("{dir}/cameras.bin"),
         &colmap::encode_cameras_bin(model),

@@ -1,0 +1,204 @@
+//! A pair from coarse to fine: cheap tests first, all features last.
+//!
+//! 1. The features of largest scale, which survive most changes of view (Wu,
+//!    "Towards linear-time incremental structure from motion", 3DV 2013): pairs
+//!    without matches among them are given up.
+//! 2. Twice as many of them give the epipolar geometry; where these do not
+//!    suffice, four times as many.
+//! 3. All features are matched inside its band; what is found there is held
+//!    against all features of the other photo, so that ratio and mutual test
+//!    are those of a full match, and verified.
+//!
+//! Step 3 therefore gives what a full match gives inside the band, at a part of
+//! its cost. (Without the second half of it there are a third more matches; on
+//! rendered sets they made the cameras worse by a third.)
+//!
+//! What the second step shows to be a plane or a rotation, or leaves open with
+//! many matches, is matched in full.
+
+use crate::band::{BandSide, nearest_in_band};
+use crate::brute_force::{
+    MatchOptions, choose, match_descriptors, match_slices, overlap_score, passes,
+};
+use crate::nearest::{Descriptor, nearest_rows};
+use crate::verify::{VerifyOptions, ViewSide, verify_pair};
+use relievo_geometry::Mat3;
+use relievo_scene::{Camera, Match, TwoViewGeometry, TwoViewKind, ViewId};
+use relievo_task::Isa;
+
+relievo_task::options! {
+    /// Options of [`match_pair`].
+    pub struct ScheduleOptions {
+        /// Features of largest scale that are compared first; 0 matches every
+        /// pair in full.
+        overlap_features: usize = 1024, "features", "measured: docs/decisions.md";
+        /// Pairs with fewer matches among these are given up.
+        overlap_matches: usize = 4, "matches", "Wu 2013, section 3";
+        /// Features of largest scale that give the epipolar geometry, twice as
+        /// many at the second try; 0 matches the pairs that are left in full.
+        coarse_features: usize = 2048, "features", "measured: docs/decisions.md";
+        /// Pairs with fewer matches among these are given up; three times as
+        /// many are asked for at the second try.
+        coarse_matches: usize = 7, "matches", "measured: docs/decisions.md";
+        /// Fewest inliers that decide a geometry without trusted focal lengths.
+        coarse_inliers: usize = 30, "matches", "twice min_inliers";
+        /// Half width of the band in which all features are matched, in units
+        /// of the largest inlier distance.
+        band_ratio: f64 = 2.0, "", "large features are less exact";
+    }
+}
+
+/// Matches and verifies the pair `ids` (a < b); see [`verify_pair`].
+pub fn match_pair(
+    ids: (ViewId, ViewId),
+    a: &ViewSide<'_>,
+    b: &ViewSide<'_>,
+    options: (&ScheduleOptions, &MatchOptions, &VerifyOptions),
+    (seed, isa): (u64, Isa),
+) -> TwoViewGeometry {
+    let (schedule, matching, verification) = options;
+    let few = schedule.overlap_features;
+    if few > 0 && a.features.len().max(b.features.len()) > few {
+        let score = overlap_score(a.features, b.features, few, matching, isa);
+        if score < schedule.overlap_matches {
+            return verify_pair(ids, a, b, &[], verification, seed);
+        }
+        match coarse_to_fine(ids, a, b, options, (seed, isa)) {
+            Coarse::Done(found) => return *found,
+            Coarse::Hopeless => return verify_pair(ids, a, b, &[], verification, seed),
+            Coarse::Open => {}
+        }
+    }
+    let putative = match_descriptors(a.features, b.features, matching, isa);
+    verify_pair(ids, a, b, &putative, verification, seed)
+}
+
+/// What steps 2 and 3 came to.
+enum Coarse {
+    Done(Box<TwoViewGeometry>),
+    Hopeless,
+    Open,
+}
+
+/// Steps 2 and 3.
+fn coarse_to_fine(
+    ids: (ViewId, ViewId),
+    a: &ViewSide<'_>,
+    b: &ViewSide<'_>,
+    (schedule, matching, verification): (&ScheduleOptions, &MatchOptions, &VerifyOptions),
+    (seed, isa): (u64, Isa),
+) -> Coarse {
+    let (n, m) = (a.features.len(), b.features.len());
+    let (da, db) = (&a.features.descriptors, &b.features.descriptors);
+    for times in [1, 2] {
+        let few = times * schedule.coarse_features;
+        if few == 0 || 2 * n.max(m) < 3 * few {
+            return Coarse::Open;
+        }
+        let putative = match_slices(&da[..n.min(few)], &db[..m.min(few)], matching, isa);
+        if putative.len() < (2 * times - 1) * schedule.coarse_matches {
+            return Coarse::Hopeless;
+        }
+        let coarse = verify_pair(ids, a, b, &putative, verification, seed);
+        match coarse.kind {
+            TwoViewKind::Degenerate => continue,
+            TwoViewKind::Calibrated => {}
+            TwoViewKind::Uncalibrated if coarse.inliers.len() >= schedule.coarse_inliers => {}
+            TwoViewKind::Uncalibrated => continue,
+            TwoViewKind::Planar | TwoViewKind::PureRotation | TwoViewKind::Watermark => {
+                return Coarse::Open;
+            }
+        }
+        return match in_band(
+            ids,
+            a,
+            b,
+            &coarse,
+            (schedule, matching, verification),
+            (seed, isa),
+        ) {
+            Some(found) => Coarse::Done(Box::new(found)),
+            None => Coarse::Open,
+        };
+    }
+    Coarse::Open
+}
+
+/// Step 3; `None` where it finds less than `coarse` holds.
+fn in_band(
+    ids: (ViewId, ViewId),
+    a: &ViewSide<'_>,
+    b: &ViewSide<'_>,
+    coarse: &TwoViewGeometry,
+    (schedule, matching, verification): (&ScheduleOptions, &MatchOptions, &VerifyOptions),
+    (seed, isa): (u64, Isa),
+) -> Option<TwoViewGeometry> {
+    let f = coarse.f?;
+    let threshold = a
+        .threshold_px(verification)
+        .max(b.threshold_px(verification));
+    let band = (schedule.band_ratio * threshold) as f32;
+    let putative = band_matches(a, b, &f, band, matching, isa);
+    // Where the focal lengths did not hold, the band must not make them look
+    // as if they did.
+    let free = |side: &ViewSide<'_>| Camera {
+        has_prior_focal: side.camera.has_prior_focal && coarse.kind == TwoViewKind::Calibrated,
+        ..side.camera.clone()
+    };
+    let (ca, cb) = (free(a), free(b));
+    let (fa, fb) = (
+        ViewSide { camera: &ca, ..*a },
+        ViewSide { camera: &cb, ..*b },
+    );
+    let fine = verify_pair(ids, &fa, &fb, &putative, verification, seed);
+    (fine.kind != TwoViewKind::Degenerate && fine.inliers.len() >= coarse.inliers.len())
+        .then_some(fine)
+}
+
+/// Those matches of all features that lie inside the band around the epipolar
+/// lines of `f`, one to one, ordered by `a_idx`. `f` relates pixels of the pictures without distortion.
+fn band_matches(
+    a: &ViewSide<'_>,
+    b: &ViewSide<'_>,
+    f: &Mat3,
+    band_px: f32,
+    options: &MatchOptions,
+    isa: Isa,
+) -> Vec<Match> {
+    let (pa, pb) = (a.undistorted_pixels(), b.undistorted_pixels());
+    let side_a = BandSide {
+        points: &pa,
+        descriptors: &a.features.descriptors,
+    };
+    let side_b = BandSide {
+        points: &pb,
+        descriptors: &b.features.descriptors,
+    };
+    let (from_a, from_b) = nearest_in_band(side_a, side_b, f, band_px, isa);
+    let found = choose(&from_a, &from_b, options);
+    let (da, db) = (side_a.descriptors, side_b.descriptors);
+    let found = nearest_of_all(found, |m| (m.a_idx, m.b_idx), (da, db), options, isa);
+    if options.mutual {
+        nearest_of_all(found, |m| (m.b_idx, m.a_idx), (db, da), options, isa)
+    } else {
+        found
+    }
+}
+
+/// Those of `matches` whose partner is the nearest of all in `to`, and clearly.
+fn nearest_of_all(
+    matches: Vec<Match>,
+    sides: impl Fn(&Match) -> (u32, u32),
+    (from, to): (&[Descriptor], &[Descriptor]),
+    options: &MatchOptions,
+    isa: Isa,
+) -> Vec<Match> {
+    let queries: Vec<Descriptor> = matches.iter().map(|m| from[sides(m).0 as usize]).collect();
+    let nearest = nearest_rows(&queries, to, isa);
+    matches
+        .into_iter()
+        .zip(nearest)
+        .filter(|(m, n)| n.idx == sides(m).1 && passes(n, options))
+        .map(|(m, _)| m)
+        .collect()
+}
