@@ -22,7 +22,7 @@
 //! | [`mod@clean`] | manifold, oriented, without crumbs and spikes |
 //! | `manifold`, `orient` | steps of cleaning |
 //! | [`holes`] | small holes closed |
-//! | [`mod@simplify`] | fewer faces within an error bound |
+//! | [`mod@simplify`], `blocks` | fewer faces within an error bound, in parallel |
 //! | [`normals`] | vertex normals |
 //! | [`mod@topology`] | what a mesh is: borders, components, Euler number |
 //! | [`mod@surface`] | the chain of all this, with its figures |
@@ -33,6 +33,7 @@
 //! Using Quadric Error Metrics", 1997 (through meshoptimizer).
 
 mod attributes;
+mod blocks;
 pub mod clean;
 mod contour;
 pub mod error;

@@ -22,7 +22,7 @@ impl Stage for Mesh {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn depends_on(&self) -> &[&'static str] {
