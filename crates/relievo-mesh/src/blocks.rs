@@ -3,6 +3,10 @@
 use rayon::prelude::*;
 use relievo_task::ordered;
 
+/// No block yet, and more than one.
+const NEW: u32 = u32::MAX;
+const MIXED: u32 = u32::MAX - 1;
+
 /// Some faces of a mesh with their own numbering of vertices.
 pub(crate) struct Block {
     /// The mesh's number of each vertex, ascending.
@@ -35,13 +39,11 @@ pub(crate) fn face_blocks(
     let mut lists = Vec::new();
     let first = if shift == 0 { 2 } else { 3 };
     halve(&mut items, most, first, &mut lists);
-    // Block of each vertex's first face, or MIXED.
-    const MIXED: u32 = u32::MAX - 1;
-    let mut block_of = vec![u32::MAX; positions.len()];
+    let mut block_of = vec![NEW; positions.len()];
     for (b, faces) in lists.iter().enumerate() {
         for &v in faces.iter().flat_map(|&f| &triangles[f as usize]) {
             let at = &mut block_of[v as usize];
-            if *at == u32::MAX {
+            if *at == NEW {
                 *at = b as u32;
             } else if *at != b as u32 {
                 *at = MIXED;
