@@ -4,7 +4,7 @@
 #![expect(clippy::print_stdout, reason = "an example talks")]
 
 use relievo_formats::ply::{read_cloud, write_mesh};
-use relievo_mesh::{SurfaceOptions, clean, reconstruct, simplify, topology, trim};
+use relievo_mesh::{SurfaceOptions, Visibility, clean, reconstruct, simplify, topology, trim};
 use relievo_task::Task;
 use std::path::Path;
 use std::time::Instant;
@@ -56,7 +56,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut result = found.mesh;
     if rest.len() < 2 {
         lap("(topology)", 0);
-        result = trim(&result, &found.density, &cloud, &options.trim, &task)?;
+        result = trim(
+            &result,
+            &found.density,
+            &cloud,
+            &Visibility::default(),
+            &options.trim,
+            &task,
+        )?;
         lap("trim", result.triangles.len());
         result = clean(&result, found.spacing, &options.clean, &task)?;
         lap("clean", result.triangles.len());

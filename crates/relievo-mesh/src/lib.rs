@@ -18,11 +18,12 @@
 //! | `solver` | the equation; cascadic Gauss–Seidel |
 //! | `attributes` | colour and density of the points, everywhere |
 //! | `contour` | crack-free marching cubes on the octree |
+//! | [`mod@visibility`] | who sees a surface, who sees through it |
 //! | [`mod@trim`] | faces without evidence removed |
 //! | [`mod@clean`] | manifold, oriented, without crumbs and spikes |
 //! | `manifold`, `orient` | steps of cleaning |
 //! | [`holes`] | small holes closed |
-//! | [`mod@simplify`] | fewer faces within an error bound |
+//! | [`mod@simplify`], `blocks` | fewer faces within an error bound, in parallel |
 //! | [`normals`] | vertex normals |
 //! | [`mod@topology`] | what a mesh is: borders, components, Euler number |
 //! | [`mod@surface`] | the chain of all this, with its figures |
@@ -30,9 +31,12 @@
 //! Papers: Kazhdan & Hoppe, "Screened Poisson Surface Reconstruction", 2013;
 //! Kazhdan & Hoppe, "An Adaptive Multi-Grid Solver for Applications in
 //! Computer Graphics", 2019; Garland & Heckbert, "Surface Simplification
-//! Using Quadric Error Metrics", 1997 (through meshoptimizer).
+//! Using Quadric Error Metrics", 1997 (through meshoptimizer); Labatut, Pons &
+//! Keriven, "Robust and Efficient Surface Reconstruction from Range Data", 2009
+//! (visibility).
 
 mod attributes;
+mod blocks;
 pub mod clean;
 mod contour;
 pub mod error;
@@ -50,6 +54,7 @@ pub mod surface;
 pub mod topology;
 mod transfer;
 pub mod trim;
+pub mod visibility;
 
 pub use clean::{CleanOptions, clean};
 pub use error::MeshError;
@@ -61,3 +66,4 @@ pub use spacing::point_spacing;
 pub use surface::{Surface, SurfaceFigures, SurfaceOptions, surface};
 pub use topology::{Topology, topology};
 pub use trim::{TrimOptions, trim};
+pub use visibility::{SurfaceView, Visibility, visibility};

@@ -9,6 +9,7 @@
 use crate::normals::{area_vector, cross, dot, norm, sub};
 use crate::topology::{HalfEdge, Sets, edge_runs, sorted_half_edges};
 use crate::trim::drop_unused_vertices;
+use rayon::prelude::*;
 use relievo_scene::TriMesh;
 
 /// Cuts may leave an edge twice between the same two vertices; then it is
@@ -38,7 +39,7 @@ fn drop_repeated_faces(mesh: &mut TriMesh) {
     // Sorted corners, and whether the order given is an odd permutation.
     let mut rows: Vec<([u32; 3], bool, u32)> = mesh
         .triangles
-        .iter()
+        .par_iter()
         .enumerate()
         .map(|(f, t)| {
             let mut s = *t;
@@ -47,7 +48,7 @@ fn drop_repeated_faces(mesh: &mut TriMesh) {
             (s, t[(first + 1) % 3] != s[1], f as u32)
         })
         .collect();
-    rows.sort_unstable();
+    rows.par_sort_unstable();
     let mut kept = vec![true; mesh.triangles.len()];
     for run in rows.chunk_by(|a, b| a.0 == b.0) {
         let odd = run.iter().filter(|r| r.1).count();

@@ -8,9 +8,14 @@ use relievo_scene::TriMesh;
 /// the corner's angle (Thürmer & Wüthrich 1998), so that the way a flat piece
 /// is triangulated does not show. A vertex without faces of any area gets +z.
 pub fn compute_normals(mesh: &mut TriMesh) {
+    mesh.normals = vertex_normals(mesh);
+}
+
+/// What [`compute_normals`] sets.
+pub(crate) fn vertex_normals(mesh: &TriMesh) -> Vec<[f32; 3]> {
     let fan = VertexFaces::new(mesh.positions.len(), &mesh.triangles);
     let (positions, triangles) = (&mesh.positions, &mesh.triangles);
-    mesh.normals = (0..positions.len())
+    (0..positions.len())
         .into_par_iter()
         .map(|v| {
             let mut sum = [0.0f64; 3];
@@ -37,7 +42,7 @@ pub fn compute_normals(mesh: &mut TriMesh) {
                 [0.0, 0.0, 1.0]
             }
         })
-        .collect();
+        .collect()
 }
 
 /// `a − b` in f64.

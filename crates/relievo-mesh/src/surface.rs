@@ -1,8 +1,8 @@
 //! The chain from cloud to surface, with its figures.
 
 use crate::{
-    CleanOptions, MeshError, PoissonOptions, SimplifyOptions, Topology, TrimOptions, clean,
-    compute_normals, reconstruct, simplify, topology, trim,
+    CleanOptions, MeshError, PoissonOptions, SimplifyOptions, SurfaceView, Topology, TrimOptions,
+    Visibility, clean, compute_normals, reconstruct, simplify, topology, trim, visibility,
 };
 use relievo_scene::{PointCloud, TriMesh};
 use relievo_task::Task;
@@ -54,14 +54,24 @@ pub struct Surface {
     pub figures: SurfaceFigures,
 }
 
-/// [`reconstruct`], [`trim()`], [`clean()`], [`simplify()`], normals.
+/// [`reconstruct`], [`visibility()`], [`trim()`], [`clean()`], [`simplify()`],
+/// normals. `views`: the cameras that the cloud names; without them, or
+/// without the views of the points, nothing is carved.
 pub fn surface(
     cloud: &PointCloud,
+    views: &[SurfaceView],
     options: &SurfaceOptions,
     task: &Task,
 ) -> Result<Surface, MeshError> {
     let raw = reconstruct(cloud, &options.poisson, task)?;
-    let trimmed = trim(&raw.mesh, &raw.density, cloud, &options.trim, task)?;
+    let seen = if options.trim.carve_views > 0 {
+        visibility(&raw.mesh, cloud, views, raw.spacing, raw.cell)
+    } else {
+        Visibility::default()
+    };
+    task.check()?;
+    let trimmed = trim(&raw.mesh, &raw.density, cloud, &seen, &options.trim, task)?;
+    drop(seen);
     let faces_reconstructed = raw.mesh.triangles.len();
     let (depth, spacing, cell) = (raw.depth, raw.spacing, raw.cell);
     let (points_used, unknowns) = (raw.points_used, raw.unknowns);

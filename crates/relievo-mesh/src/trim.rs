@@ -4,6 +4,7 @@ use crate::MeshError;
 use crate::normals::{area_vector, norm, sub};
 use crate::spacing::local_spacing;
 use crate::topology::{Sets, VertexFaces, edge_runs, sorted_half_edges};
+use crate::visibility::Visibility;
 use rayon::prelude::*;
 use relievo_scene::{PointCloud, TriMesh};
 use relievo_spatial::KdTree;
@@ -20,6 +21,8 @@ relievo_task::options! {
         min_density: f32 = 0.001, "share", "judgement; distance is the main test";
         /// Gaps up to this area stay closed.
         keep_gap: f32 = 400.0, "square point spacings", "judgement";
+        /// Where at least this many views see through the surface, and more than see it, it goes; 0: nowhere.
+        carve_views: u32 = 3, "views", "F-score on the rendered room";
         /// Rounds of smoothing of the evidence, for an even border.
         smoothing: u32 = 3, "rounds", "judgement";
     }
@@ -31,15 +34,16 @@ const LEAST_SPACING: f32 = 0.5;
 
 /// Removes faces that no point supports: Poisson closes every gap, rooms
 /// balloon outwards. A vertex is supported where a point of the cloud is
-/// within `max_distance` spacings, spacing being that of the points there;
-/// gaps that are small stay closed.
+/// within `max_distance` spacings, spacing being that of the points there, and
+/// where the views do not see through it; gaps that are small stay closed.
 ///
-/// `density`: points per unit of area, per vertex. Vertices that no face uses
-/// any more are dropped; order is kept.
+/// `density`: points per unit of area, per vertex. `visibility`: may be empty.
+/// Vertices that no face uses any more are dropped; order is kept.
 pub fn trim(
     mesh: &TriMesh,
     density: &[f32],
     cloud: &PointCloud,
+    visibility: &Visibility,
     options: &TrimOptions,
     task: &Task,
 ) -> Result<TriMesh, MeshError> {
@@ -87,6 +91,10 @@ pub fn trim(
                 && density.get(v).is_none_or(|d| *d >= least_density)
         })
         .collect();
+    let carved: Vec<bool> = (0..mesh.positions.len())
+        .into_par_iter()
+        .map(|v| options.carve_views > 0 && visibility.is_empty_space(v, options.carve_views))
+        .collect();
     let mut kept: Vec<bool> = mesh
         .triangles
         .par_iter()
@@ -98,11 +106,12 @@ pub fn trim(
                 .fold(0.0, f64::max);
             let scale = t.iter().map(|&v| spacing[v as usize]).fold(0.0, f32::max);
             let reach = f64::from(2.0 * options.max_distance * scale);
-            longest <= reach && t.iter().all(|&v| supported[v as usize])
+            let seen_through = t.iter().any(|&v| carved[v as usize]);
+            longest <= reach && !seen_through && t.iter().all(|&v| supported[v as usize])
         })
         .collect();
     task.check()?;
-    close_gaps(mesh, &spacing, options.keep_gap, &mut kept);
+    close_gaps(mesh, &spacing, &carved, options.keep_gap, &mut kept);
     let mut result = mesh.clone();
     let mut face = 0;
     result.triangles.retain(|_| {
@@ -134,9 +143,12 @@ fn smooth(mesh: &TriMesh, mut values: Vec<f32>, rounds: u32) -> Vec<f32> {
     values
 }
 
+/// What of a gap is seen through counts this many times its area.
+const CARVED_WEIGHT: f64 = 16.0;
+
 /// Keeps connected removed pieces of at most `most` square spacings that do
 /// not touch the border of the mesh.
-fn close_gaps(mesh: &TriMesh, spacing: &[f32], most: f32, kept: &mut [bool]) {
+fn close_gaps(mesh: &TriMesh, spacing: &[f32], carved: &[bool], most: f32, kept: &mut [bool]) {
     let mut pieces = Sets::new(mesh.triangles.len());
     let mut open = Vec::new();
     let edges = sorted_half_edges(&mesh.triangles);
@@ -149,6 +161,7 @@ fn close_gaps(mesh: &TriMesh, spacing: &[f32], most: f32, kept: &mut [bool]) {
             open.extend(run.iter().map(|e| e.slot / 3));
         }
     }
+    drop(edges);
     let mut areas = vec![0.0f64; mesh.triangles.len()];
     for (f, t) in mesh.triangles.iter().enumerate() {
         if !kept[f] {
@@ -158,7 +171,9 @@ fn close_gaps(mesh: &TriMesh, spacing: &[f32], most: f32, kept: &mut [bool]) {
                 .sum::<f64>()
                 / 3.0;
             let area = 0.5 * norm(area_vector(&mesh.positions, *t));
-            areas[pieces.find(f as u32) as usize] += area / (scale * scale);
+            let seen_through = t.iter().any(|&v| carved[v as usize]);
+            let weight = if seen_through { CARVED_WEIGHT } else { 1.0 };
+            areas[pieces.find(f as u32) as usize] += weight * area / (scale * scale);
         }
     }
     for f in open {

@@ -1,11 +1,13 @@
 //! Samples of known shapes through the whole chain.
 
 use rand_xoshiro::rand_core::RngCore;
+use relievo_geometry::{CameraModel, Rigid3, Vec3};
 use relievo_mesh::{
-    CleanOptions, MeshError, PoissonOptions, SimplifyOptions, SurfaceOptions, TrimOptions, clean,
-    memory_bytes, reconstruct, simplify, surface, topology, trim,
+    CleanOptions, MeshError, PoissonOptions, SimplifyOptions, SurfaceOptions, SurfaceView,
+    TrimOptions, Visibility, clean, memory_bytes, reconstruct, simplify, surface, topology, trim,
+    visibility,
 };
-use relievo_scene::{PointCloud, TriMesh};
+use relievo_scene::{Camera, PointCloud, TriMesh, ViewId};
 use relievo_task::Task;
 use std::f32::consts::TAU;
 
@@ -88,7 +90,7 @@ fn append(to: &mut PointCloud, from: PointCloud) {
 fn run(cloud: &PointCloud, target_faces: usize) -> TriMesh {
     let mut options = SurfaceOptions::default();
     options.simplify.target_faces = target_faces;
-    let found = surface(cloud, &options, &Task::silent()).expect("a surface");
+    let found = surface(cloud, &[], &options, &Task::silent()).expect("a surface");
     found.mesh.check().expect("a sound mesh");
     found.mesh
 }
@@ -219,6 +221,7 @@ fn simplified_surfaces_are_manifold_and_near() {
             &raw.mesh,
             &raw.density,
             &cloud,
+            &Visibility::default(),
             &TrimOptions::default(),
             &task,
         )
@@ -242,7 +245,7 @@ fn simplified_surfaces_are_manifold_and_near() {
 fn bad_clouds_are_refused_or_survived() {
     let task = Task::silent();
     let options = SurfaceOptions::default();
-    let refused = |cloud: &PointCloud| surface(cloud, &options, &task).unwrap_err();
+    let refused = |cloud: &PointCloud| surface(cloud, &[], &options, &task).unwrap_err();
     assert!(matches!(
         refused(&PointCloud::default()),
         MeshError::TooFewPoints { .. }
@@ -282,7 +285,7 @@ fn bad_clouds_are_refused_or_survived() {
         push(&mut twice, [0; 3].map(|_: i32| draw.uniform().round()), n);
     }
     for cloud in [&wild, &line, &twice] {
-        if let Ok(found) = surface(cloud, &options, &task) {
+        if let Ok(found) = surface(cloud, &[], &options, &task) {
             found.mesh.check().unwrap();
             assert!(found.figures.topology.is_manifold());
         }
@@ -301,6 +304,109 @@ fn memory_is_foretold_and_refused() {
         relievo_task::Isa::Native,
     );
     let cloud = sphere(5_000, [0.0; 3], 1.0, 0.0, 1);
-    let error = surface(&cloud, &SurfaceOptions::default(), &small).unwrap_err();
+    let error = surface(&cloud, &[], &SurfaceOptions::default(), &small).unwrap_err();
     assert!(matches!(error, MeshError::Memory { .. }));
+}
+
+/// Cameras in a ring of `radius` above the floor z = 0, looking down.
+fn looking_down(count: u32, radius: f64) -> Vec<SurfaceView> {
+    (0..count)
+        .map(|i| {
+            let a = f64::from(i) / f64::from(count) * std::f64::consts::TAU;
+            let eye = Vec3::new(radius * a.cos(), radius * a.sin(), 4.0);
+            // x stays, y and z turn round.
+            let down = relievo_geometry::Mat3::from_diagonal(&Vec3::new(1.0, -1.0, -1.0));
+            SurfaceView {
+                id: ViewId(i),
+                camera: Camera {
+                    model: CameraModel::SimplePinhole {
+                        f: 400.0,
+                        cx: 400.0,
+                        cy: 400.0,
+                    },
+                    width_px: 800,
+                    height_px: 800,
+                    has_prior_focal: true,
+                },
+                cam_from_world: Rigid3::from_matrix(&down, -(down * eye)),
+            }
+        })
+        .collect()
+}
+
+/// A floor that every view saw, and a small sheet of points above it that only
+/// the first `believers` saw.
+fn floor_and_sheet(views: u32, believers: u32) -> PointCloud {
+    let mut cloud = plane(120, 0.02);
+    for p in &mut cloud.positions {
+        *p = [p[0] - 1.2, p[1] - 1.2, p[2]];
+    }
+    let floor = cloud.len();
+    let mut sheet = plane(25, 0.02);
+    for p in &mut sheet.positions {
+        *p = [p[0] - 0.25, p[1] - 0.25, p[2] + 0.6];
+    }
+    append(&mut cloud, sheet);
+    cloud.view_starts.push(0);
+    for i in 0..cloud.len() {
+        let saw = if i < floor { views } else { believers };
+        cloud.view_ids.extend((0..saw).map(ViewId));
+        cloud.view_starts.push(cloud.view_ids.len() as u32);
+    }
+    cloud
+}
+
+#[test]
+fn what_the_views_see_through_goes() {
+    let views = looking_down(7, 1.0);
+    let highest = |cloud: &PointCloud| {
+        let found = surface(cloud, &views, &SurfaceOptions::default(), &Task::silent());
+        let mesh = found.expect("a surface").mesh;
+        mesh.positions.iter().map(|p| p[2]).fold(f32::MIN, f32::max)
+    };
+    // Two views invented the sheet, five see the floor through it.
+    assert!(highest(&floor_and_sheet(7, 2)) < 0.2);
+    // All see it: it is there.
+    assert!(highest(&floor_and_sheet(7, 7)) > 0.5);
+    // Without the views of the points nothing is known.
+    let mut cloud = floor_and_sheet(7, 2);
+    cloud.view_starts.clear();
+    cloud.view_ids.clear();
+    assert!(highest(&cloud) > 0.5);
+}
+
+#[test]
+fn visibility_does_not_depend_on_the_threads() {
+    let (cloud, views) = (floor_and_sheet(7, 2), looking_down(7, 1.0));
+    let on = |threads| {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap()
+            .install(|| {
+                let mesh = run(&cloud, 1_000_000);
+                visibility(&mesh, &cloud, &views, 0.02, 0.04)
+            })
+    };
+    let one = on(1);
+    assert!(one == on(3));
+    assert!(one.through.contains(&5) && one.on.contains(&7));
+}
+
+#[test]
+fn blocks_do_not_tear_the_surface() {
+    let cloud = sphere(60_000, [0.0; 3], 1.0, 0.0, 3);
+    let mut options = SurfaceOptions::default();
+    options.poisson.cell_size = 1.0;
+    options.poisson.samples_per_node = 0.5;
+    options.simplify.target_faces = 20_000;
+    let found = surface(&cloud, &[], &options, &Task::silent()).unwrap();
+    // More than a block has.
+    let before = found.figures.faces_cleaned;
+    assert!(before > 150_000, "{before}");
+    let t = topology(found.mesh.positions.len(), &found.mesh.triangles);
+    assert!(t.is_closed_manifold() && t.components == 1, "{t:?}");
+    assert!(t.faces <= 21_000, "{t:?}");
+    let error = sphere_error(&found.mesh, 1.0);
+    assert!(error < 0.02, "{error}");
 }

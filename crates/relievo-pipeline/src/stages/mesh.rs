@@ -1,10 +1,11 @@
 //! mesh: the surface through the cloud.
 
 use super::cloud::{CLOUD_FILE, VIEWS_FILE};
-use super::{Setup, file_error};
+use super::depth::model_outputs;
+use super::{Setup, file_error, read_model};
 use crate::error::PipelineError;
 use relievo_engine::{BoxError, Figures, Item, ItemWriter, Parallelism, Stage, StageContext};
-use relievo_mesh::{MeshError, SurfaceOptions};
+use relievo_mesh::{MeshError, SurfaceOptions, SurfaceView};
 use relievo_scene::PointCloud;
 use serde_json::Value;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ impl Stage for Mesh {
     }
 
     fn version(&self) -> u32 {
-        1
+        3
     }
 
     fn depends_on(&self) -> &[&'static str] {
@@ -34,8 +35,11 @@ impl Stage for Mesh {
     }
 
     fn items(&self, ctx: &StageContext, _pass: u32) -> Result<Vec<Item>, BoxError> {
-        let key = ctx.key().output(&ctx.output("cloud", CLOUD_FILE)?).finish();
-        Ok(vec![Item::new("surface", key)])
+        let mut key = ctx.key().output(&ctx.output("cloud", CLOUD_FILE)?);
+        if let Some(views) = ctx.find_output("cloud", VIEWS_FILE)? {
+            key = key.output(&views).outputs(&model_outputs(ctx)?);
+        }
+        Ok(vec![Item::new("surface", key.finish())])
     }
 
     fn parallelism(&self, ctx: &StageContext, _pass: u32) -> Parallelism {
@@ -60,7 +64,13 @@ impl Stage for Mesh {
             clean: tables.get(),
             simplify: tables.get(),
         };
-        let surface = relievo_mesh::surface(&cloud, &options, ctx.task()).map_err(explain)?;
+        let views = if cloud.view_starts.is_empty() {
+            Vec::new()
+        } else {
+            surface_views(ctx)?
+        };
+        let surface =
+            relievo_mesh::surface(&cloud, &views, &options, ctx.task()).map_err(explain)?;
         out.write(MESH_FILE, &relievo_formats::ply::encode_mesh(&surface.mesh))?;
         Ok(())
     }
@@ -88,6 +98,19 @@ fn read_cloud(ctx: &StageContext) -> Result<PointCloud, PipelineError> {
             .map_err(|e| file_error(&views.path, &e))?;
     }
     Ok(cloud)
+}
+
+/// The cameras of the model.
+fn surface_views(ctx: &StageContext) -> Result<Vec<SurfaceView>, PipelineError> {
+    let model = read_model(ctx)?;
+    let views = model.registered().filter_map(|(id, view, pose)| {
+        Some(SurfaceView {
+            id,
+            camera: *model.cameras.get(&view.camera_id)?,
+            cam_from_world: pose,
+        })
+    });
+    Ok(views.collect())
 }
 
 fn explain(error: MeshError) -> PipelineError {
