@@ -22,12 +22,13 @@
 //! | [`view_selection`] | sources, depth range and sparse points per view |
 //! | [`patch_match`] | coarse-to-fine PatchMatch (ACMH / ACMM / ACMP family) |
 //! | [`fusion`] | consistency between maps, averaging, the cloud |
-//! | `view_cache`, `outliers` | views within the memory budget; points that stand alone |
+//! | `view_cache`, `outliers`, `spacing` | views within the memory budget; points that stand alone, or too close |
 
 pub mod error;
 pub mod fusion;
 mod outliers;
 pub mod patch_match;
+mod spacing;
 mod view_cache;
 pub mod view_selection;
 
