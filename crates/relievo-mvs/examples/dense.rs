@@ -1,7 +1,10 @@
 //! Depth maps and a cloud from a COLMAP model with its photos.
 //!
 //! `dense MODEL_DIR IMAGES_DIR OUT_DIR [--longer PX] [--views N] [--preset draft|normal|high] [--portable]`
-//! writes `<view>.png` (colour-mapped depth), `<view>.conf.png` and `cloud.ply`.
+//! writes `<view>.png` (colour-mapped depth), `<view>.conf.png`, the maps and
+//! `cloud.ply`. `--reuse DIR` takes the maps from DIR, to try the fusion alone or
+//! after `--more N` geometric passes;
+//! `--set option=value` (repeatable) as in a run.
 
 #![allow(
     clippy::print_stdout,
@@ -146,7 +149,22 @@ fn main() {
         .collect();
 
     let mut maps: BTreeMap<ViewId, DepthMap> = BTreeMap::new();
-    for pass in 0..=options.geometric_passes {
+    if let Some(dir) = flag("--reuse") {
+        for (id, shot) in &shots {
+            let name = &model.views[id].name;
+            let path = Path::new(dir).join(format!("{name}.depth"));
+            let bytes = fs_err::read(path).unwrap();
+            let map = relievo_formats::native::depth::decode(&bytes).unwrap();
+            assert_eq!(map.camera.width_px, shot.stereo.camera.width_px);
+            maps.insert(*id, map);
+        }
+    }
+    let passes = if maps.is_empty() {
+        0..options.geometric_passes + 1
+    } else {
+        1..1 + flag("--more").map_or(0, |v| v.parse().unwrap())
+    };
+    for pass in passes.clone() {
         let started = Instant::now();
         let cpu = cpu_seconds();
         let mut next = BTreeMap::new();
@@ -189,7 +207,10 @@ fn main() {
         cpu_seconds() - cpu
     );
     relievo_formats::ply::write_cloud(&cloud, &out.join("cloud.ply")).unwrap();
-    for (id, map) in &maps {
+    for (id, map) in maps.iter().filter(|_| !passes.is_empty()) {
+        let native = relievo_formats::native::depth::encode(map);
+        let name = &model.views[id].name;
+        fs_err::write(out.join(format!("{name}.depth")), native).unwrap();
         let bytes: Vec<u8> = map
             .depth
             .as_slice()
@@ -197,6 +218,17 @@ fn main() {
             .flat_map(|v| v.to_le_bytes())
             .collect();
         fs_err::write(out.join(format!("{id}.depth.bin")), bytes).unwrap();
+        let (fx, fy) = map.camera.model.focal_px();
+        let c = map.camera.model.principal_point_px();
+        let (w, h) = (map.camera.width_px, map.camera.height_px);
+        fs_err::write(
+            out.join(format!("{id}.camera.txt")),
+            format!(
+                "{} {w} {h} {fx} {fy} {} {}\n",
+                model.views[id].name, c.x, c.y
+            ),
+        )
+        .unwrap();
     }
 }
 

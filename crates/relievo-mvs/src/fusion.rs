@@ -8,6 +8,7 @@
 
 use crate::error::MvsError;
 use crate::outliers::without_outliers;
+use crate::spacing::spaced;
 use crate::view_cache::ViewCache;
 use rayon::prelude::*;
 use relievo_geometry::{Mat3, Rigid3, Vec3};
@@ -24,6 +25,8 @@ relievo_task::options! {
     pub struct FusionOptions {
         /// Other views that must agree with a pixel.
         min_agreeing_views: usize = 2, "views", "judgement";
+        /// One agreeing view will do for a point that at most this many others could see.
+        few_views: usize = 3, "views", "measured on the rendered sets";
         /// Most forward-backward reprojection error of an agreeing pixel.
         max_reprojection_px: f32 = 1.5, "px", "ACMM: 2 px";
         /// Most relative difference of depth.
@@ -38,6 +41,8 @@ relievo_task::options! {
         max_seen_through: usize = 1, "views", "judgement";
         /// A point whose fourth neighbour is farther than this many pixel footprints is an outlier.
         outlier_footprints: f32 = 5.0, "pixel footprints", "judgement; 0 keeps all";
+        /// Points within cells of this side (rounded down to a power of two) are averaged to one.
+        spacing_footprints: f32 = 0.5, "pixel footprints", "measured on the rendered sets; 0 keeps all";
     }
 }
 
@@ -110,7 +115,10 @@ pub fn fuse(
     drop(cache);
     task.check()?;
     Ok(cloud_of(
-        &without_outliers(points, options.outlier_footprints),
+        &spaced(
+            without_outliers(points, options.outlier_footprints),
+            options.spacing_footprints,
+        ),
         &asked,
     ))
 }
@@ -121,12 +129,12 @@ pub(crate) struct Fused {
     pub(crate) position: [f32; 3],
     /// Distance between two pixels of its view on the surface.
     pub(crate) footprint: f32,
-    normal: [f32; 3],
-    color: Rgb8,
-    confidence: u8,
+    pub(crate) normal: [f32; 3],
+    pub(crate) color: Rgb8,
+    pub(crate) confidence: u8,
     /// The view that made it, and bit k: its k-th neighbour agrees.
-    view: ViewId,
-    agreeing: u32,
+    pub(crate) view: ViewId,
+    pub(crate) agreeing: u32,
 }
 
 /// Neighbours that a bit of [`Fused::agreeing`] can name.
@@ -322,6 +330,10 @@ fn fuse_pixel(
     let pixel_limit = f64::from(options.max_reprojection_px);
     agreeing.clear();
     let mut seen_through = 0;
+    // Neighbours in whose picture the point lies, nothing before it.
+    let mut could_see = 0;
+    // All agreement is good to half of the tolerance.
+    let mut close = true;
     for (posed_idx, other) in posed.iter().enumerate().skip(1) {
         let there = other.to_camera(&position);
         let Some((ou, ov)) = other.project(&there) else {
@@ -333,17 +345,21 @@ fn fuse_pixel(
         if !(other.view.map.depth[(ox, oy)] > 0.0)
             || other.view.map.confidence[(ox, oy)] < options.min_confidence
         {
+            could_see += 1;
             continue;
         }
         let oz = other.depth_on_ray(ox, oy, ou, ov);
         let back = other.to_world(&(other.ray(ou, ov) * oz));
         let in_own = own.to_camera(&back);
-        let near = own
+        let off_px = own
             .project(&in_own)
-            .is_some_and(|(bu, bv)| (bu - u).hypot(bv - v) < pixel_limit);
+            .map_or(f64::MAX, |(bu, bv)| (bu - u).hypot(bv - v));
+        let near = off_px < pixel_limit;
         let relative = (oz / there.z - 1.0).abs();
         let other_normal = other.normal_in_world(ox, oy);
         if near && relative < relative_limit && other_normal.dot(&normal) > cos_limit {
+            could_see += 1;
+            close &= off_px < 0.5 * pixel_limit && relative < 0.5 * relative_limit;
             agreeing.push(Agreement {
                 posed_idx,
                 x: ox,
@@ -354,9 +370,16 @@ fn fuse_pixel(
             });
         } else if oz > there.z * (1.0 + 3.0 * relative_limit) {
             seen_through += 1;
+            could_see += 1;
+        } else if oz > there.z * (1.0 - 3.0 * relative_limit) {
+            could_see += 1;
         }
     }
-    let needed = options.min_agreeing_views.min(posed.len() - 1);
+    let needed = if could_see <= options.few_views && close && seen_through == 0 {
+        1
+    } else {
+        options.min_agreeing_views.min(posed.len() - 1)
+    };
     if agreeing.len() < needed || seen_through > agreeing.len() + options.max_seen_through {
         return None;
     }

@@ -23,13 +23,14 @@
 //! | [`patch_match`] | coarse-to-fine PatchMatch (ACMH / ACMM / ACMP family) |
 //! | [`exposure`] | pixels without signal emptied |
 //! | [`fusion`] | consistency between maps, averaging, the cloud |
-//! | `view_cache`, `outliers` | views within the memory budget; points that stand alone |
+//! | `view_cache`, `outliers`, `spacing` | views within the memory budget; points that stand alone, or too close |
 
 pub mod error;
 pub mod exposure;
 pub mod fusion;
 mod outliers;
 pub mod patch_match;
+mod spacing;
 mod view_cache;
 pub mod view_selection;
 

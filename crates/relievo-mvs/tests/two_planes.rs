@@ -338,7 +338,9 @@ fn depth_and_cloud_match_the_scene() {
         "{off} of {} points are off the surfaces",
         cloud.len()
     );
-    assert!((0..cloud.len()).all(|i| cloud.views(i).len() >= 3));
+    assert!((0..cloud.len()).all(|i| cloud.views(i).len() >= 2));
+    let three = (0..cloud.len()).filter(|i| cloud.views(*i).len() >= 3);
+    assert!(three.count() * 10 > cloud.len() * 9);
 }
 
 #[test]
@@ -422,4 +424,96 @@ fn masked_pixels_lonely_views_and_broken_plans_give_no_depth() {
     };
     let none = estimate_depth_photometric(&masked, &sources, &broken, &quick, 1, &task).unwrap();
     assert!(none.depth.as_slice().iter().all(|z| *z == 0.0));
+}
+
+#[test]
+fn views_that_share_nothing_stand_behind_or_are_not_finite_get_no_plan() {
+    let select = |model: &SparseModel| {
+        select_views(model, &BTreeSet::new(), &ViewSelectionOptions::default())
+    };
+    let whole = scene().model;
+    // One view only.
+    let mut one = whole.clone();
+    one.views.retain(|id, _| *id == ViewId(1));
+    for track in one.tracks.values_mut() {
+        track.observations.retain(|o| o.view_id == ViewId(1));
+    }
+    assert!(select(&one).is_empty());
+    // Each view sees tracks of its own.
+    let mut apart = whole.clone();
+    for (k, track) in apart.tracks.values_mut().enumerate() {
+        let keep = k % track.observations.len().max(1);
+        track.observations = track.observations.get(keep).copied().into_iter().collect();
+    }
+    assert!(select(&apart).is_empty());
+    // A pose that is not finite takes its own view out and no other.
+    let mut broken = whole.clone();
+    let view = broken.views.get_mut(&ViewId(2)).unwrap();
+    view.cam_from_world.as_mut().unwrap().translation.x = f64::NAN;
+    let plans = select(&broken);
+    assert_eq!(plans.len(), 4);
+    assert!(plans.values().all(|p| !p.sources.contains(&ViewId(2))));
+    // So does a view whose points all lie behind it.
+    let mut behind = whole.clone();
+    let view = behind.views.get_mut(&ViewId(3)).unwrap();
+    let pose = view.cam_from_world.as_mut().unwrap();
+    let turn = UnitQuaternion::from_euler_angles(0.0, std::f64::consts::PI, 0.0);
+    *pose = Rigid3::new(turn * pose.rotation, turn * pose.translation);
+    let plans = select(&behind);
+    assert_eq!(plans.len(), 4);
+    assert!(plans.values().all(|p| !p.sources.contains(&ViewId(3))));
+    // And points that are not finite.
+    let mut lost = whole;
+    for track in lost.tracks.values_mut() {
+        track.position_in_world = Some(Vec3::new(f64::NAN, 0.0, 1.0));
+    }
+    assert!(select(&lost).is_empty());
+}
+
+#[test]
+fn two_views_that_alone_see_a_surface_give_it_points() {
+    let mut scene = scene();
+    // Views 4 and 5 look away: nothing there is known of the scene.
+    let plans = select_views(
+        &scene.model,
+        &BTreeSet::from([ViewId(3), ViewId(4), ViewId(5)]),
+        &ViewSelectionOptions::default(),
+    );
+    assert_eq!(plans.len(), 2);
+    let mut maps = all_maps(&scene, &plans, Isa::Native);
+    let neighbours: BTreeMap<ViewId, Vec<ViewId>> = (1..=3)
+        .map(|k| {
+            let all = (1..=3).filter(|o| *o != k).map(ViewId).collect();
+            (ViewId(k), all)
+        })
+        .collect();
+    // A third view without any depth.
+    maps.insert(ViewId(3), DepthMap::new(camera()));
+    let count = |scene: &Scene, maps: &BTreeMap<ViewId, DepthMap>, few_views| {
+        let options = FusionOptions {
+            few_views,
+            ..FusionOptions::default()
+        };
+        let views = InMemory { scene, maps };
+        fuse(&views, &neighbours, &options, &task(Isa::Native))
+            .unwrap()
+            .len()
+    };
+    assert_eq!(count(&scene, &maps, 0), 0);
+    let both = count(&scene, &maps, 2);
+    assert!(both > 10_000, "{both}");
+    // A third that sees through the surface takes them away.
+    let mut far = DepthMap::new(camera());
+    for y in 0..HEIGHT as usize {
+        for x in 0..WIDTH as usize {
+            far.depth[(x, y)] = 40.0;
+            far.normal[(x, y)] = relievo_scene::PackedNormal::pack([0.0, 0.0, -1.0]);
+            far.confidence[(x, y)] = 200;
+        }
+    }
+    maps.insert(ViewId(3), far);
+    scene.truth.clear();
+    let through = count(&scene, &maps, 2);
+    // What lies outside of its picture stays.
+    assert!(through < both / 2, "{through} of {both}");
 }

@@ -19,8 +19,9 @@
 //! | `half_field` | hypotheses by colour |
 //! | `ncc`, `ncc_avx2`, `ncc_avx512` | the kernel |
 //! | `view_choice` | which sources see a pixel |
-//! | `propagation` | one half-iteration |
+//! | `propagation`, `offers` | one half-iteration; what neighbours offer |
 //! | `triangulated` | planes from sparse points and reliable pixels |
+//! | `plane_support` | planes of regions without edges, where maps agree |
 //! | `geometric` | agreement with the sources' maps |
 
 #![allow(
@@ -36,8 +37,10 @@ mod ncc;
 mod ncc_avx2;
 #[cfg(target_arch = "x86_64")]
 mod ncc_avx512;
+mod offers;
 pub mod options;
 mod packed_image;
+mod plane_support;
 mod propagation;
 pub mod stereo_view;
 mod triangulated;
@@ -52,6 +55,7 @@ use geometric::SourceDepths;
 use half_field::{Field, NO_COST};
 use level::{Level, inverse_range, project, pyramid};
 use ncc::{BilateralWeights, Kernel};
+use plane_support::plane_support;
 use propagation::{Search, Sweep, half_iteration, score_field};
 use rayon::prelude::*;
 use relievo_scene::{DepthMap, PackedNormal};
@@ -102,6 +106,7 @@ pub fn estimate_depth_photometric(
             iteration,
             search: if coarsest { Search::Wide } else { Search::Near },
             areas: if k == 0 { options.fine_areas } else { 8 },
+            offers: if coarsest { 8 } else { options.fine_offers },
             polish: false,
         };
         let mut now = if let Some(coarse) = field.take() {
@@ -208,10 +213,15 @@ pub fn estimate_depth_geometric(
         iteration: 20,
         search: Search::Near,
         areas: options.geometric_areas,
+        offers: options.geometric_offers,
         polish: false,
     };
     task.check()?;
     score_field(&sweep, &mut field, false);
+    let prior = options
+        .planar_prior
+        .then(|| plane_support(level, &field, &depths));
+    sweep.prior = prior.as_ref();
     for i in 0..options.geometric_iterations {
         task.check()?;
         sweep.iteration = 20 + i;

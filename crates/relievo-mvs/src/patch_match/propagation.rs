@@ -1,9 +1,5 @@
 //! One red-black half-iteration: adaptive checkerboard propagation, joint view
 //! selection, refinement.
-//!
-//! ACMH (Xu & Tao, CVPR 2019), section 3.1: of each of eight areas around a
-//! pixel, four V-shaped ones nearby and four strips farther off, the hypothesis
-//! of least cost is tried.
 
 use super::geometric::SourceDepths;
 use super::half_field::{
@@ -11,6 +7,7 @@ use super::half_field::{
 };
 use super::level::{LaneSources, Level};
 use super::ncc::{BilateralWeights, Kernel, LaneWork, Patch, ncc_cost};
+use super::offers::{MAX_AREAS, distinct, neighbour_planes, shift};
 use super::options::DepthOptions;
 use super::view_choice::{
     Choice, CostMatrix, MAX_HYPOTHESES, MAX_SOURCES, choose_sources, fast_exp,
@@ -35,7 +32,8 @@ pub(crate) struct Sweep<'a> {
     /// Least and greatest inverse depth.
     pub(crate) range: (f32, f32),
     pub(crate) focal: (f32, f32),
-    /// Planes that weak texture should follow; q = 0 where there is none.
+    /// Planes that weak texture should follow; q = 0 where there is none. A
+    /// negative cost is a pull that holds whatever the texture.
     pub(crate) prior: Option<&'a Field>,
     /// Maps of the pass before.
     pub(crate) depths: Option<&'a SourceDepths>,
@@ -45,42 +43,14 @@ pub(crate) struct Sweep<'a> {
     pub(crate) search: Search,
     /// Propagation areas: 8, or the four near ones.
     pub(crate) areas: usize,
+    /// Most different offers that are tried, least cost first.
+    pub(crate) offers: usize,
     /// Ends with a parabola through three costs.
     pub(crate) polish: bool,
 }
 
 /// Rows given to one task: fixed, and small enough to balance two threads.
 const BAND: usize = 4;
-
-const NEAR_UP: [(i32, i32); 7] = [
-    (0, -1),
-    (-1, -2),
-    (1, -2),
-    (-2, -3),
-    (2, -3),
-    (-3, -4),
-    (3, -4),
-];
-const FAR: usize = 11;
-
-/// Samples of one of the eight areas: `area & 3` is the direction (up, down,
-/// left, right), areas 4 to 7 are the far strips.
-fn area_samples(area: usize) -> impl Iterator<Item = (i32, i32)> {
-    let turn = move |(dx, dy): (i32, i32)| match area & 3 {
-        0 => (dx, dy),
-        1 => (dx, -dy),
-        2 => (dy, dx),
-        _ => (-dy, dx),
-    };
-    let n = if area < 4 { NEAR_UP.len() } else { FAR };
-    (0..n).map(move |k| {
-        turn(if area < 4 {
-            NEAR_UP[k]
-        } else {
-            (0, -(3 + 2 * k as i32))
-        })
-    })
-}
 
 /// Updates `own` from itself and the other colour.
 pub(crate) fn half_iteration(sweep: &Sweep<'_>, own: &mut HalfField, other: &HalfField) {
@@ -158,12 +128,12 @@ impl LaneWork for Band<'_> {
 }
 
 /// 16 pixels of one colour in one row.
-struct Block {
-    x: usize,
-    y: usize,
+pub(crate) struct Block {
+    pub(crate) x: usize,
+    pub(crate) y: usize,
     /// Entry in the row.
-    at: usize,
-    active: [bool; LANES],
+    pub(crate) at: usize,
+    pub(crate) active: [bool; LANES],
 }
 
 impl Block {
@@ -263,6 +233,8 @@ impl Judge<'_> {
 const WEAK_VARIANCE: f32 = 12.0;
 /// What a prior takes off the cost where there is no texture at all.
 const PRIOR_PULL: f32 = 0.3;
+/// A prior that takes off less than this is not tried.
+const LEAST_PULL: f32 = 0.03;
 
 #[inline(always)]
 fn judge<'a>(
@@ -286,60 +258,21 @@ fn judge<'a>(
     if let Some(prior) = sweep.prior {
         let colour = (block.x + block.y) & 1;
         out.prior = prior.halves[colour].rows[block.y].planes(block.at);
+        let given: F = load(&prior.halves[colour].rows[block.y].cost, block.at);
         let per_px = first.inverse_depth_per_px(&out.prior.q);
         for l in 0..LANES {
             let has = out.prior.q[l] > 0.0 && per_px[l] > 0.0;
             out.prior_width[l] = if has { 0.5 / per_px[l] } else { 0.0 };
-            out.prior_pull[l] = if has {
-                PRIOR_PULL / (1.0 + patch.variance[l] / WEAK_VARIANCE)
+            let by_texture = PRIOR_PULL / (1.0 + patch.variance[l] / WEAK_VARIANCE);
+            let pull = if given[l] < 0.0 {
+                -given[l]
             } else {
-                0.0
+                by_texture
             };
+            out.prior_pull[l] = if has { pull } else { 0.0 };
         }
     }
     out
-}
-
-/// Where entry i of a row of `colour` finds (dx, dy) in the other colour's row.
-#[inline(always)]
-fn shift(colour: usize, y: usize, dx: i32, dy: i32) -> isize {
-    let here = parity(colour, y) as i32;
-    let there = parity(1 - colour, y.wrapping_add_signed(dy as isize)) as i32;
-    ((dx + here - there) / 2) as isize
-}
-
-/// The best hypotheses of the eight areas, moved to this block's pixels.
-#[inline(always)]
-fn neighbour_planes(
-    block: &Block,
-    colour: usize,
-    other: &HalfField,
-    areas: usize,
-    out: &mut [Planes; MAX_HYPOTHESES],
-) -> usize {
-    for area in 0..areas {
-        let mut best = [NO_COST; LANES];
-        let mut planes = Planes::ZERO;
-        for (dx, dy) in area_samples(area) {
-            let y = block.y as isize + dy as isize;
-            if y < 0 || y >= other.rows.len() as isize {
-                continue;
-            }
-            let row = &other.rows[y as usize];
-            let at = block.at.wrapping_add_signed(shift(colour, block.y, dx, dy));
-            let cost: F = load(&row.cost, at);
-            let mut moved = row.planes(at);
-            let mut take = [false; LANES];
-            for l in 0..LANES {
-                take[l] = cost[l] < best[l];
-                best[l] = if take[l] { cost[l] } else { best[l] };
-                moved.q[l] -= moved.gx[l] * dx as f32 + moved.gy[l] * dy as f32;
-            }
-            planes.replace(&take, &moved);
-        }
-        out[area] = planes;
-    }
-    areas
 }
 
 #[inline(always)]
@@ -363,17 +296,28 @@ fn update(sweep: &Sweep<'_>, block: &Block, row: &mut Row, other: &HalfField, pa
     let sources = level.sources.len().min(MAX_SOURCES);
     patch.load(&level.image, block.x, block.y, sweep.weights);
 
-    let mut planes = [Planes::ZERO; MAX_HYPOTHESES];
-    let mut hypotheses = neighbour_planes(block, colour, other, sweep.areas.min(8), &mut planes);
-    let own = hypotheses;
-    planes[own] = row.planes(block.at);
-    hypotheses += 1;
-
+    let present = row.planes(block.at);
+    if sweep.depths.is_some() && converged(sweep, block, row) {
+        let first = LaneSources::uniform(level, block.x, block.y, 0);
+        let judge = judge(sweep, block, patch, &first);
+        let (mut best, mut best_cost) = (present, load(&row.cost, block.at));
+        let chosen: U = load(&row.chosen, block.at);
+        let choice = Choice::equal(&chosen, sources);
+        refine(sweep, block, &judge, &choice, &mut best, &mut best_cost);
+        row.store(block.at, &best, &best_cost, &chosen);
+        return;
+    }
+    let mut offers = [Planes::ZERO; MAX_AREAS];
+    let areas = neighbour_planes(block, colour, other, sweep.areas, &mut offers);
     let first = LaneSources::uniform(level, block.x, block.y, 0);
+    let per_px = first.inverse_depth_per_px(&present.q);
+    let mut tried = distinct(block, &present, &offers[..areas], sweep.offers, &per_px);
     let judge = judge(sweep, block, patch, &first);
-    if sweep.prior.is_some() {
-        planes[hypotheses] = judge.prior;
-        hypotheses += 1;
+    // Where all 16 pixels have texture, they need no prior.
+    if judge.prior_pull.iter().any(|p| *p > LEAST_PULL) {
+        tried.planes[tried.count] = judge.prior;
+        tried.times[tried.count] = judge.prior_pull.map(|p| if p > 0.0 { 1.0 } else { 0.0 });
+        tried.count += 1;
     }
 
     let mut photo: CostMatrix = [[[2.0; LANES]; MAX_SOURCES]; MAX_HYPOTHESES];
@@ -381,26 +325,26 @@ fn update(sweep: &Sweep<'_>, block: &Block, row: &mut Row, other: &HalfField, pa
     for v in 0..sources {
         let idx = [v as i32; LANES];
         let lanes = LaneSources::uniform(level, block.x, block.y, v);
-        for h in 0..hypotheses {
-            (photo[h][v], geometric[h][v]) = judge.costs(&planes[h], &lanes, &idx);
+        for h in 0..tried.count {
+            (photo[h][v], geometric[h][v]) = judge.costs(&tried.planes[h], &lanes, &idx);
         }
     }
     let choice = choose_sources(
         &photo,
-        hypotheses,
-        own,
+        &tried.times,
+        tried.count,
         &neighbour_choices(block, colour, other),
         sources,
         sweep.options.views_per_pixel,
         sweep.iteration,
     );
 
-    // The present plane stays unless another is better.
-    let mut best = planes[own];
+    // The present plane comes first and stays unless another is better.
+    let mut best = present;
     let mut best_cost = [NO_COST; LANES];
-    for h in std::iter::once(own).chain((0..hypotheses).filter(|h| *h != own)) {
-        let ok = admissible(sweep, &planes[h]);
-        let bonus = judge.bonus(&planes[h]);
+    for h in 0..tried.count {
+        let ok = admissible(sweep, &tried.planes[h]);
+        let bonus = judge.bonus(&tried.planes[h]);
         let mut cost = [0.0; LANES];
         for v in 0..sources {
             for l in 0..LANES {
@@ -413,7 +357,7 @@ fn update(sweep: &Sweep<'_>, block: &Block, row: &mut Row, other: &HalfField, pa
             take[l] = ok[l] & (c < best_cost[l]);
             best_cost[l] = if take[l] { c } else { best_cost[l] };
         }
-        best.replace(&take, &planes[h]);
+        best.replace(&take, &tried.planes[h]);
     }
     refine(sweep, block, &judge, &choice, &mut best, &mut best_cost);
     for l in 0..LANES {
@@ -424,6 +368,18 @@ fn update(sweep: &Sweep<'_>, block: &Block, row: &mut Row, other: &HalfField, pa
     row.store(block.at, &best, &best_cost, &choice.chosen);
 }
 
+/// True where all 16 pixels are as good as propagation can make them; they are
+/// refined only.
+#[inline(always)]
+fn converged(sweep: &Sweep<'_>, block: &Block, row: &Row) -> bool {
+    let cost: F = load(&row.cost, block.at);
+    let mut all = true;
+    for l in 0..LANES {
+        all &= block.active[l] & (cost[l] < sweep.options.converged_cost);
+    }
+    all
+}
+
 /// The chosen sources of 16 pixels.
 struct Bench<'a> {
     judge: &'a Judge<'a>,
@@ -432,11 +388,19 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Weighted cost over the chosen sources.
+    /// Weighted cost over the chosen sources; no more of it than shows that no
+    /// lane comes below `limit`.
     #[inline(always)]
-    fn total(&self, planes: &Planes) -> F {
+    fn total(&self, planes: &Planes, limit: &F) -> F {
         let mut cost = self.judge.bonus(planes).map(|b| -b);
         for (k, lane) in self.lanes.iter().enumerate() {
+            let mut below = false;
+            for l in 0..LANES {
+                below |= cost[l] < limit[l];
+            }
+            if !below {
+                break;
+            }
             let (photo, geometric) = self.judge.costs(planes, lane, &self.choice.slots[k]);
             for l in 0..LANES {
                 cost[l] += self.choice.slot_weight[k][l] * (photo[l] + geometric[l]);
@@ -498,7 +462,7 @@ fn refine(
     for (k, step) in steps.iter().enumerate() {
         let per_px = first.inverse_depth_per_px(&best.q);
         let candidate = step.apply(sweep, block, k, best, &per_px);
-        let cost = bench.total(&candidate);
+        let cost = bench.total(&candidate, best_cost);
         let mut take = [false; LANES];
         for l in 0..LANES {
             take[l] = cost[l] < best_cost[l];
@@ -515,6 +479,7 @@ fn refine(
 #[inline(always)]
 fn polish(first: &LaneSources, best: &mut Planes, best_cost: &mut F, bench: &Bench<'_>) {
     const STEP_PX: f32 = 0.3;
+    const ALL: F = [f32::MAX; LANES];
     let per_px = first.inverse_depth_per_px(&best.q);
     let moved = |by: &F| {
         let mut p = *best;
@@ -523,8 +488,8 @@ fn polish(first: &LaneSources, best: &mut Planes, best_cost: &mut F, bench: &Ben
         }
         p
     };
-    let minus = bench.total(&moved(&[-1.0; LANES]));
-    let plus = bench.total(&moved(&[1.0; LANES]));
+    let minus = bench.total(&moved(&[-1.0; LANES]), &ALL);
+    let plus = bench.total(&moved(&[1.0; LANES]), &ALL);
     let mut vertex = [0.0; LANES];
     for l in 0..LANES {
         let bend = minus[l] + plus[l] - 2.0 * best_cost[l];
@@ -536,7 +501,7 @@ fn polish(first: &LaneSources, best: &mut Planes, best_cost: &mut F, bench: &Ben
         };
     }
     let candidate = moved(&vertex);
-    let cost = bench.total(&candidate);
+    let cost = bench.total(&candidate, best_cost);
     let mut take = [false; LANES];
     for l in 0..LANES {
         take[l] = cost[l] < best_cost[l];

@@ -31,14 +31,40 @@ pub(crate) struct Choice {
     pub(crate) slot_weight: [F; MAX_SOURCES],
 }
 
+impl Choice {
+    /// The sources of the bits of `chosen`, alike.
+    #[inline(always)]
+    pub(crate) fn equal(chosen: &U, sources: usize) -> Self {
+        let mut out = Self {
+            weight: [[0.0; LANES]; MAX_SOURCES],
+            chosen: *chosen,
+            slots: [[0; LANES]; MAX_SOURCES],
+            slot_weight: [[0.0; LANES]; MAX_SOURCES],
+        };
+        for l in 0..LANES {
+            let weight = 1.0 / chosen[l].count_ones().max(1) as f32;
+            let mut k = 0;
+            for v in 0..sources {
+                if (chosen[l] >> v) & 1 == 1 {
+                    out.weight[v][l] = weight;
+                    out.slots[k][l] = v as i32;
+                    out.slot_weight[k][l] = weight;
+                    k += 1;
+                }
+            }
+        }
+        out
+    }
+}
+
 /// Chooses up to `keep` of `sources` from the costs of the hypotheses
-/// `0..hypotheses`; `own` is the index of the pixel's present one.
-/// `neighbours`: what the four nearest pixels chose.
+/// `0..hypotheses`, of which the first is the pixel's present one; each counts
+/// `times`. `neighbours`: what the four nearest pixels chose.
 #[inline(always)]
 pub(crate) fn choose_sources(
     costs: &CostMatrix,
+    times: &[F; MAX_HYPOTHESES],
     hypotheses: usize,
-    own: usize,
     neighbours: &[U; 4],
     sources: usize,
     keep: usize,
@@ -57,9 +83,10 @@ pub(crate) fn choose_sources(
             for l in 0..LANES {
                 let c = fast_exp(-m[l] * m[l] * (0.5 / (BETA * BETA)));
                 let is_good = m[l] < good_below;
-                good[l] += if is_good { 1.0 } else { 0.0 };
-                credit[l] += if is_good { c } else { 0.0 };
-                bad[l] += if m[l] > BAD { 1.0 } else { 0.0 };
+                let n = times[h][l];
+                good[l] += if is_good { n } else { 0.0 };
+                credit[l] += if is_good { n * c } else { 0.0 };
+                bad[l] += if m[l] > BAD { n } else { 0.0 };
                 least[l] = least[l].min(m[l]);
             }
         }
@@ -75,7 +102,7 @@ pub(crate) fn choose_sources(
             };
             let base = if bad[l] < 3.0 { mean * prior } else { 0.0 };
             // Where every source is bad, the present hypothesis decides.
-            let rescue = 1e-4 * fast_exp(-costs[own][v][l]) * (2.001 - least[l]);
+            let rescue = 1e-4 * fast_exp(-costs[0][v][l]) * (2.001 - least[l]);
             score[v][l] = base + rescue;
         }
     }
@@ -166,7 +193,8 @@ mod tests {
             }
             costs[h][1] = [1.5; LANES];
         }
-        let choice = choose_sources(&costs, 9, 8, &[[0b1111; LANES]; 4], 4, 3, 0);
+        let times = [[1.0; LANES]; MAX_HYPOTHESES];
+        let choice = choose_sources(&costs, &times, 9, &[[0b1111; LANES]; 4], 4, 3, 0);
         assert_eq!(choice.chosen, [0b1101; LANES]);
         let sum: f32 = (0..4).map(|v| choice.weight[v][0]).sum();
         assert!((sum - 1.0).abs() < 1e-5);

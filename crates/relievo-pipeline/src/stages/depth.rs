@@ -125,7 +125,7 @@ impl Stage for Depth {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn depends_on(&self) -> &[&'static str] {
