@@ -1,7 +1,7 @@
 //! The figures from files: a work folder, a model, a PLY.
 
 use crate::align::align_cameras;
-use crate::cameras::{PosedCamera, model_folder, read_cameras};
+use crate::cameras::{Cameras, PosedCamera, model_folder, read_cameras};
 use crate::error::EvalError;
 use crate::pose::{PoseFigures, score_poses};
 use crate::scene_truth::TrueScene;
@@ -21,6 +21,11 @@ use std::path::{Path, PathBuf};
 /// Poses of a work folder or a COLMAP model.
 pub fn eval_poses(estimate: &Path, truth: &Path) -> Result<PoseFigures, EvalError> {
     score_poses(&read_cameras(estimate)?, &read_cameras(truth)?)
+}
+
+/// Poses of a work folder or a COLMAP model against known cameras.
+pub fn eval_poses_against(estimate: &Path, truth: &Cameras) -> Result<PoseFigures, EvalError> {
+    score_poses(&read_cameras(estimate)?, truth)
 }
 
 /// A cloud: a work folder or a PLY.

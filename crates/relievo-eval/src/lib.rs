@@ -21,9 +21,11 @@
 //! | [`texture`] | a textured mesh against photographs |
 //! | [`box_resize`], [`ssim`](mod@ssim) | pieces of the texture score |
 //! | [`npz`] | NumPy archives |
+//! | [`benchmark`] | data sets with their truth, one file a layout |
 //! | [`files`] | the same figures from files and work folders |
 
 pub mod align;
+pub mod benchmark;
 pub mod box_resize;
 pub mod cameras;
 pub mod depth;
