@@ -35,7 +35,8 @@ pub(crate) fn common_centers(
 
 /// `truth_from_estimate`, robust: the best of all cameras and 400 random
 /// triples by truncated distance, then least squares on the cameras within
-/// three times the median error, five times over.
+/// three times the median error, five times over. Refused where fewer than half
+/// of the cameras come within a tenth of their spread.
 pub fn align_cameras(estimate: &Cameras, truth: &Cameras) -> Result<Sim3, EvalError> {
     let (a, b) = common_centers(estimate, truth)?;
     let n = a.len();
@@ -74,6 +75,10 @@ pub fn align_cameras(estimate: &Cameras, truth: &Cameras) -> Result<Sim3, EvalEr
             Some(better) => t = better,
             None => break,
         }
+    }
+    let close = errors(&t).iter().filter(|e| **e < 0.1 * spread).count();
+    if 2 * close < n {
+        return Err(EvalError::NoAgreement { close, common: n });
     }
     Ok(t)
 }

@@ -1,8 +1,10 @@
 //! Posed cameras to compare with: a rendered set's `gt/`, a COLMAP model, a
-//! folder of Strecha's `.camera` files, or a work folder.
+//! folder of Strecha's `.camera` files, a `transforms.json`, a Middlebury par
+//! file, or a work folder.
 
+use crate::benchmark::{middlebury, nerfstudio, strecha};
 use crate::error::EvalError;
-use relievo_geometry::{CameraModel, Mat3, Rigid3, Vec3};
+use relievo_geometry::Rigid3;
 use relievo_scene::{Camera, SparseModel};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,7 +42,7 @@ pub fn cameras_of_model(model: &SparseModel) -> Cameras {
 /// The folder that holds a COLMAP model: the path itself, its `gt/`, or the
 /// `sparse/model` of a work folder.
 pub fn model_folder(path: &Path) -> Option<PathBuf> {
-    ["", "gt", "sparse/model", "gt_dense_cameras"]
+    ["", "gt", "sparse/model", "sparse/0", "gt_dense_cameras"]
         .iter()
         .map(|sub| {
             if sub.is_empty() {
@@ -50,12 +52,21 @@ pub fn model_folder(path: &Path) -> Option<PathBuf> {
             }
         })
         .find(|dir| {
-            dir.join("images.bin").is_file() || dir.join("images.txt").is_file() || has_strecha(dir)
+            dir.join("images.bin").is_file()
+                || dir.join("images.txt").is_file()
+                || strecha::has_cameras(dir)
         })
 }
 
 /// Reads cameras from any of the known places.
 pub fn read_cameras(path: &Path) -> Result<Cameras, EvalError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if path.is_file() && name.ends_with(".json") {
+        return nerfstudio::read_transforms(path);
+    }
+    if path.is_file() && name.ends_with("_par.txt") {
+        return middlebury::read_par(path);
+    }
     let Some(dir) = model_folder(path) else {
         let what = if path.exists() {
             "holds no cameras"
@@ -67,8 +78,8 @@ pub fn read_cameras(path: &Path) -> Result<Cameras, EvalError> {
             what,
         });
     };
-    let cameras = if has_strecha(&dir) {
-        read_strecha(&dir)?
+    let cameras = if strecha::has_cameras(&dir) {
+        strecha::read_folder(&dir)?
     } else {
         cameras_of_model(&relievo_formats::colmap::read_model(&dir)?)
     };
@@ -80,77 +91,10 @@ pub fn read_cameras(path: &Path) -> Result<Cameras, EvalError> {
     Ok(cameras)
 }
 
-fn strecha_files(dir: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs_err::read_dir(dir) else {
-        return Vec::new();
-    };
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|e| Some(e.ok()?.path()))
-        .filter(|p| p.extension().is_some_and(|e| e == "camera"))
-        .collect();
-    files.sort();
-    files
-}
-
-fn has_strecha(dir: &Path) -> bool {
-    !strecha_files(dir).is_empty()
-}
-
-/// `NAME.EXT.camera`: K (9), 0 0 0, R camera-to-world (9), centre, size
-/// (Strecha et al., CVPR 2008).
-fn read_strecha(dir: &Path) -> Result<Cameras, EvalError> {
-    strecha_files(dir)
-        .into_iter()
-        .map(|path| {
-            let text = fs_err::read_to_string(&path)?;
-            let v: Vec<f64> = text
-                .split_whitespace()
-                .map_while(|t| t.parse().ok())
-                .collect();
-            let (Some(&[width, height]), true) =
-                (v.get(24..26).and_then(|s| s.first_chunk()), v.len() >= 26)
-            else {
-                return Err(EvalError::Truth {
-                    path,
-                    what: "is not a camera of 26 numbers",
-                });
-            };
-            let world_from_cam = Mat3::from_row_slice(&v[12..21]);
-            let center = Vec3::new(v[21], v[22], v[23]);
-            // The printed matrix is not quite a rotation; the centre is exact.
-            let mut cam_from_world =
-                Rigid3::from_matrix(&world_from_cam.transpose(), Vec3::zeros());
-            cam_from_world.translation = -(cam_from_world.rotation * center);
-            let camera = Camera {
-                model: CameraModel::Pinhole {
-                    fx: v[0],
-                    fy: v[4],
-                    cx: v[2],
-                    cy: v[5],
-                },
-                width_px: width as u32,
-                height_px: height as u32,
-                has_prior_focal: true,
-            };
-            let name = path
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            Ok((
-                name,
-                PosedCamera {
-                    camera,
-                    cam_from_world,
-                },
-            ))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use relievo_geometry::Vec3;
 
     #[test]
     fn strecha_cameras_read_and_broken_ones_are_named() {

@@ -44,6 +44,30 @@ pub enum EvalError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// A data set that cannot be run or scored.
+    #[error("{path}: {what}", path = path.display())]
+    DataSet {
+        /// Its folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Estimate and truth do not lie in one frame.
+    #[error("{what}: estimate and truth are in different frames")]
+    OtherFrame {
+        /// What shows it.
+        what: &'static str,
+    },
+    /// The cameras of estimate and truth do not fit by any similarity.
+    #[error(
+        "after the best similarity only {close} of {common} cameras lie near their true place: the truth belongs to other photos, or the model is wrong"
+    )]
+    NoAgreement {
+        /// Cameras near their place.
+        close: usize,
+        /// Cameras in both.
+        common: usize,
+    },
     /// Too few cameras to compare.
     #[error(
         "{common} of the {estimated} estimated and {true_} true cameras have the same file name; at least 3 are needed"
@@ -80,6 +104,11 @@ impl EvalError {
             Self::Truth { .. } => {
                 "--truth takes a rendered set's folder (with gt/), a COLMAP model, a folder of .camera files, or a PLY"
             }
+            Self::DataSet { .. } => "docs/datasets.md lists the layouts that are read",
+            Self::OtherFrame { .. } => {
+                "give the cameras of the estimate with --model, so that it can be aligned"
+            }
+            Self::NoAgreement { .. } => "score the cameras alone with `relievo eval poses`",
             Self::FewCommon { .. } => {
                 "cameras are paired by file name; check that the truth belongs to these photos"
             }

@@ -1,7 +1,7 @@
 //! The figures from files: a work folder, a model, a PLY.
 
 use crate::align::align_cameras;
-use crate::cameras::{PosedCamera, model_folder, read_cameras};
+use crate::cameras::{Cameras, PosedCamera, model_folder, read_cameras};
 use crate::error::EvalError;
 use crate::pose::{PoseFigures, score_poses};
 use crate::scene_truth::TrueScene;
@@ -21,6 +21,11 @@ use std::path::{Path, PathBuf};
 /// Poses of a work folder or a COLMAP model.
 pub fn eval_poses(estimate: &Path, truth: &Path) -> Result<PoseFigures, EvalError> {
     score_poses(&read_cameras(estimate)?, &read_cameras(truth)?)
+}
+
+/// Poses of a work folder or a COLMAP model against known cameras.
+pub fn eval_poses_against(estimate: &Path, truth: &Cameras) -> Result<PoseFigures, EvalError> {
+    score_poses(&read_cameras(estimate)?, truth)
 }
 
 /// A cloud: a work folder or a PLY.
@@ -81,6 +86,8 @@ pub struct TextureQuery {
     pub cameras: PathBuf,
     /// The folder that the names in `cameras` are relative to.
     pub images: PathBuf,
+    /// Files of photos that lie elsewhere, by name.
+    pub sources: BTreeMap<String, PathBuf>,
     /// Names of the photos to compare; all where empty.
     pub only: BTreeSet<String>,
     /// Size of the comparison against the photo's.
@@ -114,7 +121,8 @@ pub fn eval_texture(
     for (_, view, cam_from_world) in chosen {
         task.check()?;
         if let Some(camera) = sparse.cameras.get(&view.camera_id) {
-            let photo = decode_photo(&query.images.join(&view.name))?;
+            let source = query.sources.get(&view.name).cloned();
+            let photo = decode_photo(&source.unwrap_or_else(|| query.images.join(&view.name)))?;
             let posed = PosedCamera {
                 camera: *camera,
                 cam_from_world,

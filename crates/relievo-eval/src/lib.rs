@@ -17,15 +17,19 @@
 //! | [`sampling`] | even samples of a mesh |
 //! | [`surface`] | accuracy, completeness, F-score of a cloud or a mesh |
 //! | [`topology`] | open and non-manifold edges, components |
+//! | [`consistency`] | a cloud against its own photos, without truth |
 //! | [`depth`] | depth maps against the true surface |
 //! | [`texture`] | a textured mesh against photographs |
 //! | [`box_resize`], [`ssim`](mod@ssim) | pieces of the texture score |
 //! | [`npz`] | NumPy archives |
+//! | [`benchmark`] | data sets with their truth, one file a layout |
 //! | [`files`] | the same figures from files and work folders |
 
 pub mod align;
+pub mod benchmark;
 pub mod box_resize;
 pub mod cameras;
+pub mod consistency;
 pub mod depth;
 mod error;
 pub mod files;
@@ -41,6 +45,7 @@ pub mod topology;
 
 pub use align::align_cameras;
 pub use cameras::{Cameras, PosedCamera, cameras_of_model, read_cameras};
+pub use consistency::{ConsistencyFigures, HalfPhoto, photo_consistency};
 pub use depth::{DepthErrors, DepthFigures, combine_depth, score_depth_map};
 pub use error::EvalError;
 pub use files::{TextureQuery, eval_cloud, eval_mesh, eval_poses, eval_texture};

@@ -106,6 +106,12 @@ impl TrueScene {
             });
         };
         let all_points: Vec<[f64; 3]> = (0..x.len()).map(|i| [x[i], y[i], z[i]]).collect();
+        if all_points.iter().flatten().any(|v| !v.is_finite()) {
+            return Err(EvalError::Truth {
+                path: points_path,
+                what: "holds points that are not finite",
+            });
+        }
         let all_labels: Vec<u16> = label.iter().map(|l| *l as u16).collect();
         let all_normals: Vec<[f64; 3]> = match (nx, ny, nz) {
             (Some(nx), Some(ny), Some(nz)) => (0..nx.len())
@@ -117,6 +123,12 @@ impl TrueScene {
         let mesh_path = gt.join("mesh.ply");
         let bytes = fs_err::read(&mesh_path)?;
         let mesh = ply::decode_mesh(&bytes)?;
+        if mesh.positions.iter().flatten().any(|v| !v.is_finite()) {
+            return Err(EvalError::Truth {
+                path: mesh_path,
+                what: "holds points that are not finite",
+            });
+        }
         let face_label = ply::decode_columns(&bytes, "face", &["label"])?
             .pop()
             .flatten()
@@ -209,6 +221,12 @@ impl TrueScene {
         if mesh.positions.is_empty() {
             return Err(EvalError::Empty {
                 what: "the true surface",
+            });
+        }
+        if mesh.positions.iter().flatten().any(|v| !v.is_finite()) {
+            return Err(EvalError::Truth {
+                path: path.to_owned(),
+                what: "holds points that are not finite",
             });
         }
         let cloud: Vec<[f64; 3]> = mesh.positions.iter().map(|p| p.map(f64::from)).collect();

@@ -13,6 +13,7 @@ use crate::topology::Topology;
 use rayon::prelude::*;
 use relievo_geometry::{Sim3, Vec3};
 use relievo_scene::TriMesh;
+use relievo_spatial::bounds::Aabb;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -147,7 +148,7 @@ pub fn score_cloud(
     let mut keep: Vec<u32> = order.into_iter().map(|(_, i)| i).collect();
     keep.sort_unstable();
     let points: Vec<[f64; 3]> = keep.iter().map(|&i| moved[i as usize]).collect();
-    score_points(&points, None, truth).ok_or(EvalError::Empty { what: "the cloud" })
+    score_points("the cloud", &points, None, truth)
 }
 
 /// Scores a mesh by a million even samples; the gaps between them do not count
@@ -171,8 +172,8 @@ pub fn score_mesh(
     let mut rng = relievo_task::rng(0, "eval", "mesh");
     let samples = sample_mesh(&moved, MESH_SAMPLES, &mut rng, |_| true);
     let gap = (mesh_area(&moved, |_| true) / MESH_SAMPLES as f64).sqrt();
-    let mut figures = score_points(&samples.points, Some((&samples.normals, gap)), truth)
-        .ok_or(EvalError::Empty { what: "the mesh" })?;
+    let surface = Some((samples.normals.as_slice(), gap));
+    let mut figures = score_points("the mesh", &samples.points, surface, truth)?;
     figures.topology = Some(Topology::of(mesh));
     Ok(figures)
 }
@@ -185,18 +186,31 @@ fn transform(points: &[[f32; 3]], t: &Sim3) -> Vec<[f64; 3]> {
         .collect()
 }
 
-/// `None` without points. `surface`: normals and mean spacing of mesh samples.
+/// Refused without points, and where hardly any lies near the truth.
+/// `surface`: normals and mean spacing of mesh samples.
 fn score_points(
+    what: &'static str,
     points: &[[f64; 3]],
     surface: Option<(&[[f64; 3]], f64)>,
     truth: &TrueScene,
-) -> Option<SurfaceFigures> {
+) -> Result<SurfaceFigures, EvalError> {
     if points.is_empty() {
-        return None;
+        return Err(EvalError::Empty { what });
     }
     let thresholds = truth.thresholds();
-    let last = *thresholds.last()?;
+    let last = thresholds[thresholds.len() - 1];
     let queries: Vec<[f32; 3]> = points.iter().map(|p| p.map(|v| v as f32)).collect();
+    let narrow: Vec<[f32; 3]> = truth.points.iter().map(|p| p.map(|v| v as f32)).collect();
+    let around = Aabb::of(&narrow).map(|b| b.grown(0.5));
+    let near = queries
+        .iter()
+        .filter(|p| around.is_some_and(|b| b.contains(**p)))
+        .count();
+    if 100 * near < points.len() {
+        return Err(EvalError::OtherFrame {
+            what: "less than 1 % of the estimate lies around the true surface",
+        });
+    }
     let nearest: Vec<usize> = truth
         .tree
         .nearest_batch(&queries)
@@ -214,6 +228,11 @@ fn score_points(
             .collect()
     });
 
+    if chosen.is_empty() {
+        return Err(EvalError::OtherFrame {
+            what: "no point of the estimate lies in space that a true camera saw",
+        });
+    }
     let tree = tree_of(points);
     let from_truth: Vec<(usize, f64)> = truth
         .points
@@ -296,11 +315,13 @@ fn score_points(
             .collect();
         (!a.is_empty() && !b.is_empty()).then(|| f64::midpoint(mean(&a), mean(&b)))
     });
-    Some(SurfaceFigures {
+    Ok(SurfaceFigures {
         points: points.len(),
         observed_points: used.len(),
         accuracy_mm: Tail::of(&accuracy, 1000.0),
-        completeness_mm: Tail::of(&completeness, 1000.0)?,
+        completeness_mm: Tail::of(&completeness, 1000.0).ok_or(EvalError::Empty {
+            what: "the true surface",
+        })?,
         chamfer_mm: both(f64::INFINITY),
         chamfer_clipped_mm: both(2.0 * last),
         by_threshold_mm,
