@@ -26,7 +26,7 @@ relievo_task::options! {
         /// Other views that must agree with a pixel.
         min_agreeing_views: usize = 2, "views", "judgement";
         /// One agreeing view will do for a point that at most this many others could see.
-        few_views: usize = 3, "views", "measured on the rendered sets";
+        few_views: usize = 3, "views", "measured on the rendered room";
         /// Most forward-backward reprojection error of an agreeing pixel.
         max_reprojection_px: f32 = 1.5, "px", "ACMM: 2 px";
         /// Most relative difference of depth.
@@ -42,7 +42,7 @@ relievo_task::options! {
         /// A point whose fourth neighbour is farther than this many pixel footprints is an outlier.
         outlier_footprints: f32 = 5.0, "pixel footprints", "judgement; 0 keeps all";
         /// Points within cells of this side (rounded down to a power of two) are averaged to one.
-        spacing_footprints: f32 = 0.5, "pixel footprints", "measured on the rendered sets; 0 keeps all";
+        spacing_footprints: f32 = 0.5, "pixel footprints", "judgement; 0 keeps all";
     }
 }
 
