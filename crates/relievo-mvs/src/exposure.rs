@@ -53,7 +53,7 @@ pub fn clear_unexposed(map: &mut DepthMap, gray: &Raster<u8>) {
                 .fold((0, 0), |a, s| (a.0 + s.0, a.1 + s.1));
             let n = (rows * (to - from)) as f32;
             let mean = sum as f32 / n;
-            if mean < BLACK || mean > WHITE {
+            if !(BLACK..=WHITE).contains(&mean) {
                 let variance = squares as f32 / n - mean * mean;
                 if variance < FLAT * FLAT {
                     map.depth[(x, y)] = 0.0;
