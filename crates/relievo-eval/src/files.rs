@@ -86,6 +86,8 @@ pub struct TextureQuery {
     pub cameras: PathBuf,
     /// The folder that the names in `cameras` are relative to.
     pub images: PathBuf,
+    /// Files of photos that lie elsewhere, by name.
+    pub sources: BTreeMap<String, PathBuf>,
     /// Names of the photos to compare; all where empty.
     pub only: BTreeSet<String>,
     /// Size of the comparison against the photo's.
@@ -119,7 +121,8 @@ pub fn eval_texture(
     for (_, view, cam_from_world) in chosen {
         task.check()?;
         if let Some(camera) = sparse.cameras.get(&view.camera_id) {
-            let photo = decode_photo(&query.images.join(&view.name))?;
+            let source = query.sources.get(&view.name).cloned();
+            let photo = decode_photo(&source.unwrap_or_else(|| query.images.join(&view.name)))?;
             let posed = PosedCamera {
                 camera: *camera,
                 cam_from_world,

@@ -17,6 +17,7 @@
 //! | [`sampling`] | even samples of a mesh |
 //! | [`surface`] | accuracy, completeness, F-score of a cloud or a mesh |
 //! | [`topology`] | open and non-manifold edges, components |
+//! | [`consistency`] | a cloud against its own photos, without truth |
 //! | [`depth`] | depth maps against the true surface |
 //! | [`texture`] | a textured mesh against photographs |
 //! | [`box_resize`], [`ssim`](mod@ssim) | pieces of the texture score |
@@ -28,6 +29,7 @@ pub mod align;
 pub mod benchmark;
 pub mod box_resize;
 pub mod cameras;
+pub mod consistency;
 pub mod depth;
 mod error;
 pub mod files;
@@ -43,6 +45,7 @@ pub mod topology;
 
 pub use align::align_cameras;
 pub use cameras::{Cameras, PosedCamera, cameras_of_model, read_cameras};
+pub use consistency::{ConsistencyFigures, HalfPhoto, photo_consistency};
 pub use depth::{DepthErrors, DepthFigures, combine_depth, score_depth_map};
 pub use error::EvalError;
 pub use files::{TextureQuery, eval_cloud, eval_mesh, eval_poses, eval_texture};

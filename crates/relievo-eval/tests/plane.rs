@@ -173,3 +173,20 @@ fn truth_that_is_none_is_said() {
         assert!(error.to_string().contains(path.to_str().unwrap()) && error.hint().is_some());
     }
 }
+
+#[test]
+fn a_cloud_in_another_frame_or_a_truth_with_nan_is_no_number() {
+    let truth = &*TRUTH;
+    let away: Vec<[f32; 3]> = (0..1000).map(|k| [20.0 + k as f32, 5.0, 3.0]).collect();
+    assert!(matches!(
+        score_cloud(&away, truth, &Sim3::identity()),
+        Err(EvalError::OtherFrame { .. })
+    ));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("truth.ply");
+    let mut mesh = square(0.0);
+    mesh.positions[7][2] = f32::NAN;
+    relievo_formats::ply::write_mesh(&mesh, &path).unwrap();
+    let error = TrueScene::read(&path).unwrap_err().to_string();
+    assert!(error.contains("finite"), "{error}");
+}

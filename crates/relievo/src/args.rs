@@ -42,11 +42,13 @@ pub(crate) enum Command {
     },
     /// Write a finished model in other formats
     Export(ExportArgs),
-    /// Measure a result against the truth
+    /// Measure a result against the truth, against its own photos, or two runs against each other
     Eval {
         #[command(subcommand)]
         what: EvalWhat,
     },
+    /// Run a benchmark data set and score it by its own protocol
+    Bench(Box<BenchArgs>),
     /// Drop intermediate files that can be made again
     Clean {
         /// The work folder
@@ -301,9 +303,10 @@ pub(crate) struct EvalArgs {
     /// A work folder, or a file or folder of the kind in question
     #[arg(long)]
     pub(crate) estimate: PathBuf,
-    /// A rendered set's folder (with gt/), a COLMAP model, Strecha .camera files, or a PLY
+    /// A rendered set's folder (with gt/), a COLMAP model, Strecha .camera files, transforms.json,
+    /// a Middlebury par file, or a PLY
     #[arg(long)]
-    pub(crate) truth: PathBuf,
+    pub(crate) truth: Option<PathBuf>,
     /// COLMAP model whose cameras align the estimate with the truth
     #[arg(long)]
     pub(crate) model: Option<PathBuf>,
@@ -318,11 +321,13 @@ pub(crate) enum EvalWhat {
     Poses(EvalArgs),
     /// Depth maps against the true surface seen by the same camera
     Depth(EvalArgs),
-    /// Accuracy, completeness and F-score of a point cloud
+    /// Accuracy, completeness and F-score of a point cloud; without --truth its consistency with
+    /// the photos of the work folder
     Cloud(EvalArgs),
     /// Accuracy, completeness and F-score of a mesh, and its topology
     Mesh(EvalArgs),
-    /// PSNR and SSIM of photos rendered from the textured model
+    /// PSNR and SSIM of photos rendered from the textured model; of a work folder no --truth is
+    /// needed
     Texture {
         #[command(flatten)]
         common: EvalArgs,
@@ -336,6 +341,67 @@ pub(crate) enum EvalWhat {
         #[arg(long, default_value_t = 0.5)]
         scale: f64,
     },
+    /// Two work folders side by side: options that differ, figures, times
+    Runs {
+        /// A work folder
+        a: PathBuf,
+        /// Another one
+        b: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// How far a benchmark runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchStage {
+    /// Photos to poses
+    Sparse,
+    /// To the cloud
+    Dense,
+    /// To the surface
+    Mesh,
+    /// To the textured surface; every eighth photo is held out and re-rendered
+    Texture,
+    /// Everything
+    #[default]
+    All,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchArgs {
+    /// Folder of the data set, or a BAL problem file; docs/datasets.md lists the layouts
+    pub(crate) dataset: PathBuf,
+    /// How far to run
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) stage: BenchStage,
+    /// Work folder [default: `./NAME.bench.relievo`]
+    #[arg(short, long, value_name = "WORK")]
+    pub(crate) output: Option<PathBuf>,
+    /// Take intrinsics from the truth and keep them
+    #[arg(long)]
+    pub(crate) known_intrinsics: bool,
+    /// Take intrinsics and poses from the truth: measures depth, cloud and mesh alone
+    #[arg(long)]
+    pub(crate) known_poses: bool,
+    /// Image scale and effort [default: normal]
+    #[arg(long, value_enum)]
+    pub(crate) quality: Option<QualityArg>,
+    /// Run seed [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Set one option (repeatable)
+    #[arg(long = "set", value_name = "STAGE.OPTION=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// As JSON
+    #[arg(long, conflicts_with = "csv")]
+    pub(crate) json: bool,
+    /// As comma-separated values
+    #[arg(long)]
+    pub(crate) csv: bool,
+    #[command(flatten)]
+    pub(crate) compute: ComputeArgs,
 }
 
 fn parse_scale(text: &str) -> Result<f64, String> {

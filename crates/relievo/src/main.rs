@@ -74,6 +74,7 @@ fn dispatch(command: Command) -> Result<Done, Failure> {
         Command::Import { what } => commands::import::import(what),
         Command::Export(args) => commands::export::export(&args),
         Command::Eval { what } => commands::eval::eval(what),
+        Command::Bench(args) => commands::bench::bench(&args),
         Command::Clean { work, dry_run } => commands::clean::clean(&work, dry_run),
     }
 }

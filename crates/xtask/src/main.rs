@@ -1,10 +1,12 @@
-//! House checks: `cargo xtask layers`, `cargo xtask licences`.
+//! House checks: `cargo xtask layers`, `cargo xtask licences`; the harness behind
+//! `scripts/bench`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a command-line tool"
 )]
 
+mod bench;
 mod layers;
 mod licences;
 
@@ -14,8 +16,9 @@ fn main() -> ExitCode {
     let outcome = match std::env::args().nth(1).as_deref() {
         Some("layers") => layers::check(),
         Some("licences") => licences::check(),
+        Some("bench") => bench::bench(&std::env::args().skip(2).collect::<Vec<_>>()),
         _ => {
-            eprintln!("usage: cargo xtask layers | licences");
+            eprintln!("usage: cargo xtask layers | licences | bench ...");
             return ExitCode::from(2);
         }
     };

@@ -88,6 +88,11 @@ impl fmt::Display for BalFigures {
     }
 }
 
+/// Up to 50 iterations on the squared loss, as the published figures.
+pub fn options() -> BundleOptions {
+    BundleOptions::default()
+}
+
 /// True for a file that begins like a problem: three counts.
 pub fn is_problem(path: &Path) -> bool {
     path.is_file()

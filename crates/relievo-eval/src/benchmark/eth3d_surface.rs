@@ -108,6 +108,12 @@ pub fn score(
         })
         .collect();
 
+    let judged = |v: &Verdict| v.accurate_from < TOLERANCES.len() || v.in_free_space;
+    if !verdicts.iter().any(judged) {
+        return Err(EvalError::OtherFrame {
+            what: "the scanner observed no part of the cloud",
+        });
+    }
     let scan_points: Vec<Vec3> = truth
         .scans
         .iter()
@@ -132,9 +138,8 @@ pub fn score(
             .iter()
             .map(|v| (v.accurate_from <= k || v.in_free_space).then_some(v.accurate_from <= k))
             .collect();
-        let accuracy = voxel_mean(&points, &judged).ok_or(EvalError::OtherFrame {
-            what: "the scanner observed no part of the cloud",
-        })?;
+        // Nothing observed at this tolerance counts as nothing accurate.
+        let accuracy = voxel_mean(&points, &judged).unwrap_or(0.0);
         let reached: Vec<Option<bool>> = gaps.iter().map(|d| Some(*d <= tolerance)).collect();
         let completeness = voxel_mean(&scan_points, &reached).unwrap_or(0.0);
         let sum = accuracy + completeness;

@@ -3,9 +3,10 @@
 use crate::args::{EvalArgs, EvalWhat};
 use crate::{Done, Failure};
 use relievo_eval::{
-    DepthErrors, DepthFigures, EvalError, TextureQuery, TrueScene, combine_depth, score_depth_map,
+    ConsistencyFigures, DepthErrors, DepthFigures, EvalError, HalfPhoto, TextureFigures,
+    TextureQuery, TrueScene, combine_depth, score_depth_map,
 };
-use relievo_formats::{colmap, native};
+use relievo_formats::{colmap, native, ply};
 use relievo_pipeline::PipelineError;
 use relievo_pipeline::settings::Settings;
 use relievo_task::Task;
@@ -16,20 +17,23 @@ pub(crate) fn eval(what: EvalWhat) -> Result<Done, Failure> {
     match what {
         EvalWhat::Poses(a) => {
             let estimate = a.model.as_deref().unwrap_or(&a.estimate);
-            print(
-                &relievo_eval::eval_poses(estimate, &a.truth).map_err(|e| refuse(&e))?,
-                a.json,
-            )
+            let found = relievo_eval::eval_poses(estimate, truth_of(&a)?);
+            print(&found.map_err(|e| refuse(&e))?, a.json)
         }
+        EvalWhat::Cloud(a) if a.truth.is_none() => print(&consistency(&a)?, a.json),
         EvalWhat::Cloud(a) => {
-            let found = relievo_eval::eval_cloud(&a.estimate, &a.truth, a.model.as_deref());
+            let found = relievo_eval::eval_cloud(&a.estimate, truth_of(&a)?, a.model.as_deref());
             print(&found.map_err(|e| refuse(&e))?, a.json)
         }
         EvalWhat::Mesh(a) => {
-            let found = relievo_eval::eval_mesh(&a.estimate, &a.truth, a.model.as_deref());
+            let found = relievo_eval::eval_mesh(&a.estimate, truth_of(&a)?, a.model.as_deref());
             print(&found.map_err(|e| refuse(&e))?, a.json)
         }
-        EvalWhat::Depth(a) => print(&depth(&a)?, a.json),
+        EvalWhat::Depth(a) => print(
+            &depth(&a.estimate, truth_of(&a)?, a.model.as_deref())?,
+            a.json,
+        ),
+        EvalWhat::Runs { a, b, json } => super::eval_runs::runs(&a, &b, json),
         EvalWhat::Texture {
             common,
             images,
@@ -41,6 +45,11 @@ pub(crate) fn eval(what: EvalWhat) -> Result<Done, Failure> {
             print(&found.map_err(|e| refuse(&e))?, common.json)
         }
     }
+}
+
+fn truth_of(args: &EvalArgs) -> Result<&Path, Failure> {
+    let missing = || Failure::Usage("this needs the truth: give it with --truth".to_owned());
+    args.truth.as_deref().ok_or_else(missing)
 }
 
 /// Text, or JSON.
@@ -57,7 +66,7 @@ fn print(
     Ok(Done::Whole)
 }
 
-fn refuse(error: &EvalError) -> Failure {
+pub(crate) fn refuse(error: &EvalError) -> Failure {
     let hint = error.hint().unwrap_or_default().to_owned();
     PipelineError::Input {
         what: error.to_string(),
@@ -67,11 +76,14 @@ fn refuse(error: &EvalError) -> Failure {
 }
 
 /// The depth maps of a work folder against the true surface.
-fn depth(args: &EvalArgs) -> Result<DepthFigures, Failure> {
-    let work = &args.estimate;
-    let truth = TrueScene::read(&args.truth).map_err(|e| refuse(&e))?;
-    let align = relievo_eval::files::truth_from_estimate(work, args.model.as_deref(), &truth)
-        .map_err(|e| refuse(&e))?;
+pub(crate) fn depth(
+    work: &Path,
+    truth: &Path,
+    cameras: Option<&Path>,
+) -> Result<DepthFigures, Failure> {
+    let truth = TrueScene::read(truth).map_err(|e| refuse(&e))?;
+    let align =
+        relievo_eval::files::truth_from_estimate(work, cameras, &truth).map_err(|e| refuse(&e))?;
     let dir = work.join("sparse").join("model");
     let file = |path: &Path, what: String| PipelineError::File {
         path: path.to_owned(),
@@ -114,6 +126,89 @@ fn undistorted_grey(
     Some(relievo_image::luma(&picture))
 }
 
+/// The cloud of a work folder against its own photos. A PLY as the estimate
+/// takes cameras and photos from the work folder given with `--model`.
+fn consistency(args: &EvalArgs) -> Result<ConsistencyFigures, Failure> {
+    let file = |path: &Path, what: String| PipelineError::File {
+        path: path.to_owned(),
+        what,
+    };
+    let work = args.model.as_ref().unwrap_or(&args.estimate);
+    if !work.is_dir() {
+        return Err(Failure::Usage(
+            "give --truth, or the work folder with the photos of this cloud as --model".to_owned(),
+        ));
+    }
+    let cloud = if args.estimate.is_dir() {
+        args.estimate.join("cloud").join("dense.ply")
+    } else {
+        args.estimate.clone()
+    };
+    let bytes = fs_err::read(&cloud).map_err(PipelineError::from)?;
+    let has_normals = ply::has_normals(&bytes).map_err(|e| file(&cloud, e.to_string()))?;
+    if !has_normals {
+        let what = "has no normals, along which photos could be compared".to_owned();
+        return Err(file(&cloud, what).into());
+    }
+    let points = ply::decode_cloud(&bytes).map_err(|e| file(&cloud, e.to_string()))?;
+    let dir = work.join("sparse").join("model");
+    let model = colmap::read_model(&dir).map_err(|e| file(&dir, e.to_string()))?;
+    let sources = sources(work)?;
+    let mut photos = Vec::new();
+    for (_, view, pose) in model.registered() {
+        let (Some(camera), Some(source)) =
+            (model.cameras.get(&view.camera_id), sources.get(&view.name))
+        else {
+            continue;
+        };
+        let photo = relievo_media::decode_photo(source).map_err(|e| file(source, e.to_string()))?;
+        let full = (camera.width_px, camera.height_px);
+        let half = (full.0.div_ceil(2), full.1.div_ceil(2));
+        let target = relievo_image::undistorted_model(&camera.model, full, half);
+        let picture = relievo_image::undistort(&photo.rgb, &camera.model, &target, half);
+        photos.push(HalfPhoto {
+            model: target,
+            cam_from_world: pose,
+            grey: relievo_image::luma(&picture),
+        });
+    }
+    relievo_eval::photo_consistency(&points, &photos).map_err(|e| refuse(&e))
+}
+
+/// Where the photos of a work folder lie, by name.
+fn sources(work: &Path) -> Result<BTreeMap<String, PathBuf>, Failure> {
+    let table = relievo_pipeline::ingest_table::IngestTable::read_work(work)?;
+    let inside = |p: &Path| {
+        if p.is_absolute() {
+            p.to_owned()
+        } else {
+            work.join(p)
+        }
+    };
+    let rows = table.photos.iter();
+    Ok(rows
+        .map(|e| (e.photo.name.clone(), inside(&e.source)))
+        .collect())
+}
+
+/// The texture of a finished work folder against the photos it held out;
+/// `None` where it held none.
+pub(crate) fn held_out_texture(work: &Path) -> Result<Option<TextureFigures>, Failure> {
+    let settings = Settings::read_work(work)?.unwrap_or_default();
+    if settings.hold_out.is_empty() {
+        return Ok(None);
+    }
+    let query = TextureQuery {
+        cameras: work.to_owned(),
+        sources: sources(work)?,
+        only: settings.hold_out.into_iter().collect(),
+        scale: 0.5,
+        ..TextureQuery::default()
+    };
+    let found = relievo_eval::eval_texture(work, &query, &Task::silent());
+    Ok(Some(found.map_err(|e| refuse(&e))?))
+}
+
 /// Cameras and photos for the texture score: of the truth, where it has
 /// cameras in the estimate's frame (`--model`), else of the work folder
 /// itself.
@@ -123,29 +218,69 @@ fn texture_query(
     only: &[String],
     scale: f64,
 ) -> Result<TextureQuery, Failure> {
-    let cameras = common.model.clone().unwrap_or_else(|| {
-        if common.estimate.is_dir() {
-            common.estimate.clone()
-        } else {
-            common.truth.clone()
-        }
-    });
-    let beside = [common.truth.join("images"), common.truth.clone()];
-    let images = images
-        .or_else(|| beside.into_iter().find(|p| p.is_dir()))
-        .ok_or_else(|| Failure::Usage("give the folder of the photos with --images".to_owned()))?;
+    if !(scale > 0.0 && scale <= 4.0) {
+        return Err(Failure::Usage("--scale takes a number in 0..4".to_owned()));
+    }
     let mut only: BTreeSet<String> = only.iter().cloned().collect();
     if only.is_empty()
         && let Some(settings) = Settings::read_work(&common.estimate)?
     {
         only.extend(settings.hold_out);
     }
-    if !(scale > 0.0 && scale <= 4.0) {
-        return Err(Failure::Usage("--scale takes a number in 0..4".to_owned()));
-    }
+    let Some(truth) = &common.truth else {
+        return work_query(common, images, only, scale);
+    };
+    let cameras = common.model.clone().unwrap_or_else(|| {
+        if common.estimate.is_dir() {
+            common.estimate.clone()
+        } else {
+            truth.clone()
+        }
+    });
+    let beside = [truth.join("images"), truth.clone()];
+    let images = images
+        .or_else(|| beside.into_iter().find(|p| p.is_dir()))
+        .ok_or_else(|| Failure::Usage("give the folder of the photos with --images".to_owned()))?;
     Ok(TextureQuery {
         cameras,
         images,
+        only,
+        scale,
+        ..TextureQuery::default()
+    })
+}
+
+/// Without truth: a work folder against its own photos, those it held out.
+fn work_query(
+    common: &EvalArgs,
+    images: Option<PathBuf>,
+    only: BTreeSet<String>,
+    scale: f64,
+) -> Result<TextureQuery, Failure> {
+    let work = common.model.as_ref().unwrap_or(&common.estimate);
+    if !work.is_dir() {
+        return Err(Failure::Usage(
+            "a model file needs the work folder with its cameras as --model, or --truth".to_owned(),
+        ));
+    }
+    if only.is_empty() {
+        return Err(PipelineError::Input {
+            what: format!("{}: this run held out no photos", work.display()),
+            hint: "run with --hold-out FILE, or name photos with --only (photos that took part \
+                   in texturing flatter the score)"
+                .to_owned(),
+        }
+        .into());
+    }
+    let sources = if images.is_some() {
+        BTreeMap::new()
+    } else {
+        sources(work)?
+    };
+    Ok(TextureQuery {
+        cameras: work.clone(),
+        images: images.unwrap_or_default(),
+        sources,
         only,
         scale,
         transform: None,

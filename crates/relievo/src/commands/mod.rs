@@ -1,7 +1,9 @@
 //! One file a command.
 
+pub(crate) mod bench;
 pub(crate) mod clean;
 pub(crate) mod eval;
+pub(crate) mod eval_runs;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod inspect;

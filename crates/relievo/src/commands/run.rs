@@ -225,9 +225,11 @@ fn print_plan(
 }
 
 /// Says which stage runs and why.
-struct Talk {
-    json: bool,
-    loud: bool,
+pub(crate) struct Talk {
+    /// Events as JSON.
+    pub(crate) json: bool,
+    /// Anything at all.
+    pub(crate) loud: bool,
 }
 
 impl Observer for Talk {

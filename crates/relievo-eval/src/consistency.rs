@@ -1,0 +1,330 @@
+//! Photo-consistency of a cloud, without truth.
+//!
+//! The cloud is cut into voxels of two half-resolution pixels at the scene's
+//! depth; each is its mean point and mean normal. A voxel is *consistent* where
+//! patches of 9 × 9 half-resolution pixels along its normal agree (NCC ≥ 0.6)
+//! between at least three photos that see it, *failing* where three or more see
+//! it and do not agree, *hidden* where fewer do, *blank* where the photos show
+//! nothing there to compare. Blank voxels do not count for the shares.
+//!
+//! Which photo sees a voxel: inside the picture, normal within 75° of the ray,
+//! nothing of the cloud more than 2.5 voxels in front. So a second layer behind
+//! the surface is hidden and one before it fails: a thick cloud scores worse.
+//! After the photo-consistency of Goesele et al., "Multi-view stereo for
+//! community photo collections", ICCV 2007 (the NCC and its three views).
+
+use crate::error::EvalError;
+use rayon::prelude::*;
+use relievo_geometry::{CameraModel, Rigid3, Vec2, Vec3};
+use relievo_image::Raster;
+use relievo_scene::PointCloud;
+use serde::Serialize;
+use std::fmt;
+
+/// Side of the patch, samples.
+const SIDE: usize = 9;
+/// Samples of a patch.
+const SAMPLES: usize = SIDE * SIDE;
+/// NCC from which two patches agree.
+const AGREES: f32 = 0.6;
+/// Photos that must agree.
+const PHOTOS: usize = 3;
+/// Most photos compared for one voxel: the most frontal ones.
+const MOST: usize = 8;
+/// Least cosine between normal and ray.
+const LEAST_COSINE: f64 = 0.26;
+/// Grey deviation under which a patch shows nothing.
+const BLANK: f32 = 1.5;
+/// How much nearer something must be to hide a voxel, in voxel sides.
+const HIDES: f64 = 2.5;
+
+/// A photo at half resolution.
+#[derive(Clone, Debug)]
+pub struct HalfPhoto {
+    /// Pinhole camera of the half-resolution picture.
+    pub model: CameraModel,
+    /// Its pose in the cloud's frame.
+    pub cam_from_world: Rigid3,
+    /// The undistorted picture.
+    pub grey: Raster<u8>,
+}
+
+/// Figures of a cloud.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ConsistencyFigures {
+    /// Points of the cloud.
+    pub points: usize,
+    /// Side of a voxel, in the model's unit.
+    pub voxel: f64,
+    /// Voxels.
+    pub voxels: usize,
+    /// Those on which three photos agree.
+    pub consistent: usize,
+    /// Those that three photos see without agreeing.
+    pub failing: usize,
+    /// Those that fewer photos see.
+    pub hidden: usize,
+    /// Those where the photos show nothing.
+    pub blank: usize,
+    /// Consistent ones among those that are not blank.
+    pub consistent_share: f64,
+    /// Failing ones among those that are not blank.
+    pub failing_share: f64,
+}
+
+impl fmt::Display for ConsistencyFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "points: {}, voxels: {} of side {:.4}",
+            self.points, self.voxels, self.voxel
+        )?;
+        writeln!(
+            f,
+            "  consistent  {} ({:.2} %)",
+            self.consistent,
+            100.0 * self.consistent_share
+        )?;
+        write!(
+            f,
+            "  failing {} ({:.2} %)  hidden {}  blank {}",
+            self.failing,
+            100.0 * self.failing_share,
+            self.hidden,
+            self.blank
+        )
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Consistent,
+    Failing,
+    Hidden,
+    Blank,
+}
+
+#[derive(Clone, Copy)]
+struct Voxel {
+    position: Vec3,
+    normal: Vec3,
+}
+
+/// Scores a cloud with normals against the photos it was made from.
+pub fn photo_consistency(
+    cloud: &PointCloud,
+    photos: &[HalfPhoto],
+) -> Result<ConsistencyFigures, EvalError> {
+    if cloud.positions.is_empty() {
+        return Err(EvalError::Empty { what: "the cloud" });
+    }
+    if photos.len() < PHOTOS {
+        return Err(EvalError::Empty {
+            what: "the list of photos (three are needed)",
+        });
+    }
+    let side = voxel_side(cloud, photos).ok_or(EvalError::OtherFrame {
+        what: "no point of the cloud lies in a photo",
+    })?;
+    let voxels = voxels_of(cloud, side);
+    let shields: Vec<Raster<f32>> = photos
+        .par_iter()
+        .map(|photo| shield(&voxels, photo))
+        .collect();
+    let verdicts: Vec<Verdict> = voxels
+        .par_iter()
+        .map(|v| judge(v, photos, &shields, side))
+        .collect();
+    let count = |w: Verdict| verdicts.iter().filter(|v| **v == w).count();
+    let consistent = count(Verdict::Consistent);
+    let (failing, blank) = (count(Verdict::Failing), count(Verdict::Blank));
+    let shown = (voxels.len() - blank).max(1) as f64;
+    Ok(ConsistencyFigures {
+        points: cloud.len(),
+        voxel: side,
+        voxels: voxels.len(),
+        consistent,
+        failing,
+        hidden: count(Verdict::Hidden),
+        blank,
+        consistent_share: consistent as f64 / shown,
+        failing_share: failing as f64 / shown,
+    })
+}
+
+/// Two half-resolution pixels at the median depth of the cloud in its photos.
+fn voxel_side(cloud: &PointCloud, photos: &[HalfPhoto]) -> Option<f64> {
+    let step = (cloud.len() / 2000).max(1);
+    let mut footprints: Vec<f64> = Vec::new();
+    for p in cloud.positions.iter().step_by(step) {
+        let x = Vec3::from(p.map(f64::from));
+        for photo in photos {
+            let q = photo.cam_from_world.apply(&x);
+            if inside(photo, &q).is_some() {
+                footprints.push(q.z / photo.model.mean_focal_px());
+            }
+        }
+    }
+    footprints.sort_by(f64::total_cmp);
+    let median = *footprints.get(footprints.len() / 2)?;
+    (median > 0.0).then_some(2.0 * median)
+}
+
+/// The pixel of a point in camera coordinates, where it lies in the picture.
+fn inside(photo: &HalfPhoto, q: &Vec3) -> Option<Vec2> {
+    let px = photo.model.project(q)?;
+    let (w, h) = (photo.grey.width() as f64, photo.grey.height() as f64);
+    (px.x >= 0.0 && px.y >= 0.0 && px.x < w && px.y < h).then_some(px)
+}
+
+fn voxels_of(cloud: &PointCloud, side: f64) -> Vec<Voxel> {
+    let mut keys: Vec<([i32; 3], u32)> = cloud
+        .positions
+        .iter()
+        .enumerate()
+        .filter(|(_, p)| p.iter().all(|v| v.is_finite()))
+        .map(|(i, p)| {
+            let key = p.map(|v| (f64::from(v) / side).floor() as i32);
+            (key, i as u32)
+        })
+        .collect();
+    keys.par_sort_unstable();
+    keys.chunk_by(|a, b| a.0 == b.0)
+        .map(|cell| {
+            let (mut position, mut normal) = (Vec3::zeros(), Vec3::zeros());
+            for (_, i) in cell {
+                position += Vec3::from(cloud.positions[*i as usize].map(f64::from));
+                let n = cloud.normals.get(*i as usize).copied().unwrap_or_default();
+                normal += Vec3::from(n.map(f64::from));
+            }
+            Voxel {
+                position: position / cell.len() as f64,
+                normal: normal / normal.norm().max(1e-12),
+            }
+        })
+        .collect()
+}
+
+/// Nearest depth of the cloud, at half the picture's resolution (one voxel a
+/// pixel); a voxel covers the pixels around its own too.
+fn shield(voxels: &[Voxel], photo: &HalfPhoto) -> Raster<f32> {
+    let (w, h) = (
+        photo.grey.width().div_ceil(2),
+        photo.grey.height().div_ceil(2),
+    );
+    let mut depth = Raster::filled(w, h, f32::INFINITY);
+    for v in voxels {
+        let q = photo.cam_from_world.apply(&v.position);
+        let Some(px) = inside(photo, &q) else {
+            continue;
+        };
+        let (x, y) = ((px.x / 2.0) as usize, (px.y / 2.0) as usize);
+        for j in y.saturating_sub(1)..=(y + 1).min(h - 1) {
+            for i in x.saturating_sub(1)..=(x + 1).min(w - 1) {
+                let d = &mut depth[(i, j)];
+                *d = d.min(q.z as f32);
+            }
+        }
+    }
+    depth
+}
+
+fn judge(v: &Voxel, photos: &[HalfPhoto], shields: &[Raster<f32>], side: f64) -> Verdict {
+    let mut seen: Vec<(f64, usize)> = photos
+        .iter()
+        .zip(shields)
+        .enumerate()
+        .filter_map(|(k, (photo, shield))| {
+            let q = photo.cam_from_world.apply(&v.position);
+            let px = inside(photo, &q)?;
+            let toward = photo.cam_from_world.center() - v.position;
+            let cosine = toward.dot(&v.normal) / toward.norm().max(1e-12);
+            let near = f64::from(shield[((px.x / 2.0) as usize, (px.y / 2.0) as usize)]);
+            (cosine > LEAST_COSINE && q.z <= near + HIDES * side).then_some((-cosine, k))
+        })
+        .collect();
+    if seen.len() < PHOTOS {
+        return Verdict::Hidden;
+    }
+    seen.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    seen.truncate(MOST);
+    let patches: Vec<Option<[f32; SAMPLES]>> = seen
+        .iter()
+        .map(|(_, k)| patch(v, &photos[*k], 0.5 * side))
+        .collect();
+    let in_picture = patches.iter().flatten().count();
+    let good: Vec<[f32; SAMPLES]> = patches
+        .into_iter()
+        .flatten()
+        .filter_map(normalise)
+        .collect();
+    if in_picture < PHOTOS {
+        return Verdict::Hidden;
+    }
+    if good.len() < PHOTOS {
+        return Verdict::Blank;
+    }
+    let agrees = good.iter().enumerate().any(|(i, a)| {
+        let others = good.iter().enumerate().filter(|(j, b)| {
+            *j != i && a.iter().zip(*b).map(|(x, y)| x * y).sum::<f32>() >= AGREES
+        });
+        others.count() + 1 >= PHOTOS
+    });
+    if agrees {
+        Verdict::Consistent
+    } else {
+        Verdict::Failing
+    }
+}
+
+/// Grey values of the patch along the voxel's normal; `None` where it leaves
+/// the picture.
+fn patch(v: &Voxel, photo: &HalfPhoto, step: f64) -> Option<[f32; SAMPLES]> {
+    let n = v.normal;
+    let aside = if n.x.abs() < 0.7 {
+        Vec3::x()
+    } else {
+        Vec3::y()
+    };
+    let a = n.cross(&aside).normalize();
+    let b = n.cross(&a);
+    let mut out = [0.0; SAMPLES];
+    let half = (SIDE / 2) as f64;
+    for (k, value) in out.iter_mut().enumerate() {
+        let (i, j) = ((k % SIDE) as f64 - half, (k / SIDE) as f64 - half);
+        let x = v.position + (a * i + b * j) * step;
+        let px = photo.model.project(&photo.cam_from_world.apply(&x))?;
+        *value = sample(&photo.grey, px)?;
+    }
+    Some(out)
+}
+
+/// Bilinear; `None` outside the pixel centres.
+fn sample(grey: &Raster<u8>, px: Vec2) -> Option<f32> {
+    let (x, y) = (px.x - 0.5, px.y - 0.5);
+    let (w, h) = (grey.width(), grey.height());
+    if !(x >= 0.0 && y >= 0.0 && x < (w - 1) as f64 && y < (h - 1) as f64) {
+        return None;
+    }
+    let (i, j) = (x as usize, y as usize);
+    let (fx, fy) = ((x - i as f64) as f32, (y - j as f64) as f32);
+    let get = |i, j| f32::from(grey[(i, j)]);
+    let top = get(i, j) + (get(i + 1, j) - get(i, j)) * fx;
+    let bottom = get(i, j + 1) + (get(i + 1, j + 1) - get(i, j + 1)) * fx;
+    Some(top + (bottom - top) * fy)
+}
+
+/// Zero mean, unit length; `None` where it shows nothing.
+fn normalise(mut p: [f32; SAMPLES]) -> Option<[f32; SAMPLES]> {
+    let mean = p.iter().sum::<f32>() / SAMPLES as f32;
+    let mut square = 0.0;
+    for v in &mut p {
+        *v -= mean;
+        square += *v * *v;
+    }
+    let length = square.sqrt();
+    if length / (SAMPLES as f32).sqrt() < BLANK {
+        return None;
+    }
+    Some(p.map(|v| v / length))
+}

@@ -1,0 +1,113 @@
+//! A wall with a picture on it: the right cloud is consistent, thick and
+//! shifted ones are not.
+
+#![allow(clippy::unwrap_used, reason = "functions that tests share")]
+
+use relievo_eval::{ConsistencyFigures, EvalError, HalfPhoto, photo_consistency};
+use relievo_geometry::{CameraModel, Rigid3, Vec2, Vec3};
+use relievo_image::Raster;
+use relievo_scene::PointCloud;
+
+const MODEL: CameraModel = CameraModel::SimplePinhole {
+    f: 200.0,
+    cx: 100.0,
+    cy: 75.0,
+};
+
+/// Grey value of the wall z = 0: a noise of about three pixels.
+fn wall(x: f64, y: f64) -> f64 {
+    let cell = |i: i64, j: i64| {
+        let mut z = (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (j as u64) << 17;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        ((z >> 40) % 200) as f64 + 20.0
+    };
+    let (u, v) = (x / 0.03, y / 0.03);
+    let (i, j) = (u.floor(), v.floor());
+    let (a, b) = (u - i, v - j);
+    let (i, j) = (i as i64, j as i64);
+    let top = cell(i, j) * (1.0 - a) + cell(i + 1, j) * a;
+    let bottom = cell(i, j + 1) * (1.0 - a) + cell(i + 1, j + 1) * a;
+    top * (1.0 - b) + bottom * b
+}
+
+/// Five cameras two units before the wall, side by side.
+fn photos(blank: bool) -> Vec<HalfPhoto> {
+    (0..5)
+        .map(|k| {
+            let center = Vec3::new(0.25 * f64::from(k) - 0.5, 0.1 * f64::from(k % 2), -2.0);
+            let cam_from_world = Rigid3 {
+                translation: -center,
+                ..Rigid3::identity()
+            };
+            let grey = Raster::from_fn(200, 150, |x, y| {
+                let n = MODEL.unproject(&Vec2::new(x as f64 + 0.5, y as f64 + 0.5));
+                let on = center + Vec3::new(n.x, n.y, 1.0) * 2.0;
+                if blank { 90 } else { wall(on.x, on.y) as u8 }
+            });
+            HalfPhoto {
+                model: MODEL,
+                cam_from_world,
+                grey,
+            }
+        })
+        .collect()
+}
+
+/// Layers of the wall's middle at these heights (towards the cameras).
+fn layers(heights: &[f64]) -> PointCloud {
+    let mut cloud = PointCloud::default();
+    for h in heights {
+        for k in 0..120 * 120 {
+            let at = |i: usize| (i as f64 - 60.0) * 0.008;
+            let p = [at(k % 120), at(k / 120), -h];
+            cloud.positions.push(p.map(|v| v as f32));
+            cloud.normals.push([0.0, 0.0, -1.0]);
+        }
+    }
+    cloud
+}
+
+fn figures(heights: &[f64]) -> ConsistencyFigures {
+    photo_consistency(&layers(heights), &photos(false)).unwrap()
+}
+
+#[test]
+fn the_right_surface_is_consistent_and_a_thick_one_is_worse() {
+    let right = figures(&[0.0]);
+    // Two pixels at two units: 2 · 2 / 200.
+    assert!((right.voxel - 0.02).abs() < 1e-4, "{right}");
+    assert!(right.consistent_share > 0.97, "{right}");
+    // Five layers, four voxels apart: those in front fail, those behind hide.
+    let thick = figures(&[-0.16, -0.08, 0.0, 0.08, 0.16]);
+    assert!(thick.voxels > 4 * right.voxels, "{thick}");
+    assert!(thick.consistent_share < 0.3, "{thick}");
+    assert!(
+        thick.consistent <= right.consistent + right.voxels / 20,
+        "{thick}"
+    );
+    // Off by 12 voxels: nothing agrees.
+    let shifted = figures(&[0.24]);
+    assert!(
+        shifted.consistent_share < 0.1 && shifted.failing_share > 0.8,
+        "{shifted}"
+    );
+    // More of the same points is not better.
+    let twice = figures(&[0.0, 0.0]);
+    assert_eq!(twice.consistent, right.consistent);
+}
+
+#[test]
+fn what_cannot_be_judged_is_said() {
+    let blank = photo_consistency(&layers(&[0.0]), &photos(true)).unwrap();
+    assert_eq!((blank.blank, blank.consistent), (blank.voxels, 0));
+    let empty = photo_consistency(&PointCloud::default(), &photos(false));
+    assert!(matches!(empty, Err(EvalError::Empty { .. })));
+    let mut away = layers(&[0.0]);
+    for p in &mut away.positions {
+        p[2] -= 50.0;
+    }
+    let away = photo_consistency(&away, &photos(false));
+    assert!(matches!(away, Err(EvalError::OtherFrame { .. })));
+    let two = photo_consistency(&layers(&[0.0]), &photos(false)[..2]);
+    assert!(two.is_err());
+}

@@ -1,0 +1,241 @@
+//! `relievo bench`: run a data set, score it by its own protocol.
+
+use super::eval::{depth, held_out_texture, refuse};
+use crate::args::{BenchArgs, BenchStage, ProgressStyle};
+use crate::{Done, Failure};
+use relievo_engine::Selection;
+use relievo_eval::benchmark::rows::{self, Better, Row};
+use relievo_eval::benchmark::{self, DataSet, Surface, bal};
+use relievo_geometry::CameraModel;
+use relievo_pipeline::run::{self, Request};
+use relievo_pipeline::settings::{CameraSpec, Settings};
+use relievo_pipeline::{PipelineError, catalog, import};
+use relievo_scene::{CameraId, SparseModel, View, ViewId};
+use relievo_task::{Isa, Task};
+use std::path::{Path, PathBuf};
+
+/// Of the photos in order of name, every eighth is held out, from the fifth.
+const HOLD_OUT: (usize, usize) = (8, 4);
+
+pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
+    if bal::is_problem(&args.dataset) {
+        return bundle(args);
+    }
+    let set = benchmark::open(&args.dataset).map_err(|e| refuse(&e))?;
+    let default = || PathBuf::from(format!("./{}.bench.relievo", set.name));
+    let work = args.output.clone().unwrap_or_else(default);
+    let (until, stages) = reach(args.stage);
+    let old = Settings::read_work(&work)?;
+    let mut settings = settings(args, &set)?;
+    if args.stage == BenchStage::Texture || args.stage == BenchStage::All {
+        settings.hold_out = held_out(&settings)?;
+    }
+    let task = crate::task::start(&args.compute, settings.seed, settings.isa)?;
+    if args.known_poses {
+        if old.is_none() {
+            import_truth(&set, &work, &task)?;
+        }
+        let mut kept = Settings::read_work(&work)?.unwrap_or_default();
+        kept.set.clone_from(&settings.set);
+        kept.hold_out.clone_from(&settings.hold_out);
+        (kept.quality, kept.seed) = (settings.quality, settings.seed);
+        settings = kept;
+    } else if old.is_some_and(|o| o.inputs != settings.inputs) {
+        return Err(PipelineError::Work {
+            path: work,
+            what: "it holds the run of other photos".to_owned(),
+            hint: "name another folder with -o".to_owned(),
+        }
+        .into());
+    }
+    let setup = run::prepare(&settings)?;
+    let selection = Selection {
+        until: Some(until.to_owned()),
+        ..Selection::default()
+    };
+    let request = Request {
+        work: work.clone(),
+        settings,
+        selection,
+        command: "relievo bench".to_owned(),
+    };
+    let talk = super::run::Talk {
+        json: args.compute.progress == ProgressStyle::Json,
+        loud: args.compute.progress != ProgressStyle::None,
+    };
+    let finished = run::run(&request, &setup, &task, &talk)?;
+    for what in &finished.missing {
+        eprintln!("incomplete: {what}");
+    }
+    let rows = score(&set, &work, stages)?;
+    print(args, &set.name, (set.layout, set.truth), &work, &rows);
+    Ok(if finished.whole {
+        Done::Whole
+    } else {
+        Done::Partly
+    })
+}
+
+/// The stage to stop after, and those that are scored.
+fn reach(stage: BenchStage) -> (&'static str, &'static [&'static str]) {
+    match stage {
+        BenchStage::Sparse => ("sparse", &[]),
+        BenchStage::Dense => ("cloud", &["depth", "cloud"]),
+        BenchStage::Mesh => ("mesh", &["depth", "cloud", "mesh"]),
+        BenchStage::Texture => ("export", &["texture"]),
+        BenchStage::All => ("export", &["depth", "cloud", "mesh", "texture"]),
+    }
+}
+
+fn settings(args: &BenchArgs, set: &DataSet) -> Result<Settings, Failure> {
+    let mut s = Settings::default();
+    for input in &set.inputs {
+        let whole = std::path::absolute(input).map_err(PipelineError::from)?;
+        s.inputs.push(whole);
+    }
+    if let Some(quality) = args.quality {
+        s.quality = quality.into();
+    }
+    s.seed = args.seed.unwrap_or(0);
+    for assignment in &args.set {
+        s.set_option(assignment)?;
+    }
+    if args.known_intrinsics && !args.known_poses {
+        s.fix_intrinsics = true;
+        let spec = |glob: Option<String>, model: &CameraModel| CameraSpec {
+            glob,
+            kind: model.kind(),
+            params: model.params().to_vec(),
+        };
+        let mut cameras = set.cameras.values().map(|c| c.camera.model);
+        let first = cameras.next();
+        if let Some(one) = first.filter(|one| cameras.all(|c| c == *one)) {
+            s.cameras.push(spec(None, &one));
+        } else {
+            let rows = set.cameras.iter();
+            s.cameras
+                .extend(rows.map(|(name, c)| spec(Some(format!("*{name}")), &c.camera.model)));
+        }
+    }
+    Ok(s)
+}
+
+/// Names of the photos that are held out; none of a video or of few photos.
+fn held_out(settings: &Settings) -> Result<Vec<String>, Failure> {
+    let found = relievo_media::scan_inputs(&settings.inputs)
+        .map_err(|e| PipelineError::from(std::io::Error::other(e)))?;
+    let mut names: Vec<String> = found
+        .into_iter()
+        .filter(|f| f.kind == relievo_media::FileKind::Photo)
+        .map(|f| f.name)
+        .collect();
+    names.sort();
+    let (every, from) = HOLD_OUT;
+    Ok(names.into_iter().skip(from).step_by(every).collect())
+}
+
+/// Starts the work folder from the true cameras.
+fn import_truth(set: &DataSet, work: &Path, task: &Task) -> Result<(), Failure> {
+    let images = set.inputs.iter().find(|p| p.is_dir()).ok_or_else(|| {
+        Failure::Usage("--known-poses needs a data set with a folder of photos".to_owned())
+    })?;
+    let mut model = SparseModel::default();
+    for (i, (name, c)) in set.cameras.iter().enumerate() {
+        let id = i as u32 + 1;
+        let known = model.cameras.iter().find(|(_, k)| **k == c.camera);
+        let camera_id = known.map_or(CameraId(id), |(k, _)| *k);
+        model.cameras.insert(camera_id, c.camera);
+        let view = View {
+            camera_id,
+            name: name.clone(),
+            cam_from_world: Some(c.cam_from_world),
+            points_px: Vec::new(),
+        };
+        model.views.insert(ViewId(id), view);
+    }
+    let place = work.with_extension("truth");
+    relievo_formats::colmap::write_model_binary(&model, &place).map_err(|e| {
+        PipelineError::File {
+            path: place.clone(),
+            what: e.to_string(),
+        }
+    })?;
+    let imported = import::import_colmap(&place, images, work, task);
+    let _ = fs_err::remove_dir_all(&place);
+    imported?;
+    Ok(())
+}
+
+fn score(set: &DataSet, work: &Path, stages: &[&str]) -> Result<Vec<Row>, Failure> {
+    let reached = |s: &str| stages.contains(&s);
+    let mut rows = benchmark::score(set, work, &reached).map_err(|e| refuse(&e))?;
+    if let (Surface::Mesh(truth), true) = (&set.surface, reached("depth"))
+        && truth.is_dir()
+    {
+        rows::of_depth(&depth(work, truth, None)?, &mut rows);
+    }
+    if reached("texture")
+        && let Some(figures) = held_out_texture(work)?
+    {
+        rows::of_texture(&figures, &mut rows);
+    }
+    costs(work, &mut rows)?;
+    Ok(rows)
+}
+
+/// Times and memory of the stages, from the report.
+fn costs(work: &Path, rows: &mut Vec<Row>) -> Result<(), Failure> {
+    let path = work.join("report").join("report.json");
+    let bytes = fs_err::read(&path).map_err(PipelineError::from)?;
+    let report: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|e| PipelineError::File {
+            path,
+            what: e.to_string(),
+        })?;
+    let (mut wall, mut cpu, mut peak) = (0.0, 0.0, 0.0_f64);
+    for stage in catalog::STAGES {
+        let row = &report["stages"][stage];
+        let Some(seconds) = row["wall_s"].as_f64() else {
+            continue;
+        };
+        let used = row["cpu_s"].as_f64().unwrap_or(0.0);
+        wall += seconds;
+        cpu += used;
+        peak = peak.max(row["peak_rss_mib"].as_f64().unwrap_or(0.0));
+        let mut add =
+            |m: &str, v| rows::push(rows, "time", &format!("{stage}_{m}"), v, "s", Better::Lower);
+        add("wall", seconds);
+        add("cpu", used);
+    }
+    rows::push(rows, "time", "wall", wall, "s", Better::Lower);
+    rows::push(rows, "time", "cpu", cpu, "s", Better::Lower);
+    rows::push(rows, "time", "peak_memory", peak, "MiB", Better::Lower);
+    Ok(())
+}
+
+/// A bundle adjustment problem: no photos, our solver alone.
+fn bundle(args: &BenchArgs) -> Result<Done, Failure> {
+    let task = crate::task::start(&args.compute, 0, Isa::Native)?;
+    let problem = bal::read(&args.dataset).map_err(|e| refuse(&e))?;
+    let options = relievo_eval::benchmark::bal::options();
+    let figures = problem.solve(&options, &task).map_err(|e| refuse(&e))?;
+    let mut rows = Vec::new();
+    rows::of_bal(&figures, &mut rows);
+    let name = args.dataset.file_stem().unwrap_or_default();
+    let kind = ("bal", "the cost alone is compared");
+    print(args, &name.to_string_lossy(), kind, Path::new(""), &rows);
+    Ok(Done::Whole)
+}
+
+fn print(args: &BenchArgs, set: &str, (layout, truth): (&str, &str), work: &Path, rows: &[Row]) {
+    if args.csv {
+        print!("{}", rows::to_csv(set, rows));
+    } else if args.json {
+        let all = serde_json::json!({ "set": set, "layout": layout, "truth": truth,
+            "work": work, "rows": rows });
+        println!("{all}");
+    } else {
+        println!("{set} ({layout}; truth: {truth})");
+        println!("{}", rows::to_text(rows));
+    }
+}

@@ -1,0 +1,224 @@
+//! What became better or worse, beyond the noise.
+//!
+//! Runs are paired by seed and run number. The mean difference counts when it
+//! is larger than twice its standard error over the pairs and than a floor:
+//! 0.5 % of a quality (2 % with one pair), 10 % of CPU time in units of the
+//! calibration kernel (20 % with one pair), 10 % of memory. Results of one
+//! build with one seed are the same bytes, so a rebuild differs in time alone.
+
+use super::results::{Better, Record};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Better,
+    Worse,
+    Unchanged,
+}
+
+/// One figure of one set, before and after.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) name: String,
+    pub(crate) before: f64,
+    pub(crate) after: f64,
+    pub(crate) noise: f64,
+    pub(crate) pairs: usize,
+    pub(crate) verdict: Verdict,
+}
+
+/// By stage, set and figure: the values by (seed, run), and which way is better.
+type Series = BTreeMap<(String, String, String), (Better, BTreeMap<(usize, usize), f64>)>;
+
+fn series(rows: &[Record]) -> Series {
+    let mut all = Series::new();
+    for r in rows.iter().filter(|r| r.ours && r.failed.is_none()) {
+        let mut add = |name: &str, value: f64, better: Better| {
+            let key = (r.stage.clone(), r.set.clone(), name.to_owned());
+            let entry = all.entry(key).or_insert((better, BTreeMap::new()));
+            entry.1.insert((r.seed, r.run), value);
+        };
+        for m in r.quality.iter().filter(|m| m.better != Better::Neither) {
+            add(&m.name, m.value, m.better);
+        }
+        if r.calibration_s > 0.0 {
+            add("cpu_units", r.cpu_s / r.calibration_s, Better::Lower);
+        }
+        if r.rss_mib > 0.0 {
+            add("memory", r.rss_mib, Better::Lower);
+        }
+    }
+    all
+}
+
+/// Every figure that both have.
+pub(crate) fn compare(old: &[Record], new: &[Record]) -> Vec<Change> {
+    let (old, new) = (series(old), series(new));
+    let mut changes = Vec::new();
+    for (key, (better, after)) in &new {
+        let Some((_, before)) = old.get(key) else {
+            continue;
+        };
+        let pairs: Vec<(f64, f64)> = after
+            .iter()
+            .filter_map(|(at, v)| Some((*before.get(at)?, *v)))
+            .collect();
+        if pairs.is_empty() {
+            continue;
+        }
+        let n = pairs.len() as f64;
+        let mean = |get: fn(&(f64, f64)) -> f64| pairs.iter().map(get).sum::<f64>() / n;
+        let (a, b) = (mean(|p| p.0), mean(|p| p.1));
+        let difference = b - a;
+        let spread = pairs
+            .iter()
+            .map(|p| (p.1 - p.0 - difference).powi(2))
+            .sum::<f64>();
+        let error = if n > 1.0 {
+            (spread / (n - 1.0) / n).sqrt()
+        } else {
+            0.0
+        };
+        let floor = match (key.2.as_str(), pairs.len()) {
+            ("cpu_units", 1) => 0.2,
+            ("cpu_units" | "memory", _) => 0.1,
+            (_, 1) => 0.02,
+            _ => 0.005,
+        };
+        let noise = f64::max(2.0 * error, floor * a.abs());
+        let gain = if *better == Better::Lower {
+            -difference
+        } else {
+            difference
+        };
+        let verdict = if gain > noise {
+            Verdict::Better
+        } else if gain < -noise {
+            Verdict::Worse
+        } else {
+            Verdict::Unchanged
+        };
+        changes.push(Change {
+            name: format!("{} {} {}", key.0, key.1, key.2),
+            before: a,
+            after: b,
+            noise,
+            pairs: pairs.len(),
+            verdict,
+        });
+    }
+    changes
+}
+
+/// Worse first, then better, then how many are unchanged.
+pub(crate) fn text(changes: &[Change]) -> String {
+    if changes.is_empty() {
+        return "compare: the two have no run in common".to_owned();
+    }
+    let mut text = String::new();
+    for (verdict, word) in [(Verdict::Worse, "worse"), (Verdict::Better, "better")] {
+        for c in changes.iter().filter(|c| c.verdict == verdict) {
+            let _ = writeln!(
+                text,
+                "{word:<7} {:<40} {:.5} to {:.5} (noise {:.5}, {} pairs)",
+                c.name, c.before, c.after, c.noise, c.pairs
+            );
+        }
+    }
+    let same = changes.iter().filter(|c| c.verdict == Verdict::Unchanged);
+    let sets: BTreeSet<&str> = changes
+        .iter()
+        .filter_map(|c| c.name.split(' ').nth(1))
+        .collect();
+    let _ = write!(
+        text,
+        "unchanged: {} of {} figures on {} sets",
+        same.count(),
+        changes.len(),
+        sets.len()
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::results::{Machine, Metric};
+    use super::*;
+
+    /// Runs of five seeds: a pose error that differs by seed, a cloud's F, time.
+    fn rows(error: f64, f: f64, time: impl Fn(usize) -> f64) -> Vec<Record> {
+        let machine = Machine {
+            cpu: String::new(),
+            threads: 2,
+            memory_gib: 0.0,
+            commit: String::new(),
+            date: String::new(),
+        };
+        let metric = |name: &str, value, better| Metric {
+            name: name.to_owned(),
+            value,
+            unit: String::new(),
+            better,
+        };
+        (0..5)
+            .map(|seed| Record {
+                stage: "all".to_owned(),
+                set: "demo".to_owned(),
+                tool: "relievo".to_owned(),
+                ours: true,
+                version: String::new(),
+                seed,
+                run: seed,
+                wall_s: 1.0,
+                cpu_s: 10.0 * time(seed),
+                rss_mib: 500.0,
+                calibration_s: 0.1,
+                quality: vec![
+                    metric(
+                        "position_mean",
+                        error + 0.01 * (seed * 7 % 5) as f64,
+                        Better::Lower,
+                    ),
+                    metric("f_1mm", f, Better::Higher),
+                ],
+                failed: None,
+                note: None,
+                machine: machine.clone(),
+            })
+            .collect()
+    }
+
+    fn verdict(changes: &[Change], name: &str) -> Verdict {
+        let found = changes.iter().find(|c| c.name.ends_with(name));
+        found.map(|c| c.verdict).unwrap()
+    }
+
+    #[test]
+    fn a_rebuild_is_unchanged_in_ten_of_ten_tries() {
+        let old = rows(0.1, 0.8, |_| 1.0);
+        for t in 0..10 {
+            // The calibrated time of a shared machine: up to 6 % off.
+            let noise = |s: usize| 1.0 + 0.06 * ((t * 13 + s * 29) as f64).sin();
+            let changes = compare(&old, &rows(0.1, 0.8, noise));
+            assert!(
+                changes.iter().all(|c| c.verdict == Verdict::Unchanged),
+                "{changes:?}"
+            );
+            assert!(text(&changes).starts_with("unchanged: 4 of 4"));
+        }
+    }
+
+    #[test]
+    fn what_is_worse_and_what_is_better_is_said() {
+        let old = rows(0.1, 0.8, |_| 1.0);
+        let changes = compare(&old, &rows(0.13, 0.6, |_| 0.5));
+        assert_eq!(verdict(&changes, "position_mean"), Verdict::Worse);
+        assert_eq!(verdict(&changes, "f_1mm"), Verdict::Worse);
+        assert_eq!(verdict(&changes, "cpu_units"), Verdict::Better);
+        assert!(text(&changes).starts_with("worse"));
+        let back = compare(&rows(0.13, 0.6, |_| 0.5), &old);
+        assert_eq!(verdict(&back, "f_1mm"), Verdict::Better);
+        assert!(compare(&old, &[]).is_empty());
+    }
+}

@@ -1,0 +1,178 @@
+//! Rows as text and as `docs/benchmarks.md`.
+
+use super::results::{Record, median};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+/// Figures of quality in a row.
+const SHOWN: usize = 5;
+
+/// Runs of one tool on one set.
+struct Group<'a> {
+    runs: Vec<&'a Record>,
+}
+
+impl Group<'_> {
+    fn median(&self, get: fn(&Record) -> f64) -> f64 {
+        median(&self.runs.iter().map(|r| get(r)).collect::<Vec<_>>())
+    }
+
+    /// Half of the range over the median, percent; `None` of one run.
+    fn spread(&self, get: fn(&Record) -> f64) -> Option<f64> {
+        let values: Vec<f64> = self.runs.iter().map(|r| get(r)).collect();
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = values.iter().copied().fold(0.0, f64::max);
+        let middle = median(&values);
+        (values.len() > 1 && middle > 0.0).then(|| 50.0 * (high - low) / middle)
+    }
+
+    fn quality(&self) -> Vec<String> {
+        let Some(first) = self.runs.first() else {
+            return Vec::new();
+        };
+        first
+            .quality
+            .iter()
+            .take(SHOWN)
+            .map(|m| {
+                let same = self.runs.iter().flat_map(|r| &r.quality);
+                let values: Vec<f64> = same.filter(|q| q.name == m.name).map(|q| q.value).collect();
+                format!("{} {} {}", m.name, short(median(&values)), m.unit)
+                    .trim_end()
+                    .to_owned()
+            })
+            .collect()
+    }
+}
+
+fn short(v: f64) -> String {
+    if v == 0.0 {
+        return "0".to_owned();
+    }
+    let whole = v.abs().log10().floor() as i32 + 1;
+    let digits = (4 - whole).clamp(0, 6) as usize;
+    format!("{v:.digits$}")
+}
+
+/// The newest version of each tool's runs, by stage, set and tool.
+fn groups(rows: &[Record]) -> BTreeMap<(&str, &str), Vec<(&str, Group<'_>)>> {
+    let mut all: BTreeMap<(&str, &str), Vec<(&str, Group<'_>)>> = BTreeMap::new();
+    for r in rows {
+        let tools = all.entry((&r.stage, &r.set)).or_default();
+        match tools.iter_mut().find(|(name, _)| *name == r.tool) {
+            Some((_, g)) => {
+                if g.runs.first().is_some_and(|f| f.version != r.version) {
+                    g.runs.clear();
+                }
+                g.runs.push(r);
+            }
+            None => tools.push((&r.tool, Group { runs: vec![r] })),
+        }
+    }
+    for tools in all.values_mut() {
+        for (_, g) in tools {
+            let good = g.runs.iter().any(|r| r.failed.is_none());
+            g.runs.retain(|r| r.failed.is_none() || !good);
+        }
+    }
+    all
+}
+
+/// One line a tool: median wall and CPU seconds, spread, memory, ratio, quality.
+fn line(name: &str, group: &Group<'_>, own_cpu: Option<f64>) -> [String; 7] {
+    if let Some(why) = group.runs.first().and_then(|r| r.failed.clone()) {
+        let why = why.lines().next().unwrap_or_default().to_owned();
+        let none = String::new;
+        return [name.to_owned(), none(), none(), none(), none(), none(), why];
+    }
+    let cpu = group.median(|r| r.cpu_s);
+    let spread = group.spread(|r| r.cpu_s);
+    let ratio = own_cpu.filter(|own| *own > 0.0).map(|own| cpu / own);
+    let mut quality = group.quality().join(", ");
+    if let Some(note) = group.runs.first().and_then(|r| r.note.as_ref()) {
+        let note = note.lines().next().unwrap_or_default();
+        let _ = write!(quality, "not scored: {note}");
+    }
+    [
+        name.to_owned(),
+        short(group.median(|r| r.wall_s)),
+        short(cpu),
+        spread.map_or_else(|| "one run".to_owned(), |s| format!("± {s:.0} %")),
+        format!("{:.0}", group.median(|r| r.rss_mib)),
+        ratio.map_or_else(String::new, |r| format!("{r:.2}")),
+        quality,
+    ]
+}
+
+fn lines(tools: &[(&str, Group<'_>)]) -> Vec<[String; 7]> {
+    let own = tools.iter().find(|(_, g)| g.runs.iter().any(|r| r.ours));
+    let own_cpu = own.map(|(_, g)| g.median(|r| r.cpu_s));
+    tools.iter().map(|(n, g)| line(n, g, own_cpu)).collect()
+}
+
+/// For the terminal.
+pub(crate) fn text(rows: &[Record]) -> String {
+    let mut text = String::new();
+    for ((stage, set), tools) in groups(rows) {
+        let _ = writeln!(text, "{stage} {set}");
+        for [name, wall, cpu, spread, rss, ratio, quality] in lines(&tools) {
+            let _ = writeln!(
+                text,
+                "  {name:<21} wall {wall:>7} s  cpu {cpu:>7} s {spread:>8}  {rss:>5} MiB  cpu/ours \
+                 {ratio:>5}  {quality}"
+            );
+        }
+    }
+    text.trim_end().to_owned()
+}
+
+/// For `docs/benchmarks.md`.
+pub(crate) fn markdown(rows: &[Record]) -> String {
+    let mut text = "# Benchmarks\n\n\
+        Written by `scripts/bench report` from the rows that `scripts/bench` stored; no figure is\n\
+        typed by hand. Every row is the median of interleaved runs on one machine; seconds and\n\
+        memory are of the whole program, quality is scored by the same scorer for every tool\n\
+        (`docs/metrics.md`). A ratio above 1 means that the tool takes more CPU time than Relievo.\n\n"
+        .to_owned();
+    let machines: BTreeSet<String> = rows
+        .iter()
+        .map(|r| {
+            let m = &r.machine;
+            format!("{}, {} threads, {} GiB", m.cpu, m.threads, m.memory_gib)
+        })
+        .collect();
+    let versions: BTreeSet<String> = rows
+        .iter()
+        .filter(|r| !r.ours && r.failed.is_none())
+        .map(|r| format!("{} {}", r.tool, r.version))
+        .collect();
+    let ours: BTreeSet<String> = rows
+        .iter()
+        .filter(|r| r.ours)
+        .map(|r| format!("{} ({})", r.machine.commit, r.machine.date))
+        .collect();
+    let join = |s: BTreeSet<String>| s.into_iter().collect::<Vec<_>>().join("; ");
+    let _ = writeln!(text, "- Machine: {}", join(machines));
+    let _ = writeln!(text, "- Relievo: {}", join(ours));
+    let _ = writeln!(text, "- Peers: {}", join(versions));
+    let mut last = "";
+    for ((stage, set), tools) in groups(rows) {
+        if stage != last {
+            let _ = write!(text, "\n## {stage}\n");
+            last = stage;
+        }
+        let _ = write!(
+            text,
+            "\n### {set}\n\n| tool | wall s | CPU s | spread | MiB | CPU / ours | quality |\n\
+             | --- | --- | --- | --- | --- | --- | --- |\n"
+        );
+        for cells in lines(&tools) {
+            let _ = writeln!(
+                text,
+                "| {} |",
+                cells.map(|c| c.replace('|', "/")).join(" | ")
+            );
+        }
+    }
+    text
+}
