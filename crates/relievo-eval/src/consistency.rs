@@ -8,7 +8,7 @@
 //! nothing there to compare. Blank voxels do not count for the shares.
 //!
 //! Which photo sees a voxel: inside the picture, normal within 75° of the ray,
-//! nothing of the cloud more than 2.5 voxels in front. So a second layer behind
+//! nothing of the cloud clearly in front (1.5 voxels, more on slopes). So a second layer behind
 //! the surface is hidden and one before it fails: a thick cloud scores worse.
 //! After the photo-consistency of Goesele et al., "Multi-view stereo for
 //! community photo collections", ICCV 2007 (the NCC and its three views).
@@ -35,8 +35,9 @@ const MOST: usize = 8;
 const LEAST_COSINE: f64 = 0.26;
 /// Grey deviation under which a patch shows nothing.
 const BLANK: f32 = 1.5;
-/// How much nearer something must be to hide a voxel, in voxel sides.
-const HIDES: f64 = 2.5;
+/// How much nearer something must be to hide a voxel, in voxel sides, and how
+/// much more for each unit of slope: the pixel beside shows the same surface.
+const HIDES: [f64; 2] = [1.5, 2.0];
 
 /// A photo at half resolution.
 #[derive(Clone, Debug)]
@@ -240,7 +241,11 @@ fn judge(v: &Voxel, photos: &[HalfPhoto], shields: &[Raster<f32>], side: f64) ->
             let toward = photo.cam_from_world.center() - v.position;
             let cosine = toward.dot(&v.normal) / toward.norm().max(1e-12);
             let near = f64::from(shield[((px.x / 2.0) as usize, (px.y / 2.0) as usize)]);
-            (cosine > LEAST_COSINE && q.z <= near + HIDES * side).then_some((-cosine, k))
+            let slope = (1.0 - cosine * cosine).max(0.0).sqrt() / cosine.max(1e-6);
+            // Far away a pixel of the shield is wider than a voxel.
+            let width = side.max(2.0 * q.z / photo.model.mean_focal_px());
+            let behind = (HIDES[0] + HIDES[1] * slope) * width;
+            (cosine > LEAST_COSINE && q.z <= near + behind).then_some((-cosine, k))
         })
         .collect();
     if seen.len() < PHOTOS {

@@ -150,7 +150,7 @@ pub fn score_photo(
     let gained: f64 = pairs()
         .map(|(c, p)| (0..3).map(|k| (c[k] * gain[k] - p[k]).powi(2)).sum::<f64>())
         .sum();
-    let psnr = |e: f64| Some((10.0 * (255.0 * 255.0 / (e / (3 * n) as f64)).log10()).min(99.0));
+    let psnr = |e: f64| Some(psnr_db(e / (3 * n) as f64));
     let luma = |c: [f64; 3]| 0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2];
     let rendered = seen.map(|c| luma(std::array::from_fn(|k| c.unwrap_or_default()[k] * gain[k])));
     let grey = photo.map(|p| luma(p.map(f64::from)));
@@ -161,6 +161,12 @@ pub fn score_photo(
         hit,
         picture,
     })
+}
+
+/// Peak signal to noise of 8-bit values with this mean squared error, dB, cut
+/// at 99.
+pub fn psnr_db(mean_squared_error: f64) -> f64 {
+    (10.0 * (255.0 * 255.0 / mean_squared_error).log10()).min(99.0)
 }
 
 /// Means over the photos that see the mesh.

@@ -1,0 +1,175 @@
+"""Do our scores agree with public evaluators?
+
+  agreement.py RELIEVO WORK TRUTH [--tools DIR]
+
+WORK: a finished run; TRUTH: a rendered set's folder. Compared: position errors with evo's ATE (Sim3
+alignment) and relative poses with its RPE; accuracy, completeness and F of a cloud with Open3D; and,
+with --tools, every figure that eval_pose.py and eval_geometry.py print. Exit 1 on disagreement.
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+relievo, work, truth = (str(pathlib.Path(p).resolve()) for p in sys.argv[1:4])
+tools = pathlib.Path(sys.argv[5]) if len(sys.argv) > 5 and sys.argv[4] == "--tools" else None
+failed = []
+
+
+def eval_(what, *more):
+    out = subprocess.run([relievo, "eval", what, "--json", *more], capture_output=True, text=True)
+    if out.returncode:
+        sys.exit(out.stderr)
+    return json.loads(out.stdout)
+
+
+def check(name, ours, theirs, relative, absolute=0.0):
+    good = abs(ours - theirs) <= max(relative * abs(theirs), absolute)
+    print(f"  {'agrees  ' if good else 'DIFFERS '} {name:<38} {ours:.6g}  {theirs:.6g}")
+    if not good:
+        failed.append(name)
+
+
+def rotation(q):
+    w, x, y, z = q
+    return np.array([[1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+                     [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+                     [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]])
+
+
+def read_images(folder):
+    """World-from-camera by file name, from images.txt."""
+    lines = [l for l in open(pathlib.Path(folder) / "images.txt") if not l.startswith("#")]
+    poses = {}
+    for line in lines[::2]:
+        t = line.split()
+        if len(t) < 10:
+            continue
+        pose = np.eye(4)
+        pose[:3, :3] = rotation(np.array(t[1:5], float)).T
+        pose[:3, 3] = -pose[:3, :3] @ np.array(t[5:8], float)
+        poses[pathlib.Path(" ".join(t[9:])).name] = pose
+    return poses
+
+
+def poses():
+    with tempfile.TemporaryDirectory() as folder:
+        model = pathlib.Path(folder) / "model"
+        subprocess.run([relievo, "export", work, "--format", "colmap", "-o", str(model)], check=True,
+                       stdout=subprocess.DEVNULL)
+        estimate = read_images(model)
+    true = read_images(pathlib.Path(truth) / "gt")
+    ours = eval_("poses", "--estimate", work, "--truth", truth)
+    try:
+        from evo.core import metrics
+        from evo.core.trajectory import PosePath3D
+    except ImportError:
+        print("evo: not installed")
+        return
+    print("evo: absolute trajectory error after Sim3 alignment")
+    names = sorted(set(true) & set(estimate))
+    reference = PosePath3D(poses_se3=[true[n] for n in names])
+    moved = PosePath3D(poses_se3=[estimate[n] for n in names])
+    moved.align(reference, correct_scale=True)
+    ape = metrics.APE(metrics.PoseRelation.translation_part)
+    ape.process_data((reference, moved))
+    for mine, theirs in (("mean", "mean"), ("med", "median"), ("max", "max")):
+        check(f"position {theirs} [mm]", ours["pos_mm"][mine],
+              1000 * ape.get_statistic(metrics.StatisticsType[theirs]), 1e-6, 1e-9)
+    ape = metrics.APE(metrics.PoseRelation.rotation_angle_deg)
+    ape.process_data((reference, moved))
+    check("rotation mean [deg]", ours["rot_deg"]["mean"], ape.get_statistic(metrics.StatisticsType.mean), 1e-4, 1e-6)
+    print("evo: relative pose error, all pairs")
+    angles = []
+    for i in range(1, len(names)):
+        rpe = metrics.RPE(metrics.PoseRelation.rotation_angle_deg, delta=i, delta_unit=metrics.Unit.frames,
+                          all_pairs=True)
+        rpe.process_data((reference, moved))
+        angles.extend(rpe.error)
+    check("relative rotation mean [deg]", ours["relrot_deg"]["mean"], float(np.mean(angles)), 1e-3, 1e-6)
+    check("relative rotation median [deg]", ours["relrot_deg"]["med"], float(np.median(angles)), 1e-3, 1e-6)
+
+
+def write_ply(path, points):
+    with open(path, "wb") as f:
+        f.write(b"ply\nformat binary_little_endian 1.0\nelement vertex %d\n" % len(points))
+        f.write(b"property float x\nproperty float y\nproperty float z\nend_header\n")
+        f.write(points.astype("<f4").tobytes())
+
+
+def cloud():
+    try:
+        import open3d as o3d
+    except ImportError:
+        print("Open3D: not installed")
+        return
+    print("Open3D: a noisy cloud around the true mesh, in its frame")
+    mesh_path = pathlib.Path(truth) / "gt" / "mesh.ply"
+    mesh = o3d.io.read_triangle_mesh(str(mesh_path))
+    rng = np.random.default_rng(1)
+    o3d.utility.random.seed(1)
+    points = np.asarray(mesh.sample_points_uniformly(60000).points)
+    points = points + rng.normal(0, 0.002, points.shape)
+    extent = np.linalg.norm(mesh.get_max_bound() - mesh.get_min_bound())
+    thresholds = [0.0005, 0.001, 0.002, 0.005, 0.01] if extent / 2 < 1.3 else [0.005, 0.01, 0.02, 0.05]
+    # One point a voxel, as our score takes it.
+    _, keep = np.unique(np.floor(points / (thresholds[0] / 2)).astype(np.int64), axis=0, return_index=True)
+    points = points[np.sort(keep)].astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(pathlib.Path(folder) / "cloud.ply")
+        write_ply(path, points)
+        ours = eval_("cloud", "--estimate", path, "--truth", str(mesh_path))
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(o3d.t.geometry.TriangleMesh.from_legacy(mesh))
+    accuracy = scene.compute_distance(o3d.core.Tensor(points)).numpy()
+    estimate = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(points.astype(float)))
+    samples = mesh.sample_points_uniformly(300000)
+    completeness = np.asarray(samples.compute_point_cloud_distance(estimate))
+    check("accuracy mean [mm]", ours["accuracy_mm"]["mean"], 1000 * accuracy.mean(), 1e-3)
+    check("accuracy median [mm]", ours["accuracy_mm"]["median"], 1000 * np.median(accuracy), 1e-3)
+    # The true points are drawn at random on both sides.
+    check("completeness mean [mm]", ours["completeness_mm"]["mean"], 1000 * completeness.mean(), 1e-2)
+    for t in thresholds:
+        row = ours["by_threshold_mm"][f"{t * 1000:g}"]
+        p, r = (accuracy < t).mean(), (completeness < t).mean()
+        check(f"precision at {t * 1000:g} mm", row["precision"], p, 1e-3, 2e-4)
+        check(f"recall at {t * 1000:g} mm", row["recall"], r, 1e-2, 2e-3)
+        check(f"F at {t * 1000:g} mm", row["f"], 2 * p * r / max(p + r, 1e-12), 1e-2, 2e-3)
+
+
+def shared():
+    print(f"{tools}: eval_pose.py, eval_geometry.py")
+    model = f"{work}/sparse/model"
+    said = subprocess.run([sys.executable, tools / "eval_pose.py", model, f"{truth}/gt"], capture_output=True,
+                          text=True)
+    theirs, ours = json.loads(said.stdout), eval_("poses", "--estimate", work, "--truth", truth)
+    for limit, auc in theirs["auc"].items():
+        check(f"AUC at {limit} deg", ours["auc"][limit], auc, 0.0, 0.011)
+    check("position mean [mm]", ours["pos_mm"]["mean"], theirs["pos_mm"]["mean"], 0.0, 0.00051)
+    check("rotation mean [deg]", ours["rot_deg"]["mean"], theirs["rot_deg"]["mean"], 0.0, 0.000051)
+    cloud_path = f"{work}/cloud/dense.ply"
+    if not pathlib.Path(cloud_path).is_file():
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        out = f"{folder}/figures.json"
+        subprocess.run([sys.executable, tools / "eval_geometry.py", truth, "--points", cloud_path, "--model", model,
+                        "--json", out], check=True, stdout=subprocess.DEVNULL)
+        theirs = json.load(open(out))
+    ours = eval_("cloud", "--estimate", work, "--truth", truth)
+    theirs = theirs["cloud"]
+    for limit, row in theirs["by_threshold_mm"].items():
+        mine = ours["by_threshold_mm"][f"{float(limit):g}"]
+        for key in ("precision", "recall"):
+            check(f"{key} at {limit} mm", mine[key], row[key], 0.0, 0.005)
+
+
+poses()
+cloud()
+if tools:
+    shared()
+if failed:
+    sys.exit(f"{len(failed)} figures differ: {', '.join(failed)}")
+print("all figures agree")
