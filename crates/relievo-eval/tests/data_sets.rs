@@ -187,8 +187,9 @@ fn eth3d_set(dir: &Path) {
 fn wall(nearer: f64) -> Vec<[f32; 3]> {
     (0..100 * 100)
         .map(|k| {
-            let at = |i: usize| (i as f64 - 49.5) * 0.01;
-            let p = Vec3::new(at(k % 100), at(k / 100), 2.0);
+            // Away from the borders of the voxels, in both grids.
+            let at = |i: usize| (i as f64 - 49.3) * 0.01;
+            let p = Vec3::new(at(k % 100), at(k / 100), 2.004);
             let p = p * (1.0 - nearer / p.norm());
             [p.x as f32, p.y as f32, p.z as f32]
         })
