@@ -2,6 +2,7 @@
 //!
 //! | Module | What it is |
 //! | --- | --- |
+//! | [`calibration`] | a fixed piece of work, the unit of CPU time |
 //! | [`program`] | starts `relievo` and keeps what it said |
 //! | [`data`] | the demo set, real photo sets, pictures made on the spot |
 //! | [`work`] | work folders: copies, trees of bytes, damage |
@@ -10,6 +11,7 @@
     reason = "a skipped test says so where a person sees it"
 )]
 
+pub mod calibration;
 pub mod data;
 pub mod program;
 pub mod work;

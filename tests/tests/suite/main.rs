@@ -10,6 +10,7 @@
 //! | `bad_places` | folders that cannot be written, disks that fill up |
 //! | `video` | key frames, and videos that are none |
 //! | `exchange` | import, export, inspect, options, clean |
+//! | `measuring` | bench, scores without truth, two runs side by side, bad truth |
 //! | `real_photos` | the photo sets under `RELIEVO_DATA` |
 
 mod bad_photos;
@@ -17,6 +18,7 @@ mod bad_places;
 mod damage;
 mod exchange;
 mod fresh;
+mod measuring;
 mod real_photos;
 mod same_bytes;
 mod small;

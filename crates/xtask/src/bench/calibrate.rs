@@ -20,7 +20,7 @@ pub(crate) fn seconds() -> f64 {
 fn kernel() -> f64 {
     let table: Vec<f32> = (0..1 << 20).map(|i| (i % 251) as f32 * 0.5).collect();
     let (mut at, mut sum) = (1_u64, 0.0_f64);
-    for _ in 0..400_000 {
+    for _ in 0..2_000_000 {
         at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let start = (at >> 44) as usize % (table.len() - 16);
         let mut dot = [0.0_f32; 8];

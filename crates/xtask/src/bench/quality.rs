@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Figures of a run, the most telling first.
+/// `consistent_voxels` describes: copies of a surface have more of them.
 pub(crate) fn of(
     stage: &str,
     set: &Set,
@@ -58,7 +59,7 @@ pub(crate) fn of(
                 "consistent_voxels",
                 &v["consistent"],
                 "",
-                Better::Higher,
+                Better::Neither,
             );
             push(
                 &mut rows,

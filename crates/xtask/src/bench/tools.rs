@@ -188,7 +188,7 @@ pub(crate) fn prepare(stage: &str, set: &Set, tool: &Tool, seed: usize) -> Resul
             Ok(Steps {
                 command,
                 work: folder,
-                output: out.join("model"),
+                output: out.join("sparse/0"),
             })
         }
         Kind::OpencvSift => {

@@ -1,0 +1,260 @@
+//! `relievo bench`, scores without truth, two runs side by side, bad truth.
+
+use super::small::{copy, small};
+use relievo_tests::data::demo;
+use relievo_tests::program::{Ran, relievo};
+use relievo_tests::{calibration, work};
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::path::Path;
+
+fn run(words: &[&dyn AsRef<OsStr>]) -> Ran {
+    relievo(words.iter().map(|w| w.as_ref().to_owned()))
+}
+
+fn share(estimate: &Path, model: &Path) -> f64 {
+    let words: [&dyn AsRef<OsStr>; 7] = [
+        &"eval",
+        &"cloud",
+        &"--estimate",
+        &estimate,
+        &"--model",
+        &model,
+        &"--json",
+    ];
+    let figures = run(&words).ends(0).json();
+    figures["consistent_share"].as_f64().unwrap()
+}
+
+#[test]
+fn a_cloud_is_scored_by_its_own_photos_and_a_thick_one_is_worse() {
+    let (folder, copied) = copy();
+    let right = share(&small().work, &small().work);
+    assert!(right > 0.5, "{right}");
+    // The same points again, moved by 2 % of the median distance to a camera.
+    let bytes = fs_err::read(copied.join("cloud/dense.ply")).unwrap();
+    let end = bytes
+        .windows(11)
+        .position(|w| w == b"end_header\n")
+        .unwrap()
+        + 11;
+    let header = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let count = (bytes.len() - end) / 28;
+    let mut thick = header
+        .replace(&format!("vertex {count}"), &format!("vertex {}", 2 * count))
+        .into_bytes();
+    thick.extend(&bytes[end..]);
+    let float =
+        |row: &[u8], k: usize| f32::from_le_bytes(row[4 * k..4 * k + 4].try_into().unwrap());
+    let rows = || bytes[end..].chunks_exact(28);
+    let size = rows().map(|r| float(r, 2).abs()).fold(0.0, f32::max);
+    for row in rows() {
+        for k in 0..3 {
+            let moved = float(row, k) + 0.03 * size * float(row, 3 + k);
+            thick.extend(moved.to_le_bytes());
+        }
+        thick.extend(&row[12..]);
+    }
+    let file = folder.path().join("thick.ply");
+    fs_err::write(&file, thick).unwrap();
+    let worse = share(&file, &small().work);
+    assert!(worse < 0.75 * right, "{worse} after {right}");
+}
+
+#[test]
+fn a_texture_needs_held_out_photos_or_names() {
+    let estimate = &small().work;
+    run(&[&"eval", &"texture", &"--estimate", estimate])
+        .ends(1)
+        .says(&["held out no photos", "--hold-out"]);
+    let named = run(&[
+        &"eval",
+        &"texture",
+        &"--estimate",
+        estimate,
+        &"--only",
+        &"0003.jpg",
+        &"--json",
+    ]);
+    let figures = named.ends(0).json();
+    assert_eq!(figures["photos"], 1);
+    assert!(
+        figures["psnr"].as_f64().is_some_and(|v| v > 15.0),
+        "{figures}"
+    );
+    let none = run(&[
+        &"eval",
+        &"texture",
+        &"--estimate",
+        estimate,
+        &"--only",
+        &"no.jpg",
+    ]);
+    none.ends(1).says(&["empty"]);
+    run(&[&"eval", &"poses", &"--estimate", estimate])
+        .ends(2)
+        .says(&["--truth"]);
+}
+
+#[test]
+fn two_runs_stand_side_by_side() {
+    let (_folder, copied) = copy();
+    let same = run(&[&"eval", &"runs", &small().work, &copied, &"--json"])
+        .ends(0)
+        .json();
+    assert_eq!(same["options"], serde_json::json!({}));
+    assert_eq!(same["figures"], serde_json::json!({}));
+    assert!(
+        same["costs"]["5 depth.cpu_s"][0].as_f64().is_some(),
+        "{same}"
+    );
+    let settings = copied.join("relievo.toml");
+    let text = fs_err::read_to_string(&settings).unwrap();
+    fs_err::write(&settings, text.replace("seed = 0", "seed = 7")).unwrap();
+    let other = run(&[&"eval", &"runs", &small().work, &copied]).ends(0);
+    assert!(other.stdout.contains("seed"), "{}", other.stdout);
+    run(&[&"eval", &"runs", &small().work, &demo()])
+        .ends(1)
+        .says(&["not a work folder", "hint:"]);
+}
+
+#[test]
+fn the_demo_set_is_run_and_scored_and_a_bad_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("w.relievo");
+    let before = calibration::seconds();
+    let words: [&dyn AsRef<OsStr>; 8] = [
+        &"bench",
+        &demo(),
+        &"--stage",
+        &"sparse",
+        &"-o",
+        &out,
+        &"--json",
+        &"--known-intrinsics",
+    ];
+    let figures = run(&words).ends(0).json();
+    let unit = f64::midpoint(before, calibration::seconds());
+    assert_eq!(figures["layout"], "rendered");
+    let row = |stage: &str, metric: &str| -> f64 {
+        let rows = figures["rows"].as_array().unwrap();
+        let found = rows
+            .iter()
+            .find(|r| r["stage"] == stage && r["metric"] == metric);
+        found.and_then(|r| r["value"].as_f64()).unwrap_or(f64::NAN)
+    };
+    assert_eq!(row("poses", "registered"), 1.0);
+    assert!(row("poses", "auc_1deg") > 95.0, "{figures}");
+    // CPU time in units of a fixed kernel that runs beside it.
+    let units = row("time", "cpu") / unit;
+    assert!(units > 0.0 && units < 400.0, "{units} units of {unit} s");
+    let csv = run(&[
+        &"bench",
+        &demo(),
+        &"--stage",
+        &"sparse",
+        &"-o",
+        &out,
+        &"--csv",
+        &"--known-intrinsics",
+    ]);
+    assert!(
+        csv.ends(0)
+            .stdout
+            .starts_with("set,stage,metric,value,unit\ndemo,poses,")
+    );
+    for (bad, words) in [("does not exist", "no"), ("no truth", "")] {
+        let place = folder.path().join("sets").join(words);
+        fs_err::create_dir_all(folder.path().join("sets")).unwrap();
+        run(&[&"bench", &place]).ends(1).says(&[bad, "hint:"]);
+    }
+}
+
+#[test]
+fn a_shift_of_half_a_pixel_shows_and_a_bad_truth_is_no_number() {
+    let (folder, copied) = copy();
+    let depth = |estimate: &Path| -> Value {
+        run(&[
+            &"eval",
+            &"depth",
+            &"--estimate",
+            &estimate,
+            &"--truth",
+            &demo(),
+            &"--json",
+        ])
+        .ends(0)
+        .json()
+    };
+    let before = depth(&copied)["median_mm"].as_f64().unwrap();
+    // cx of every map: after magic, version, size, fx and fy.
+    for entry in fs_err::read_dir(copied.join("depth")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "depth") {
+            let mut bytes = fs_err::read(&path).unwrap();
+            let cx = f64::from_le_bytes(bytes[36..44].try_into().unwrap());
+            bytes[36..44].copy_from_slice(&(cx + 0.5).to_le_bytes());
+            fs_err::write(&path, bytes).unwrap();
+        }
+    }
+    let after = depth(&copied)["median_mm"].as_f64().unwrap();
+    // More than the 2 % that count as noise between two single runs.
+    assert!(after > 1.02 * before, "{before} became {after}");
+
+    let two = folder.path().join("two");
+    fs_err::create_dir_all(&two).unwrap();
+    let gt = demo().join("gt");
+    fs_err::copy(gt.join("cameras.txt"), two.join("cameras.txt")).unwrap();
+    let text = fs_err::read_to_string(gt.join("images.txt")).unwrap();
+    let kept: Vec<&str> = text
+        .lines()
+        .filter(|l| !l.starts_with('#'))
+        .take(4)
+        .collect();
+    fs_err::write(two.join("images.txt"), kept.join("\n") + "\n").unwrap();
+    fs_err::write(two.join("points3D.txt"), "").unwrap();
+    run(&[&"eval", &"poses", &"--estimate", &copied, &"--truth", &two])
+        .ends(1)
+        .says(&["at least 3 are needed"]);
+    let missing = folder.path().join("missing");
+    run(&[
+        &"eval",
+        &"cloud",
+        &"--estimate",
+        &copied,
+        &"--truth",
+        &missing,
+    ])
+    .ends(1)
+    .says(&["does not exist", "hint:"]);
+    // A bare cloud is in the run's own frame, not in the truth's.
+    let cloud = copied.join("cloud/dense.ply");
+    let ran = run(&[
+        &"eval",
+        &"cloud",
+        &"--estimate",
+        &cloud,
+        &"--truth",
+        &demo(),
+    ]);
+    assert!(
+        ran.code == Some(1) || !ran.stdout.contains("precision 0.9"),
+        "{}",
+        ran.stdout
+    );
+    let empty = folder.path().join("empty.ply");
+    let header = "ply\nformat ascii 1.0\nelement vertex 0\nproperty float x\nproperty float y\n\
+        property float z\nend_header\n";
+    fs_err::write(&empty, header).unwrap();
+    run(&[
+        &"eval",
+        &"cloud",
+        &"--estimate",
+        &empty,
+        &"--truth",
+        &demo(),
+    ])
+    .ends(1)
+    .says(&["the cloud is empty"]);
+    assert!(work::json(&copied.join("report/report.json")).is_object());
+}
