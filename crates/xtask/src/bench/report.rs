@@ -54,11 +54,16 @@ fn short(v: f64) -> String {
     format!("{v:.digits$}")
 }
 
+/// Place of a stage in [`super::STAGES`], stage, set.
+type Place<'a> = (usize, &'a str, &'a str);
+
 /// The newest version of each tool's runs, by stage, set and tool.
-fn groups(rows: &[Record]) -> BTreeMap<(&str, &str), Vec<(&str, Group<'_>)>> {
-    let mut all: BTreeMap<(&str, &str), Vec<(&str, Group<'_>)>> = BTreeMap::new();
+fn groups(rows: &[Record]) -> BTreeMap<Place<'_>, Vec<(&str, Group<'_>)>> {
+    let mut all: BTreeMap<Place<'_>, Vec<(&str, Group<'_>)>> = BTreeMap::new();
     for r in rows {
-        let tools = all.entry((&r.stage, &r.set)).or_default();
+        let order = super::STAGES.iter().position(|s| *s == r.stage);
+        let place = (order.unwrap_or(usize::MAX), &*r.stage, &*r.set);
+        let tools = all.entry(place).or_default();
         match tools.iter_mut().find(|(name, _)| *name == r.tool) {
             Some((_, g)) => {
                 if g.runs.first().is_some_and(|f| f.version != r.version) {
@@ -113,7 +118,7 @@ fn lines(tools: &[(&str, Group<'_>)]) -> Vec<[String; 7]> {
 /// For the terminal.
 pub(crate) fn text(rows: &[Record]) -> String {
     let mut text = String::new();
-    for ((stage, set), tools) in groups(rows) {
+    for ((_, stage, set), tools) in groups(rows) {
         let _ = writeln!(text, "{stage} {set}");
         for [name, wall, cpu, spread, rss, ratio, quality] in lines(&tools) {
             let _ = writeln!(
@@ -156,7 +161,7 @@ pub(crate) fn markdown(rows: &[Record]) -> String {
     let _ = writeln!(text, "- Relievo: {}", join(ours));
     let _ = writeln!(text, "- Peers: {}", join(versions));
     let mut last = "";
-    for ((stage, set), tools) in groups(rows) {
+    for ((_, stage, set), tools) in groups(rows) {
         if stage != last {
             let _ = write!(text, "\n## {stage}\n");
             last = stage;
