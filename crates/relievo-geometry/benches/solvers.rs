@@ -3,7 +3,8 @@
 
 use nalgebra::UnitQuaternion;
 use relievo_geometry::epipolar::essential_from_pose;
-use relievo_geometry::solvers::{five_point, homography_4pt, p3p_lambda_twist, seven_point};
+use relievo_geometry::solvers::p3p::p3p_lambda_twist;
+use relievo_geometry::solvers::{five_point, homography_4pt, seven_point};
 use relievo_geometry::{Mat3, Rigid3, Vec2, Vec3};
 use relievo_synth::scene::{direction, uniform};
 use std::hint::black_box;
