@@ -57,6 +57,31 @@ struct Labels {
     evaluate: Vec<String>,
 }
 
+/// Per triangle whether its label is one of `scored`.
+fn scored_faces(ply: &[u8], mesh: &TriMesh, scored: &BTreeSet<u16>) -> Option<Vec<bool>> {
+    let labels = ply::decode_columns(ply, "face", &["label"]).ok()?.pop()??;
+    (labels.len() == mesh.triangles.len()).then(|| {
+        labels
+            .iter()
+            .map(|l| scored.contains(&(*l as u16)))
+            .collect()
+    })
+}
+
+/// Median of every fiftieth depth.
+fn median_depth(maps: &BTreeMap<String, Raster<f32>>) -> f64 {
+    let depths = maps.values().flat_map(|d| {
+        d.as_slice()
+            .iter()
+            .filter(|d| **d > 0.0)
+            .step_by(50)
+            .map(|d| f64::from(*d))
+    });
+    let mut near: Vec<f64> = depths.collect();
+    near.sort_by(f64::total_cmp);
+    percentile(&near, 50.0)
+}
+
 impl TrueScene {
     /// A rendered set's folder (with `gt/`), that `gt` folder, or a PLY.
     pub fn read(path: &Path) -> Result<Self, EvalError> {
@@ -129,32 +154,13 @@ impl TrueScene {
                 what: "holds points that are not finite",
             });
         }
-        let face_label = ply::decode_columns(&bytes, "face", &["label"])?
-            .pop()
-            .flatten()
-            .filter(|l| l.len() == mesh.triangles.len())
-            .ok_or(EvalError::Truth {
-                path: mesh_path,
-                what: "has no label for each triangle",
-            })?;
-        let face_scored: Vec<bool> = face_label
-            .iter()
-            .map(|l| scored.contains(&(*l as u16)))
-            .collect();
+        let face_scored = scored_faces(&bytes, &mesh, &scored).ok_or(EvalError::Truth {
+            path: mesh_path,
+            what: "has no label for each triangle",
+        })?;
 
         let (low_depth, low_step) = read_low_depth(&gt.join("depth_low.npz"))?;
-        let mut near: Vec<f64> = low_depth
-            .values()
-            .flat_map(|d| {
-                d.as_slice()
-                    .iter()
-                    .filter(|d| **d > 0.0)
-                    .step_by(50)
-                    .map(|d| f64::from(*d))
-            })
-            .collect();
-        near.sort_by(f64::total_cmp);
-        let distance = percentile(&near, 50.0);
+        let distance = median_depth(&low_depth);
 
         let good = mesh_area(&mesh, |i| face_scored[i]);
         let floor = if distance < 1.3 { 0.002 } else { 0.01 };

@@ -276,27 +276,7 @@ fn score_points(
             )
         })
         .collect();
-    let mut by_class: BTreeMap<u16, Vec<f64>> = BTreeMap::new();
-    for (label, d) in truth.labels.iter().zip(&completeness) {
-        by_class.entry(*label).or_default().push(*d);
-    }
-    let recall_by_class = by_class
-        .into_iter()
-        .map(|(label, d)| {
-            let name = truth
-                .names
-                .get(&label)
-                .cloned()
-                .unwrap_or_else(|| label.to_string());
-            (
-                name,
-                thresholds
-                    .iter()
-                    .map(|t| (in_mm(*t), share_below(&d, *t)))
-                    .collect(),
-            )
-        })
-        .collect();
+    let recall_by_class = recall_by_class(truth, &completeness);
     let normal_consistency = surface.and_then(|(normals, _)| {
         let cosine = |a: [f64; 3], b: [f64; 3]| dot(a, b).abs();
         if truth.normals.is_empty() || truth.reference_normals.is_empty() {
@@ -330,4 +310,34 @@ fn score_points(
         topology: None,
         thresholds: thresholds.to_vec(),
     })
+}
+
+/// Share of the true points of each class that the estimate comes near, by
+/// threshold.
+fn recall_by_class(
+    truth: &TrueScene,
+    completeness: &[f64],
+) -> BTreeMap<String, BTreeMap<String, f64>> {
+    let mut by_class: BTreeMap<u16, Vec<f64>> = BTreeMap::new();
+    for (label, d) in truth.labels.iter().zip(completeness) {
+        by_class.entry(*label).or_default().push(*d);
+    }
+    let thresholds = truth.thresholds();
+    by_class
+        .into_iter()
+        .map(|(label, d)| {
+            let name = truth
+                .names
+                .get(&label)
+                .cloned()
+                .unwrap_or_else(|| label.to_string());
+            (
+                name,
+                thresholds
+                    .iter()
+                    .map(|t| (in_mm(*t), share_below(&d, *t)))
+                    .collect(),
+            )
+        })
+        .collect()
 }

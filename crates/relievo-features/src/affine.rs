@@ -80,7 +80,9 @@ impl Simulation {
             .map(|k| (-0.5 * ((k as f64 - reach as f64) / sigma).powi(2)).exp() as f32)
             .collect();
         let sum: f32 = taps.iter().sum();
-        taps.iter_mut().for_each(|t| *t /= sum);
+        for tap in &mut taps {
+            *tap /= sum;
+        }
         let size = |v: f64| (v.floor() as usize).max(1);
         let (w, h) = (size(self.turned.0 / self.tilt), size(self.turned.1));
         // Full columns with a margin for the taps on either side.
@@ -268,7 +270,7 @@ mod tests {
             None,
             &AffineOptions::default(),
             Isa::Native,
-            &Task::default(),
+            &Task::silent(),
         )
         .unwrap();
         assert!(views.len() > 10);

@@ -101,10 +101,9 @@ fn coarse_to_fine(
         }
         let coarse = verify_pair(ids, a, b, &putative, verification, seed);
         match coarse.kind {
-            TwoViewKind::Degenerate => continue,
             TwoViewKind::Calibrated => {}
             TwoViewKind::Uncalibrated if coarse.inliers.len() >= schedule.coarse_inliers => {}
-            TwoViewKind::Uncalibrated => continue,
+            TwoViewKind::Degenerate | TwoViewKind::Uncalibrated => continue,
             TwoViewKind::Planar | TwoViewKind::PureRotation | TwoViewKind::Watermark => {
                 return Coarse::Open;
             }
@@ -143,7 +142,7 @@ fn in_band(
     // as if they did.
     let free = |side: &ViewSide<'_>| Camera {
         has_prior_focal: side.camera.has_prior_focal && coarse.kind == TwoViewKind::Calibrated,
-        ..side.camera.clone()
+        ..*side.camera
     };
     let (ca, cb) = (free(a), free(b));
     let (fa, fb) = (

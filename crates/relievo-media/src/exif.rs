@@ -187,8 +187,8 @@ mod tests {
     fn the_focal_key_tells_optical_and_digital_zoom_apart() {
         let key = |focal_mm, focal_35mm| {
             let e = ExifInfo {
-                focal_mm,
                 focal_35mm,
+                focal_mm,
                 ..ExifInfo::default()
             };
             e.focal_key()

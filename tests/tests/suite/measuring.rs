@@ -23,7 +23,7 @@ fn share(estimate: &Path, model: &Path) -> f64 {
         &"--json",
     ];
     let figures = run(&words).ends(0).json();
-    figures["consistent_share"].as_f64().unwrap()
+    figures["consistent_share"].as_f64().expect("a share")
 }
 
 #[test]

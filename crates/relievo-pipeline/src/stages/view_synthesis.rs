@@ -22,7 +22,7 @@ use relievo_matching::{
 };
 use relievo_scene::{Features, Keypoint, Match, ViewGraph, ViewId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Extension of the result of one photo.
 pub(super) const EXTENSION: &str = ".synthesis";
@@ -293,20 +293,17 @@ pub(super) fn merge(
                     b_idx: numbers[1][m.b_idx as usize],
                 };
             }
-            match graph.pairs.get_mut(&(a, b)) {
-                Some(known) => {
-                    let more = geometry.inliers.len() > known.inliers.len();
-                    let mut all = std::mem::take(&mut known.inliers);
-                    all.append(&mut geometry.inliers);
-                    if more {
-                        *known = geometry;
-                    }
-                    known.inliers = one_to_one(all);
+            if let Some(known) = graph.pairs.get_mut(&(a, b)) {
+                let more = geometry.inliers.len() > known.inliers.len();
+                let mut all = std::mem::take(&mut known.inliers);
+                all.append(&mut geometry.inliers);
+                if more {
+                    *known = geometry;
                 }
-                None => {
-                    geometry.inliers = one_to_one(std::mem::take(&mut geometry.inliers));
-                    graph.pairs.insert((a, b), geometry);
-                }
+                known.inliers = one_to_one(all);
+            } else {
+                geometry.inliers = one_to_one(std::mem::take(&mut geometry.inliers));
+                graph.pairs.insert((a, b), geometry);
             }
         }
     }
@@ -315,11 +312,10 @@ pub(super) fn merge(
 
 /// The first match of each keypoint, ordered by `a_idx`.
 fn one_to_one(matches: Vec<Match>) -> Vec<Match> {
-    let (mut left, mut right) = (BTreeMap::new(), BTreeMap::new());
+    let (mut left, mut right) = (BTreeMap::new(), BTreeSet::new());
     for m in matches {
-        if !left.contains_key(&m.a_idx) && !right.contains_key(&m.b_idx) {
+        if !left.contains_key(&m.a_idx) && right.insert(m.b_idx) {
             left.insert(m.a_idx, m);
-            right.insert(m.b_idx, ());
         }
     }
     left.into_values().collect()

@@ -86,14 +86,13 @@ pub(crate) fn bench(arguments: &[String]) -> Result<String, Problems> {
                     }
                     let seed = if request.seeds > 1 { run } else { 0 };
                     let known = results.find(stage, &set.name, tool, seed, run);
-                    let record = match known {
-                        Some(record) => record.clone(),
-                        None => {
-                            eprintln!("bench: {stage} {} {} run {run}", set.name, tool.name);
-                            let record = one(stage, set, tool, (seed, run), &machine);
-                            results.append(&record)?;
-                            record
-                        }
+                    let record = if let Some(record) = known {
+                        record.clone()
+                    } else {
+                        eprintln!("bench: {stage} {} {} run {run}", set.name, tool.name);
+                        let record = one(stage, set, tool, (seed, run), &machine);
+                        results.append(&record)?;
+                        record
                     };
                     if record.wall_s > ONCE_OVER_S {
                         slow.insert(tool.name.clone());
