@@ -58,26 +58,26 @@ pub fn estimate(scan: &InputScan, settings: &Settings, threads: usize) -> Estima
     let effort = match settings.quality {
         Quality::Draft => Effort {
             depth: 6.0,
-            pair: 0.02,
+            pair: 0.01,
             mesh: 4.0,
             texture: 4.0,
         },
         Quality::Normal => Effort {
             depth: 14.0,
-            pair: 0.06,
+            pair: 0.03,
             mesh: 12.0,
             texture: 12.0,
         },
         Quality::High => Effort {
             depth: 18.0,
-            pair: 0.1,
+            pair: 0.05,
             mesh: 20.0,
             texture: 30.0,
         },
     };
     let pairs = (n * (n - 1.0) / 2.0).min(n * 40.0);
     let cpu = 1.0
-        + 0.2 * megapixels
+        + 0.12 * megapixels
         + effort.pair * pairs
         + 0.25 * n
         + effort.depth * depth_megapixels
@@ -87,7 +87,9 @@ pub fn estimate(scan: &InputScan, settings: &Settings, threads: usize) -> Estima
         + 0.25 * megapixels;
     let usable = 1.0 + 0.6 * (threads.max(1) as f64 - 1.0);
     let memory = 200e6 + 40.0 * largest + 260.0 * largest_depth + 120.0 * depth.iter().sum::<f64>();
-    let disk = 1.2e6 * n + 8.0 * depth.iter().sum::<f64>() + 60e6;
+    // A feature takes 147 bytes, a pixel of depth 7; every fourth pixel becomes a
+    // point of 57 bytes with its views; surface, texture and model follow.
+    let disk = 1.2e6 * n + (7.0 + 57.0 / 4.0 + 3.0) * depth.iter().sum::<f64>() + 30e6;
     Estimate {
         photos: pixels.len(),
         seconds: cpu / usable,
