@@ -8,8 +8,10 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`scene`] | seeded cameras around points: [`Scene`] |
+//! | [`calibration`] | a fixed kernel that CPU times are compared with |
 //! | [`near`] | [`assert_model_near`], [`pose_errors`] after Sim(3) alignment |
 
+pub mod calibration;
 pub mod near;
 pub mod scene;
 
