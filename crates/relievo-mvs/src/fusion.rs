@@ -26,7 +26,7 @@ relievo_task::options! {
         /// Other views that must agree with a pixel.
         min_agreeing_views: usize = 2, "views", "judgement";
         /// One agreeing view will do for a point that at most this many others could see.
-        few_views: usize = 3, "views", "measured on the rendered room";
+        few_views: usize = 0, "views", "3 in rooms, whose walls few photos see; around objects it lets in the background";
         /// Most forward-backward reprojection error of an agreeing pixel.
         max_reprojection_px: f32 = 1.5, "px", "ACMM: 2 px";
         /// Most relative difference of depth.

@@ -338,9 +338,7 @@ fn depth_and_cloud_match_the_scene() {
         "{off} of {} points are off the surfaces",
         cloud.len()
     );
-    assert!((0..cloud.len()).all(|i| cloud.views(i).len() >= 2));
-    let three = (0..cloud.len()).filter(|i| cloud.views(*i).len() >= 3);
-    assert!(three.count() * 10 > cloud.len() * 9);
+    assert!((0..cloud.len()).all(|i| cloud.views(i).len() >= 3));
 }
 
 #[test]

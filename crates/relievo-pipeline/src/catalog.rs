@@ -92,8 +92,12 @@ fn preset_changes(preset: Preset) -> Vec<(&'static str, &'static str, Value)> {
     match preset {
         Preset::Auto | Preset::Object => Vec::new(),
         // Plain walls have few points and wide gaps; what closes a room from
-        // outside must go.
-        Preset::Room => vec![("mesh", "max_distance", json!(6.0))],
+        // outside must go. Many a wall is in two photos only, and nothing but
+        // the room lies behind.
+        Preset::Room => vec![
+            ("cloud", "few_views", json!(3)),
+            ("mesh", "max_distance", json!(6.0)),
+        ],
         Preset::Outdoor => vec![("mesh", "max_distance", json!(5.0))],
     }
 }
