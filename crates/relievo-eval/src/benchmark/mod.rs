@@ -1,7 +1,7 @@
 //! Benchmark data sets: what to run on, and the truth that comes with it.
 //!
 //! One file a layout; [`open`] asks each of them in turn. A new layout is one
-//! file with a `read` of the same shape and a line in [`READERS`].
+//! file with a `read` of the same shape and a line in `READERS`.
 //!
 //! | module | layout |
 //! | --- | --- |

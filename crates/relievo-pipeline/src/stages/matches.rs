@@ -3,7 +3,7 @@
 //! Pass 0 lists the pairs; pass 1 has one shard a photo, holding its pairs with
 //! the photos after it by name; a shard that is stale because photos were added
 //! keeps the pairs whose own features and cameras are what they were. Passes 2
-//! and 3 are [`view_synthesis`]: which photos hardly match anything, and their
+//! and 3 are `view_synthesis`: which photos hardly match anything, and their
 //! matches through simulated views.
 
 use super::features::{EXTENSION, entry_named, read, read_all};
