@@ -21,18 +21,22 @@
 //! | --- | --- |
 //! | [`view_selection`] | sources, depth range and sparse points per view |
 //! | [`patch_match`] | coarse-to-fine PatchMatch (ACMH / ACMM / ACMP family) |
-//! | [`exposure`] | pixels without signal emptied |
+//! | [`exposure`], [`sky`] | pixels without signal emptied, and sky |
 //! | [`fusion`] | consistency between maps, averaging, the cloud |
+//! | `weak_regions`, `detail` | connected pixels without edges; whether photos agree in them |
 //! | `view_cache`, `outliers`, `spacing` | views within the memory budget; points that stand alone, or too close |
 
+mod detail;
 pub mod error;
 pub mod exposure;
 pub mod fusion;
 mod outliers;
 pub mod patch_match;
+pub mod sky;
 mod spacing;
 mod view_cache;
 pub mod view_selection;
+mod weak_regions;
 
 pub use error::MvsError;
 pub use exposure::clear_unexposed;
@@ -40,4 +44,5 @@ pub use fusion::{FusionOptions, FusionView, FusionViews, fuse};
 pub use patch_match::{
     DepthOptions, StereoView, estimate_depth_geometric, estimate_depth_photometric,
 };
+pub use sky::clear_sky;
 pub use view_selection::{DepthPlan, ViewSelectionOptions, select_views};

@@ -47,6 +47,8 @@ relievo_task::options! {
         planar_prior: bool = true, "", "ACMP, section 3";
         /// Pixels whose final cost 1 − NCC is above this, and which no source confirms, stay empty.
         max_cost: f32 = 0.7, "", "judgement";
+        /// Sky has no depth: the bright region at the top of a photo that nothing around it goes on into.
+        clear_sky: bool = true, "", "off in rooms, where it would be the ceiling";
     }
 }
 

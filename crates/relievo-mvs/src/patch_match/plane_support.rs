@@ -18,6 +18,7 @@ use super::half_field::{Field, NO_COST};
 use super::level::Level;
 use super::packed_image::PAD;
 use super::triangulated::{Anchor, rasterise_planes};
+use crate::weak_regions::{NONE, WeakRegions, around, weak_regions};
 use rayon::prelude::*;
 use std::collections::VecDeque;
 
@@ -29,11 +30,6 @@ const FITTED_COST: f32 = 0.8;
 /// One reliable pixel is taken per cell of so many pixels.
 const CORNER_CELL_PX: usize = 6;
 const FITTED_CELL_PX: usize = 3;
-/// Sum of the differences over four pixels along both axes below which a pixel
-/// belongs to a region without edges.
-const WEAK_GRADIENT: i32 = 7;
-/// Regions smaller than this are left to the triangles.
-const LEAST_REGION_PX: usize = 300;
 /// The rim around a region whose pixels count as its own.
 const RIM_PX: usize = 8;
 /// Patches of the coarse levels reach so far across a silhouette.
@@ -48,9 +44,6 @@ const LEAST_INLIERS: usize = 24;
 const LEAST_SHARE: f64 = 0.4;
 const PLANES_PER_REGION: usize = 4;
 const DRAWS: usize = 96;
-
-/// No region, no plane.
-const NONE: u32 = u32::MAX;
 
 /// q = q0 + gx·x + gy·y at pixel position (x, y), within a convex polygon.
 struct Support {
@@ -187,53 +180,15 @@ struct Regions {
     inset: Vec<u8>,
 }
 
-/// Connected pixels of small gradient, numbered by their first pixel.
+/// The regions without edges, and their rims.
 fn regions(level: &Level) -> (Regions, usize) {
     let (width, height) = (level.width, level.height);
-    let mut weak = vec![false; width * height];
-    weak.par_chunks_mut(width).enumerate().for_each(|(y, row)| {
-        for (x, weak) in row.iter_mut().enumerate() {
-            let (ix, iy) = (x as isize, y as isize);
-            // Each side is the sum of three pixels across.
-            let side = |dx: isize, dy: isize| {
-                (-1..=1)
-                    .map(|k| grey(level, ix + dx + k * dy.signum(), iy + dy + k * dx.signum()))
-                    .sum::<i32>()
-            };
-            let gradient = (side(2, 0) - side(-2, 0)).abs() + (side(0, 2) - side(0, -2)).abs();
-            let valid = level.valid.as_ref().is_none_or(|v| v[(x, y)] != 0);
-            *weak = gradient < 3 * WEAK_GRADIENT && valid && !clipped(level, x, y);
-        }
-    });
-    let mut inside = vec![NONE; width * height];
-    let mut visited = vec![false; width * height];
-    let mut count = 0;
-    let mut members = Vec::new();
-    for first in 0..weak.len() {
-        if !weak[first] || visited[first] {
-            continue;
-        }
-        members.clear();
-        members.push(first);
-        visited[first] = true;
-        let mut next = 0;
-        while next < members.len() {
-            let k = members[next];
-            next += 1;
-            around(k, width, height, |n| {
-                if weak[n] && !visited[n] {
-                    visited[n] = true;
-                    members.push(n);
-                }
-            });
-        }
-        if members.len() >= LEAST_REGION_PX {
-            for &k in &members {
-                inside[k] = count;
-            }
-            count += 1;
-        }
-    }
+    let WeakRegions { of: inside, count } = weak_regions(
+        width,
+        height,
+        |x, y| grey(level, x, y),
+        |x, y| level.valid.as_ref().is_none_or(|v| v[(x, y)] != 0) && !clipped(level, x, y),
+    );
     // The rim grows a pixel a round; the first region to come keeps a pixel.
     let mut rim = inside.clone();
     let mut front: Vec<usize> = (0..rim.len()).filter(|&k| rim[k] != NONE).collect();
@@ -251,7 +206,7 @@ fn regions(level: &Level) -> (Regions, usize) {
         front = grown;
     }
     let inset = insets(&inside, width, height);
-    (Regions { inside, rim, inset }, count as usize)
+    (Regions { inside, rim, inset }, count)
 }
 
 fn insets(inside: &[u32], width: usize, height: usize) -> Vec<u8> {
@@ -276,22 +231,6 @@ fn insets(inside: &[u32], width: usize, height: usize) -> Vec<u8> {
         front = next;
     }
     out
-}
-
-fn around(k: usize, width: usize, height: usize, mut f: impl FnMut(usize)) {
-    let (x, y) = (k % width, k / width);
-    if x > 0 {
-        f(k - 1);
-    }
-    if x + 1 < width {
-        f(k + 1);
-    }
-    if y > 0 {
-        f(k - width);
-    }
-    if y + 1 < height {
-        f(k + width);
-    }
 }
 
 /// The planes of one region, best supported first, each with its own pixels.

@@ -125,7 +125,7 @@ impl Stage for Depth {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn depends_on(&self) -> &[&'static str] {
@@ -291,8 +291,12 @@ impl Stage for Depth {
             )?
         };
         relievo_mvs::clear_unexposed(&mut map, &reference.gray);
+        let last = item.pass + 1 == self.passes(ctx);
+        if last && options.clear_sky {
+            relievo_mvs::clear_sky(&mut map, &reference, &sources);
+        }
         let bytes = format::encode(&map);
-        if item.pass + 1 == self.passes(ctx) {
+        if last {
             out.write(&file_name(&item.name, EXTENSION), &bytes)?;
         } else {
             let name = format!("pass{}/{}", item.pass, file_name(&item.name, EXTENSION));
