@@ -8,6 +8,11 @@ a material's base colour is not an image with pixels.
 import sys
 
 import bpy
+import numpy
+
+# Blender 3.4's glTF importer asks numpy for a name that 1.24 dropped.
+if "bool" not in numpy.__dict__:
+    numpy.bool = bool
 
 path = sys.argv[sys.argv.index("--") + 1]
 bpy.ops.wm.read_factory_settings(use_empty=True)

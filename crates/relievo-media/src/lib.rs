@@ -38,6 +38,7 @@ pub use exif::ExifInfo;
 pub use scan::{FileKind, FoundFile, digest, file_kind, find_mask, key_frame_name, scan_inputs};
 pub use sharpness::sharpness;
 pub use starting_camera::starting_camera;
+pub use video::display_matrix::orientation_of_video;
 pub use video::ffmpeg::FfmpegDecoder;
 pub use video::key_frames::{FrameFigures, KeyFrameOptions, analyse, choose_key_frames};
 pub use video::{FrameSource, FrameStamp, VideoDecoder, VideoInfo, decode_frames};

@@ -4,7 +4,11 @@ use opencv::core::{self, Mat, MatTraitConst, MatTraitConstManual, Size};
 use opencv::imgproc;
 use opencv::videoio::{self, VideoCapture, VideoCaptureTrait, VideoCaptureTraitConst};
 use relievo_image::{Raster, Rgb8, fit_longer_side};
-use relievo_media::{FrameSource, FrameStamp, MediaError, VideoDecoder, VideoInfo, VideoProblem};
+use relievo_media::orientation::{swaps_sides, upright};
+use relievo_media::{
+    FrameSource, FrameStamp, MediaError, VideoDecoder, VideoInfo, VideoProblem,
+    orientation_of_video,
+};
 use std::path::{Path, PathBuf};
 
 /// Decodes with OpenCV.
@@ -31,13 +35,14 @@ impl VideoDecoder for OpenCvDecoder {
         let text = path
             .to_str()
             .ok_or_else(|| cannot("its name is not UTF-8"))?;
+        let orientation = orientation_of_video(path)?;
         let open = || -> opencv::Result<Option<(VideoCapture, VideoInfo)>> {
             core::set_num_threads(1)?;
             let mut capture = VideoCapture::from_file(text, videoio::CAP_FFMPEG)?;
             if !capture.is_opened()? {
                 return Ok(None);
             }
-            capture.set(videoio::CAP_PROP_ORIENTATION_AUTO, 1.0)?;
+            capture.set(videoio::CAP_PROP_ORIENTATION_AUTO, 0.0)?;
             let get = |prop| {
                 let value = capture.get(prop)?;
                 Ok::<f64, opencv::Error>(if value.is_finite() {
@@ -53,9 +58,18 @@ impl VideoDecoder for OpenCvDecoder {
                 30.0
             };
             let frames = get(videoio::CAP_PROP_FRAME_COUNT)?;
+            let coded = (
+                get(videoio::CAP_PROP_FRAME_WIDTH)? as u32,
+                get(videoio::CAP_PROP_FRAME_HEIGHT)? as u32,
+            );
+            let (width_px, height_px) = if swaps_sides(orientation) {
+                (coded.1, coded.0)
+            } else {
+                coded
+            };
             let info = VideoInfo {
-                width_px: get(videoio::CAP_PROP_FRAME_WIDTH)? as u32,
-                height_px: get(videoio::CAP_PROP_FRAME_HEIGHT)? as u32,
+                width_px,
+                height_px,
                 fps,
                 frames: frames as u64,
                 duration_s: frames / fps,
@@ -67,6 +81,7 @@ impl VideoDecoder for OpenCvDecoder {
                 path: path.to_owned(),
                 capture,
                 info,
+                orientation,
                 index: 0,
                 last_s: 0.0,
                 frame: Mat::default(),
@@ -82,6 +97,8 @@ struct OpenCvFrames {
     path: PathBuf,
     capture: VideoCapture,
     info: VideoInfo,
+    /// EXIF orientation of the frames as they come.
+    orientation: u8,
     index: u64,
     last_s: f64,
     frame: Mat,
@@ -147,7 +164,8 @@ impl OpenCvFrames {
         let mut grey = Mat::default();
         imgproc::cvt_color_def(&self.other, &mut grey, imgproc::COLOR_BGR2GRAY)?;
         let pixels = grey.data_typed::<u8>()?.to_vec();
-        Ok(Some((stamp, Raster::from_vec(w, h, pixels))))
+        let raster = Raster::from_vec(w, h, pixels);
+        Ok(Some((stamp, upright(raster, self.orientation))))
     }
 
     fn grab_rgb(&mut self) -> opencv::Result<Option<(FrameStamp, Raster<Rgb8>)>> {
@@ -164,7 +182,7 @@ impl OpenCvFrames {
             .map(|p| p.0)
             .collect();
         let raster = Raster::from_vec(size.width as usize, size.height as usize, pixels);
-        Ok(Some((stamp, raster)))
+        Ok(Some((stamp, upright(raster, self.orientation))))
     }
 }
 

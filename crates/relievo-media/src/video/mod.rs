@@ -4,6 +4,7 @@
 //! [`ffmpeg`] is the fallback through the `ffmpeg` program. Key frames are
 //! chosen from [`motion`] and sharpness by [`key_frames`].
 
+pub mod display_matrix;
 pub mod ffmpeg;
 pub mod key_frames;
 pub mod motion;

@@ -40,7 +40,7 @@ impl Stage for Ingest {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn depends_on(&self) -> &[&'static str] {
