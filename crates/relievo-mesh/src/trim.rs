@@ -20,7 +20,7 @@ relievo_task::options! {
         /// Least point density under a vertex, over the median of the surface.
         min_density: f32 = 0.001, "share", "judgement; distance is the main test";
         /// Gaps up to this area stay closed.
-        keep_gap: f32 = 400.0, "square point spacings", "judgement";
+        keep_gap: f32 = 2000.0, "square point spacings", "F-score on the rendered object (400 … 6000 tried)";
         /// Where at least this many views see through the surface, and more than see it, it goes; 0: nowhere.
         carve_views: u32 = 3, "views", "F-score on the rendered room";
         /// Rounds of smoothing of the evidence, for an even border.

@@ -1,11 +1,9 @@
 //! Key frames, and videos that are none.
 
-use relievo_tests::data::demo;
 use relievo_tests::program::{Ran, relievo};
-use relievo_tests::{say_skipped, work};
+use relievo_tests::{data, work};
 use std::ffi::OsString;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
 fn run(input: &Path, work: &Path, until: &str) -> Ran {
     let arguments: [OsString; 6] = [
@@ -19,20 +17,9 @@ fn run(input: &Path, work: &Path, until: &str) -> Ran {
     relievo(arguments)
 }
 
-/// The demo photos as a video of five frames a second; false, with a message,
-/// where there is no `ffmpeg`.
-fn make_video(to: &Path) -> bool {
-    let made = Command::new("ffmpeg")
-        .args(["-loglevel", "error", "-y", "-framerate", "5", "-i"])
-        .arg(demo().join("images/%04d.jpg"))
-        .args(["-c:v", "mpeg4", "-q:v", "2", "-pix_fmt", "yuv420p"])
-        .arg(to)
-        .output();
-    let made = made.is_ok_and(|o| o.status.success());
-    if !made {
-        say_skipped("no ffmpeg to make a video with");
-    }
-    made
+/// The rendered phone video: held upright, coded lying.
+fn orbit() -> Option<PathBuf> {
+    Some(data::real("synthetic")?.join("orbit/orbit.mp4"))
 }
 
 #[test]
@@ -48,10 +35,9 @@ fn a_text_file_named_mp4() {
 #[test]
 fn a_video_cut_off_before_its_index() {
     let folder = tempfile::tempdir().unwrap();
-    let whole = folder.path().join("whole.mp4");
-    if !make_video(&whole) {
+    let Some(whole) = orbit() else {
         return;
-    }
+    };
     let bytes = fs_err::read(&whole).unwrap();
     let cut = folder.path().join("cut.mp4");
     fs_err::write(&cut, &bytes[..bytes.len() / 3]).unwrap();
@@ -61,27 +47,43 @@ fn a_video_cut_off_before_its_index() {
 }
 
 #[test]
-fn a_video_gives_key_frames() {
+fn a_video_held_upright_gives_upright_key_frames() {
     let folder = tempfile::tempdir().unwrap();
-    let video = folder.path().join("walk.mp4");
-    if !make_video(&video) {
+    let Some(video) = orbit() else {
         return;
-    }
+    };
+    let truth = work::json(&video.with_file_name("gt").join("frames.json"));
     let out = folder.path().join("out");
     run(&video, &out, "ingest").ends(0);
     let table = work::json(&out.join("ingest/photos.json"));
-    assert_eq!(table["given"], 12, "frames of the video");
+    assert_eq!(table["given"], truth["frames"].as_array().unwrap().len());
     let photos = table["photos"].as_array().unwrap();
-    assert!(photos.len() >= 2, "{} key frames", photos.len());
+    assert!(photos.len() >= 40, "{} key frames", photos.len());
     for photo in photos {
         let name = photo["name"].as_str().unwrap();
         let index = name
-            .strip_prefix("walk.mp4/")
+            .strip_prefix("orbit.mp4/")
             .and_then(|n| n.strip_suffix(".png"))
             .unwrap_or_else(|| panic!("a key frame is called {name}"));
-        let frame: f64 = index.parse().unwrap();
         assert_eq!(index.len(), 4);
+        let frame: usize = index.parse().unwrap();
         let time = photo["time_s"].as_f64().unwrap();
-        assert!((time - frame / 5.0).abs() < 0.05, "{name} at {time} s");
+        let want = truth["frames"][frame]["time"].as_f64().unwrap();
+        assert!((time - want).abs() < 0.01, "{name} at {time} s");
     }
+    let frames = fs_err::read_dir(out.join("ingest/frames")).unwrap();
+    let mut seen = 0;
+    for path in frames.map(|f| f.unwrap().path()) {
+        let picture = image::open(&path).unwrap().to_rgb8();
+        assert_eq!(picture.dimensions(), (720, 1280));
+        // The wooden floor lies below, trees and stones above.
+        let red = |y: u32| {
+            let row = (0..720).map(|x| picture.get_pixel(x, y).0);
+            row.map(|p| i64::from(p[0]) - i64::from(p[1])).sum::<i64>()
+        };
+        let (top, bottom) = (red(40), red(1240));
+        assert!(bottom > top, "{}: {top} {bottom}", path.display());
+        seen += 1;
+    }
+    assert_eq!(seen, photos.len());
 }
