@@ -58,10 +58,15 @@ impl Work {
         })
     }
 
+    /// Whether `path` is a work folder, of whatever version.
+    pub fn is_one(path: &Path) -> bool {
+        path.join(FORMAT_FILE).is_file()
+    }
+
     /// Opens an existing work folder.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
         let file = path.join(FORMAT_FILE);
-        if !file.exists() {
+        if !Self::is_one(path) {
             return Err(EngineError::NotAWork {
                 path: path.to_owned(),
             });

@@ -5,12 +5,12 @@ use relievo_engine::{Work, drop_outputs};
 use std::path::Path;
 
 /// What each stage can spare once the model is there: (stage, file test).
-/// Files that a later `items()` opens stay: the tables, the sparse model.
-const SPARE: [(&str, FileTest); 4] = [
+/// Files that a later `items()` opens stay: the tables, the sparse model; so do
+/// the pages of the texture, which every export reads.
+const SPARE: [(&str, FileTest); 3] = [
     ("features", |_| true),
     ("matches", |name| extension(name) == Some("pairs")),
     ("depth", |_| true),
-    ("texture", |name| extension(name) == Some("png")),
 ];
 
 /// Whether a file of the stage, by its name, can be spared.

@@ -3,7 +3,7 @@
 use crate::error::PipelineError;
 use crate::settings::Settings;
 use rayon::prelude::*;
-use relievo_engine::{Digest, digest_file};
+use relievo_engine::{Digest, Work, digest_bytes, digest_file};
 use relievo_media::FileKind;
 use std::path::PathBuf;
 
@@ -50,6 +50,15 @@ impl InputScan {
                 });
             }
         }
+        if let Some(work) = settings.inputs.iter().find(|i| Work::is_one(i)) {
+            return Err(PipelineError::Input {
+                what: format!("{} is a work folder, not photos", work.display()),
+                hint: format!(
+                    "to continue it, give it with -o: relievo run -o {}",
+                    work.display()
+                ),
+            });
+        }
         if let Some(masks) = &settings.masks
             && !masks.is_dir()
         {
@@ -66,7 +75,9 @@ impl InputScan {
         let files: Result<Vec<InputFile>, PipelineError> = found
             .into_par_iter()
             .map(|f| {
-                let (_, digest) = digest_file(&f.path)?;
+                // What cannot be read is named by ingest, like a broken photo.
+                let digest = digest_file(&f.path)
+                    .map_or_else(|e| digest_bytes(e.to_string().as_bytes()), |(_, d)| d);
                 let mask = match &settings.masks {
                     Some(dir) => relievo_media::find_mask(dir, &f.name),
                     None => None,

@@ -186,6 +186,32 @@ fn unusable_files_are_named_with_the_remedy() {
 }
 
 #[test]
+fn an_unusable_video_among_good_photos_is_left_out() {
+    let f = folder();
+    let photos = f.path().join("photos");
+    copy_demo(1..=5, &photos);
+    fs_err::write(photos.join("clip.mp4"), "this is not a video\n".repeat(100)).unwrap();
+    run(&[&photos], f.path(), "sparse")
+        .ends(0)
+        .says(&["warning: clip.mp4", "re-encode"]);
+    assert_eq!(registered(f.path()), 5);
+    let wanted = ("clip.mp4".to_owned(), "video-unusable".to_owned());
+    assert!(warnings(f.path()).contains(&wanted));
+}
+
+#[test]
+fn a_work_folder_is_no_input() {
+    let f = folder();
+    let photos = f.path().join("photos");
+    copy_demo(1..=3, &photos);
+    run(&[&photos], f.path(), "ingest").ends(0);
+    let work = f.path().join("out");
+    relievo([OsString::from("run"), work.into()])
+        .ends(1)
+        .says(&["is a work folder, not photos", "hint:", "-o"]);
+}
+
+#[test]
 fn sixteen_bit_grey_and_sizes_are_taken_as_they_come() {
     let f = folder();
     let photos = f.path().join("photos");

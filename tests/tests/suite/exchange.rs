@@ -258,6 +258,19 @@ fn a_cleaned_folder_is_still_fresh() {
     }
     let ran = relievo(go_on(&work)).ends(0);
     assert!(ran.made().is_empty(), "{}", ran.stderr);
+    let model = work.with_extension("obj");
+    relievo(words([
+        &"export",
+        &work,
+        &"--format",
+        &"obj",
+        &"-o",
+        &model,
+    ]))
+    .ends(0);
+    relievo(words([&"export", &work, &"--format", &"depth"]))
+        .ends(1)
+        .says(&["--force depth"]);
     // What was dropped comes back, the same, when something has to read it.
     relievo(words([&"run", &"-o", &work, &"--force", &"cloud"])).ends(0);
     let (mut expected, mut now) = (promised_tree(&small().work), promised_tree(&work));

@@ -114,7 +114,11 @@ pub fn write_export(
                 return Err(PipelineError::Data {
                     stage: "depth",
                     what: "there are no depth maps in this work folder".to_owned(),
-                    hint: format!("run `relievo run -o {}` first", work.display()),
+                    hint: format!(
+                        "they were not made yet, or cleaned; `relievo run -o {} --force depth` \
+                         makes them",
+                        work.display()
+                    ),
                 });
             }
         }

@@ -53,14 +53,16 @@ pub fn camera_map(model: &SparseModel, up_from_model: &Sim3) -> String {
     for (name, center, forward) in &cameras {
         let (x, y) = place(center);
         let length = forward.x.hypot(forward.z).max(1e-9);
-        let (dx, dy) = (forward.x / length * 9.0, forward.z / length * 9.0);
+        let (dx, dy) = (forward.x / length * 12.0, forward.z / length * 12.0);
         let _ = write!(
             svg,
-            "<path d=\"M{x:.1} {y:.1}L{:.1} {:.1}L{:.1} {:.1}Z\"><title>{}</title></path>",
-            x + dx - dy * 0.5,
-            y + dy + dx * 0.5,
-            x + dx + dy * 0.5,
-            y + dy - dx * 0.5,
+            "<path d=\"M{:.1} {:.1}L{:.1} {:.1}L{:.1} {:.1}Z\"><title>{}</title></path>",
+            x + dx,
+            y + dy,
+            x + dy * 0.3,
+            y - dx * 0.3,
+            x - dy * 0.3,
+            y + dx * 0.3,
             escape(name)
         );
     }

@@ -121,9 +121,8 @@ impl Stage for Ingest {
                     verdicts.push((file, read_json::<Verdict>(ctx, "ingest", &row_name(file))?));
                 }
                 InputKind::Video => {
-                    let frames: Vec<FrameRow> = read_json(ctx, "ingest", &row_name(file))?;
-                    let video = frames.into_iter().map(|f| (file, Verdict::Frame(f)));
-                    verdicts.extend(video);
+                    let frames: Vec<Verdict> = read_json(ctx, "ingest", &row_name(file))?;
+                    verdicts.extend(frames.into_iter().map(|f| (file, f)));
                 }
             }
         }
@@ -157,10 +156,23 @@ impl Ingest {
     ) -> Result<(), BoxError> {
         let options = self.0.options("ingest")?.get::<KeyFrameOptions>();
         let decoder = crate::video::decoder()?;
-        let frames = decoder
+        let analysed = decoder
             .open(&file.path)
-            .and_then(|mut video| relievo_media::analyse(&mut *video, ctx.task()))
-            .map_err(unusable_video)?;
+            .and_then(|mut video| relievo_media::analyse(&mut *video, ctx.task()));
+        let frames = match analysed {
+            Ok(frames) => frames,
+            // Beside other inputs it is left out like a broken photo.
+            Err(MediaError::Video { problem, .. }) if self.0.scan.files.len() > 1 => {
+                let verdict = Verdict::Broken {
+                    kind: "video-unusable".to_owned(),
+                    reason: problem.to_string(),
+                    hint: problem.hint().to_owned(),
+                };
+                out.write(&row_name(file), &json_bytes(&vec![verdict])?)?;
+                return Ok(());
+            }
+            Err(e) => return Err(unusable_video(e)),
+        };
         let chosen = relievo_media::choose_key_frames(&frames, &options);
         let wanted: Vec<u64> = chosen.iter().map(|&i| frames[i].stamp.index).collect();
         let sharpness = |index: u64| {
@@ -179,7 +191,7 @@ impl Ingest {
             if refused.is_none() {
                 refused = out.write(&stored, &png).err();
             }
-            rows.push(FrameRow {
+            rows.push(Verdict::Frame(FrameRow {
                 name,
                 stored,
                 time_s: stamp.time_s,
@@ -188,7 +200,7 @@ impl Ingest {
                 height_px: rgb.height() as u32,
                 sharpness: sharpness(stamp.index),
                 frames_of_video: frames.len(),
-            });
+            }));
             progress.add(1);
             Ok(())
         })?;
