@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "functions that tests share")]
 
+mod toy;
+
 use relievo_engine::*;
-use relievo_task::Task;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use toy::run_plan;
 
 /// One item a word: its pairs with the words after it, a line each.
 #[derive(Clone, Default)]
@@ -86,10 +88,7 @@ impl Stage for Pairs {
 /// Lines made by a run.
 fn run(stage: &Pairs, dir: &Path) -> Result<usize, EngineError> {
     stage.made.store(0, Ordering::Relaxed);
-    let work = Work::create(dir)?;
-    let lock = work.lock("test")?;
-    let engine = Engine::new(&work, vec![Box::new(stage.clone())])?;
-    engine.run(&lock, &Selection::default(), &Task::silent(), &NoObserver)?;
+    run_plan(vec![Box::new(stage.clone())], dir, &Selection::default())?;
     Ok(stage.made.load(Ordering::Relaxed))
 }
 

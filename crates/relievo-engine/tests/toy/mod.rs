@@ -304,14 +304,19 @@ pub fn snapshot(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 
 /// Runs the toy on a folder and gives the reports.
 pub fn run(toy: &Toy, dir: &Path, selection: &Selection) -> Result<Vec<StageReport>, EngineError> {
+    run_plan(toy.plan(), dir, selection)
+}
+
+/// Runs stages on a folder and gives the reports.
+pub fn run_plan(
+    plan: Vec<Box<dyn Stage>>,
+    dir: &Path,
+    selection: &Selection,
+) -> Result<Vec<StageReport>, EngineError> {
     let work = Work::create(dir)?;
     let lock = work.lock("toy")?;
-    Engine::new(&work, toy.plan())?.run(
-        &lock,
-        selection,
-        &relievo_task::Task::silent(),
-        &NoObserver,
-    )
+    let task = relievo_task::Task::silent();
+    Engine::new(&work, plan)?.run(&lock, selection, &task, &NoObserver)
 }
 
 /// Status of each stage in words.
