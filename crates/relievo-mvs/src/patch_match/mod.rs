@@ -23,12 +23,15 @@
 //! | `triangulated` | planes from sparse points and reliable pixels |
 //! | `plane_support` | planes of regions without edges, where maps agree |
 //! | `geometric` | agreement with the sources' maps |
+//! | `cost_search` | the kernel on its own, for the bench |
 
 #![allow(
     clippy::needless_bitwise_bool,
     reason = "branches between lanes keep loops from vectorising"
 )]
 
+#[doc(hidden)]
+pub mod cost_search;
 mod geometric;
 mod half_field;
 mod level;
