@@ -61,7 +61,7 @@ impl PointCloud {
             .iter()
             .position(|p| p.iter().any(|v| !v.is_finite()));
         ensure("point cloud", bad.is_none(), || {
-            format!("position {bad:?} is not finite")
+            format!("position {} is not finite", bad.unwrap_or_default())
         })
     }
 }

@@ -40,7 +40,7 @@ impl TriMesh {
             .iter()
             .position(|p| p.iter().any(|v| !v.is_finite()));
         ensure("mesh", bad.is_none(), || {
-            format!("vertex {bad:?} is not finite")
+            format!("vertex {} is not finite", bad.unwrap_or_default())
         })
     }
 }
