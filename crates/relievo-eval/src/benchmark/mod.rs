@@ -25,10 +25,18 @@ pub mod rendered;
 pub mod rows;
 pub mod strecha;
 
-use crate::cameras::Cameras;
+use crate::align::align_cameras;
+use crate::cameras::{Cameras, read_cameras};
 use crate::error::EvalError;
-use crate::files::{eval_cloud, eval_mesh, eval_poses_against};
+use crate::files::eval_poses_against;
+use crate::scene_truth::TrueScene;
+use crate::surface::SurfaceFigures;
+use eth3d_surface::Eth3dFigures;
+use relievo_formats::ply;
+use relievo_geometry::Sim3;
 use rows::Row;
+use serde::Serialize;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The true surface of a data set.
@@ -99,6 +107,66 @@ pub fn open(path: &Path) -> Result<DataSet, EvalError> {
     Err(fail("holds no truth in a layout that is read"))
 }
 
+/// Figures of a cloud or a mesh by the protocol of a data set.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum SurfaceScore {
+    /// Against a true surface.
+    Surface(Box<SurfaceFigures>),
+    /// By the rule of ETH3D.
+    Scans(Eth3dFigures),
+}
+
+impl fmt::Display for SurfaceScore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Surface(figures) => figures.fmt(f),
+            Self::Scans(figures) => figures.fmt(f),
+        }
+    }
+}
+
+impl DataSet {
+    /// Brings an estimate into the truth's frame by the cameras of `model`, a
+    /// work folder or a COLMAP model.
+    fn align(&self, model: &Path) -> Result<Sim3, EvalError> {
+        align_cameras(&read_cameras(model)?, &self.cameras)
+    }
+
+    /// A cloud (PLY) whose cameras are those of `model`; `None` where no true
+    /// surface is known.
+    pub fn score_cloud(
+        &self,
+        cloud: &Path,
+        model: &Path,
+    ) -> Result<Option<SurfaceScore>, EvalError> {
+        let points = || Ok::<_, EvalError>(ply::read_cloud(cloud)?.positions);
+        Ok(match &self.surface {
+            Surface::None => None,
+            Surface::Mesh(truth) => {
+                let truth = TrueScene::read(truth)?;
+                let figures = crate::score_cloud(&points()?, &truth, &self.align(model)?)?;
+                Some(SurfaceScore::Surface(Box::new(figures)))
+            }
+            Surface::Scans(scans) => {
+                let figures = eth3d_surface::score(&points()?, scans, &self.align(model)?)?;
+                Some(SurfaceScore::Scans(figures))
+            }
+        })
+    }
+
+    /// A mesh (PLY) whose cameras are those of `model`; `None` where no true
+    /// surface is known, or only scans, whose rule is for clouds.
+    pub fn score_mesh(&self, mesh: &Path, model: &Path) -> Result<Option<SurfaceScore>, EvalError> {
+        let Surface::Mesh(truth) = &self.surface else {
+            return Ok(None);
+        };
+        let truth = TrueScene::read(truth)?;
+        let figures = crate::score_mesh(&ply::read_mesh(mesh)?, &truth, &self.align(model)?)?;
+        Ok(Some(SurfaceScore::Surface(Box::new(figures))))
+    }
+}
+
 /// Scores whatever of a work folder is there: poses, cloud, mesh. `reached`
 /// tells for a stage's name whether it was asked for.
 pub fn score(
@@ -109,24 +177,15 @@ pub fn score(
     let mut rows = Vec::new();
     let poses = eval_poses_against(work, &set.cameras)?;
     rows::of_poses(&poses, &mut rows);
-    match &set.surface {
-        Surface::None => {}
-        Surface::Mesh(truth) => {
-            if reached("cloud") {
-                rows::of_surface("cloud", &eval_cloud(work, truth, None)?, &mut rows);
-            }
-            if reached("mesh") {
-                rows::of_surface("mesh", &eval_mesh(work, truth, None)?, &mut rows);
-            }
-        }
-        Surface::Scans(scans) => {
-            if reached("cloud") {
-                let align = crate::align::align_cameras(&crate::read_cameras(work)?, &set.cameras)?;
-                let cloud = relievo_formats::ply::read_cloud(&work.join("cloud/dense.ply"))?;
-                let figures = eth3d_surface::score(&cloud.positions, scans, &align)?;
-                rows::of_tolerances("cloud", &figures, &mut rows);
-            }
-        }
+    if reached("cloud")
+        && let Some(score) = set.score_cloud(&work.join("cloud/dense.ply"), work)?
+    {
+        rows::of_score("cloud", &score, &mut rows);
+    }
+    if reached("mesh")
+        && let Some(score) = set.score_mesh(&work.join("mesh/surface.ply"), work)?
+    {
+        rows::of_score("mesh", &score, &mut rows);
     }
     Ok(rows)
 }

@@ -1,5 +1,6 @@
 //! Figures as rows: one number each, with its unit and which way is better.
 
+use super::SurfaceScore;
 use super::bal::BalFigures;
 use super::eth3d_surface::Eth3dFigures;
 use crate::depth::DepthFigures;
@@ -67,9 +68,16 @@ pub fn of_poses(f: &PoseFigures, rows: &mut Vec<Row>) {
     add("position_median", f.pos_mm.med, "mm", Better::Lower);
     add("position_max", f.pos_mm.max, "mm", Better::Lower);
     add("rotation_mean", f.rot_deg.mean, "deg", Better::Lower);
-    for (limit, auc) in &f.auc {
+    let mut limits: Vec<_> = f.auc.iter().collect();
+    limits.sort_by(|a, b| f64::total_cmp(&number(a.0), &number(b.0)));
+    for (limit, auc) in limits {
         add(&format!("auc_{limit}deg"), *auc, "%", Better::Higher);
     }
+}
+
+/// A threshold or limit out of the key of a table.
+fn number(key: &str) -> f64 {
+    key.parse().unwrap_or(f64::INFINITY)
 }
 
 /// Rows of a cloud or a mesh against a surface.
@@ -83,7 +91,9 @@ pub fn of_surface(stage: &str, f: &SurfaceFigures, rows: &mut Vec<Row>) {
     let c = &f.completeness_mm;
     add("completeness_median", c.median, "mm", Better::Lower);
     add("completeness_mean", c.mean, "mm", Better::Lower);
-    for (limit, s) in &f.by_threshold_mm {
+    let mut limits: Vec<_> = f.by_threshold_mm.iter().collect();
+    limits.sort_by(|a, b| f64::total_cmp(&number(a.0), &number(b.0)));
+    for (limit, s) in limits {
         add(
             &format!("precision_{limit}mm"),
             s.precision,
@@ -100,6 +110,14 @@ pub fn of_surface(stage: &str, f: &SurfaceFigures, rows: &mut Vec<Row>) {
         add("faces", t.faces as f64, "", Better::Neither);
         let bad = t.nonmanifold_edges as f64;
         add("nonmanifold_edges", bad, "", Better::Lower);
+    }
+}
+
+/// Rows of a cloud or a mesh by the protocol of its data set.
+pub fn of_score(stage: &str, score: &SurfaceScore, rows: &mut Vec<Row>) {
+    match score {
+        SurfaceScore::Surface(figures) => of_surface(stage, figures, rows),
+        SurfaceScore::Scans(figures) => of_tolerances(stage, figures, rows),
     }
 }
 

@@ -179,6 +179,8 @@ fn score(set: &DataSet, work: &Path, stages: &[&str]) -> Result<Vec<Row>, Failur
     {
         rows::of_texture(&figures, &mut rows);
     }
+    const ORDER: [&str; 5] = ["poses", "depth", "cloud", "mesh", "texture"];
+    rows.sort_by_key(|r| ORDER.iter().position(|s| *s == r.stage));
     costs(work, &mut rows)?;
     Ok(rows)
 }

@@ -2,6 +2,7 @@
 
 use crate::args::{EvalArgs, EvalWhat};
 use crate::{Done, Failure};
+use relievo_eval::benchmark::{self, DataSet, SurfaceScore};
 use relievo_eval::{
     ConsistencyFigures, DepthErrors, DepthFigures, EvalError, HalfPhoto, TextureFigures,
     TextureQuery, TrueScene, combine_depth, score_depth_map,
@@ -22,10 +23,16 @@ pub(crate) fn eval(what: EvalWhat) -> Result<Done, Failure> {
         }
         EvalWhat::Cloud(a) if a.truth.is_none() => print(&consistency(&a)?, a.json),
         EvalWhat::Cloud(a) => {
+            if let Some(score) = by_protocol(&a, "cloud/dense.ply", DataSet::score_cloud)? {
+                return print(&score, a.json);
+            }
             let found = relievo_eval::eval_cloud(&a.estimate, truth_of(&a)?, a.model.as_deref());
             print(&found.map_err(|e| refuse(&e))?, a.json)
         }
         EvalWhat::Mesh(a) => {
+            if let Some(score) = by_protocol(&a, "mesh/surface.ply", DataSet::score_mesh)? {
+                return print(&score, a.json);
+            }
             let found = relievo_eval::eval_mesh(&a.estimate, truth_of(&a)?, a.model.as_deref());
             print(&found.map_err(|e| refuse(&e))?, a.json)
         }
@@ -50,6 +57,29 @@ pub(crate) fn eval(what: EvalWhat) -> Result<Done, Failure> {
 fn truth_of(args: &EvalArgs) -> Result<&Path, Failure> {
     let missing = || Failure::Usage("this needs the truth: give it with --truth".to_owned());
     args.truth.as_deref().ok_or_else(missing)
+}
+
+/// Scores a file whose cameras are known by the protocol of the data set in
+/// the folder given as truth; `None` for a rendered set or a file, which need
+/// no protocol, and for a set without surface.
+fn by_protocol(
+    args: &EvalArgs,
+    inside: &str,
+    score: fn(&DataSet, &Path, &Path) -> Result<Option<SurfaceScore>, EvalError>,
+) -> Result<Option<SurfaceScore>, Failure> {
+    let truth = truth_of(args)?;
+    let model = args.model.as_deref().unwrap_or(&args.estimate);
+    let rendered = ["mesh.ply", "gt/mesh.ply"].map(|f| truth.join(f).is_file());
+    if !truth.is_dir() || !model.is_dir() || rendered.contains(&true) {
+        return Ok(None);
+    }
+    let set = benchmark::open(truth).map_err(|e| refuse(&e))?;
+    let file = if args.estimate.is_dir() {
+        args.estimate.join(inside)
+    } else {
+        args.estimate.clone()
+    };
+    score(&set, &file, model).map_err(|e| refuse(&e))
 }
 
 /// Text, or JSON.
