@@ -13,12 +13,14 @@
 //! | `video` | key frames, and videos that are none |
 //! | `exchange` | import, export, inspect, options, clean |
 //! | `measuring` | bench, scores without truth, two runs side by side, bad truth |
+//! | `eth3d` | the demo set in the layout of ETH3D, with its rule |
 //! | `real_photos` | the photo sets under `RELIEVO_DATA` |
 
 mod added_photos;
 mod bad_photos;
 mod bad_places;
 mod damage;
+mod eth3d;
 mod exchange;
 mod fresh;
 mod measuring;

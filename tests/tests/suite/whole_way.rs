@@ -163,6 +163,10 @@ fn the_demo_set_becomes_a_model_near_the_truth() {
     for file in ["cameras.bin", "images.bin", "points3D.bin"] {
         assert!(work.join("sparse/model").join(file).is_file(), "{file}");
     }
+    // Measured: 41 704 and 5 330; with half the keypoints 20 844 and 2 816.
+    let stages = work::json(&work.join("report/report.json"))["stages"].clone();
+    at_least(&stages["features"]["keypoints"], 37e3, "keypoints");
+    at_least(&stages["sparse"]["points"], 4700.0, "points of the model");
     let poses = eval("poses", &work);
     assert_eq!(poses["reg"], 12);
     // Measured: 0.10 mm, 0.016 degrees, F-scores at 2 mm 0.944 and 0.936.
