@@ -1,9 +1,7 @@
 #!/bin/sh
-# Poses to a dense cloud with OpenMVS, where somebody built it: MODEL IMAGES OUT
-# MODEL: undistorted COLMAP model; IMAGES: its photos. The cloud is OUT/scene_dense.ply.
+# Poses to a dense cloud with OpenMVS, where somebody built it: FOLDER
+# FOLDER: images/ and sparse/ of an undistorted COLMAP model. The cloud is
+# FOLDER/scene_dense.ply.
 set -eu
-mkdir -p "$3/sparse"
-cp "$1"/* "$3/sparse/"
-ln -sfn "$(realpath "$2")" "$3/images"
-InterfaceCOLMAP -i "$3" -o "$3/scene.mvs" -w "$3" --image-folder "$3/images"
-DensifyPointCloud "$3/scene.mvs" -o "$3/scene_dense.mvs" -w "$3" --resolution-level 1 --cuda-device -2
+InterfaceCOLMAP -i "$1" -o "$1/scene.mvs" -w "$1" --image-folder "$1/images"
+DensifyPointCloud "$1/scene.mvs" -o "$1/scene_dense.mvs" -w "$1" --resolution-level 1 --cuda-device -2

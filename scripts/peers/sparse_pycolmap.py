@@ -1,16 +1,35 @@
-"""Photos to poses with pycolmap: IMAGES OUT incremental|global. The model goes to OUT/model."""
+"""Photos to poses with pycolmap: IMAGES PAIRS OUT incremental|global. The model goes to OUT/model.
+
+PAIRS keeps features and matches, which are the same for both mappers, with their cost (cost.json): the
+second run takes them over, and the harness adds that cost to its own.
+"""
+import json
 import pathlib
+import resource
+import shutil
 import sys
+import time
 
 import pycolmap
 
-images, out, mapper = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
+images, pairs, out, mapper = (*map(pathlib.Path, sys.argv[1:4]), sys.argv[4])
+pairs.mkdir(parents=True, exist_ok=True)
 out.mkdir(parents=True, exist_ok=True)
-database = out / "database.db"
-database.unlink(missing_ok=True)
+cost, matched = pairs / "cost.json", pairs / "database.db"
 pycolmap.set_random_seed(0)
-pycolmap.extract_features(database, images, camera_mode=pycolmap.CameraMode.SINGLE)
-pycolmap.match_exhaustive(database)
+if not cost.exists():
+    started = time.monotonic()
+    matched.unlink(missing_ok=True)
+    pycolmap.extract_features(matched, images, camera_mode=pycolmap.CameraMode.SINGLE)
+    pycolmap.match_exhaustive(matched)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    cost.write_text(json.dumps({
+        "wall_s": time.monotonic() - started,
+        "cpu_s": used.ru_utime + used.ru_stime,
+        "rss_mib": used.ru_maxrss / 1024,
+    }))
+database = out / "database.db"
+shutil.copy(matched, database)
 if mapper == "incremental":
     models = pycolmap.incremental_mapping(database, images, out)
 else:

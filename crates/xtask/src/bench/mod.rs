@@ -21,12 +21,15 @@ mod timed;
 mod tools;
 
 use results::{Record, Results};
+use sets::Set;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 type Problems = Vec<String>;
 
 /// Stages in the order of a full run.
-const STAGES: [&str; 5] = ["features", "sparse", "dense", "mesh", "texture"];
+const STAGES: [&str; 6] = ["features", "sparse", "bundle", "dense", "mesh", "texture"];
 /// A tool that took longer than this on a set runs there once.
 const ONCE_OVER_S: f64 = 300.0;
 
@@ -39,6 +42,12 @@ pub(crate) struct Request {
     against: Option<Vec<String>>,
     runs: usize,
     seeds: usize,
+    /// After this long nothing is repeated any more.
+    repeat_for: Duration,
+    /// A peer is stopped after this many seconds.
+    peer_limit_s: u64,
+    /// Dense and mesh start from the run that holds photos out for texture.
+    share: bool,
     set: Vec<String>,
     results: PathBuf,
     compare: Option<PathBuf>,
@@ -65,43 +74,11 @@ pub(crate) fn bench(arguments: &[String]) -> Result<String, Problems> {
     }
     let request = parse(arguments)?;
     let mut results = Results::read_or_new(&request.results)?;
-    let machine = results::machine();
     let sets = sets::find(&request)?;
     if sets.is_empty() {
         return Err(vec!["no data set is here; set RELIEVO_DATA".to_owned()]);
     }
-    let mut fresh = Vec::new();
-    for stage in &request.stages {
-        for set in &sets {
-            let tools = tools::of_stage(stage, set, &request);
-            let runs = request.runs.max(request.seeds);
-            let mut slow = std::collections::BTreeSet::new();
-            for run in 0..runs {
-                for tool in &tools {
-                    // Seeds are ours alone; a peer repeats its run.
-                    let times = if tool.ours { runs } else { request.runs };
-                    let once = run > 0 && slow.contains(&tool.name);
-                    if run >= times || once {
-                        continue;
-                    }
-                    let seed = if request.seeds > 1 { run } else { 0 };
-                    let known = results.find(stage, &set.name, tool, seed, run);
-                    let record = if let Some(record) = known {
-                        record.clone()
-                    } else {
-                        eprintln!("bench: {stage} {} {} run {run}", set.name, tool.name);
-                        let record = one(stage, set, tool, (seed, run), &machine);
-                        results.append(&record)?;
-                        record
-                    };
-                    if record.wall_s > ONCE_OVER_S {
-                        slow.insert(tool.name.clone());
-                    }
-                    fresh.push(record);
-                }
-            }
-        }
-    }
+    let fresh = measure(&request, &sets, &mut results)?;
     let mut said = report::text(&fresh);
     if let Some(old) = &request.compare {
         let old = Results::read(old)?;
@@ -111,40 +88,99 @@ pub(crate) fn bench(arguments: &[String]) -> Result<String, Problems> {
     Ok(said)
 }
 
+/// All that was asked for: first everything once, set by set, then the
+/// repeats, so that tools alternate and an early end leaves no gap.
+fn measure(
+    request: &Request,
+    sets: &[Set],
+    results: &mut Results,
+) -> Result<Vec<Record>, Problems> {
+    let machine = results::machine();
+    let started = Instant::now();
+    let (mut all, mut slow) = (Vec::new(), BTreeSet::new());
+    for run in 0..request.runs.max(request.seeds) {
+        // Seeds are ours alone; a peer repeats its run.
+        let seed = if request.seeds > 1 { run } else { 0 };
+        for set in sets {
+            for stage in &request.stages {
+                for tool in tools::of_stage(stage, set, request) {
+                    let place = (set.name.clone(), *stage, tool.name.clone());
+                    let peer_done = !tool.ours && run >= request.runs;
+                    let once = tool.absent.is_some() || slow.contains(&place);
+                    if peer_done || (run > 0 && once) {
+                        continue;
+                    }
+                    let known = results.find(stage, &set.name, &tool, (seed, run));
+                    let record = if let Some(record) = known {
+                        record.clone()
+                    } else if run > 0 && started.elapsed() > request.repeat_for {
+                        continue;
+                    } else {
+                        let minutes = started.elapsed().as_secs_f64() / 60.0;
+                        let what = format!("{stage} {} {} run {run}", set.name, tool.name);
+                        eprintln!("bench: {minutes:5.1} min  {what}");
+                        let record = one(
+                            stage,
+                            set,
+                            &tool,
+                            (seed, run),
+                            (request.peer_limit_s, &machine),
+                        );
+                        results.append(&record)?;
+                        record
+                    };
+                    if record.wall_s > ONCE_OVER_S || record.failed.is_some() {
+                        slow.insert(place);
+                    }
+                    all.push(record);
+                }
+            }
+        }
+    }
+    Ok(all)
+}
+
 /// One run of a tool on a set, measured and scored.
 fn one(
     stage: &str,
-    set: &sets::Set,
+    set: &Set,
     tool: &tools::Tool,
-    (seed, run): (usize, usize),
-    machine: &results::Machine,
+    id: tools::RunId,
+    (limit_s, machine): (u64, &results::Machine),
 ) -> Record {
-    let mut record = Record::new(stage, &set.name, tool, seed, run, machine);
+    let mut record = Record::new(stage, &set.name, tool, id, machine);
     if let Some(why) = &tool.absent {
         record.failed = Some(why.clone());
         return record;
     }
-    let prepared = tools::prepare(stage, set, tool, seed);
-    let steps = match prepared {
+    let steps = match tools::prepare(stage, set, tool, id, limit_s) {
         Ok(steps) => steps,
         Err(why) => {
-            record.failed = Some(why);
+            record.failed = Some(format!("it has nothing to start from: {why}"));
             return record;
         }
     };
     record.calibration_s = calibrate::seconds();
     match timed::run(&steps.command) {
-        Ok(cost) => {
+        Ok((mut cost, talk)) => {
+            if let Some(shared) = &steps.shared {
+                cost = cost.with(shared);
+            }
             (record.wall_s, record.cpu_s, record.rss_mib) = (cost.wall_s, cost.cpu_s, cost.rss_mib);
-            if cost.code != 0 && cost.code != 3 {
-                record.failed = Some(format!("exit code {}", cost.code));
+            record.killed = cost.code == -1;
+            if record.killed {
+                record.failed = Some("it was killed by a signal".to_owned());
+            } else if !tool.ours && cost.code == 124 {
+                record.failed = Some(format!("stopped after {limit_s} s"));
+            } else if !(cost.code == 0 || (tool.ours && cost.code == 3)) {
+                record.failed = Some(format!("exit code {}: {talk}", cost.code));
             }
         }
         Err(why) => record.failed = Some(why),
     }
-    record.calibration_s = f64::midpoint(record.calibration_s, calibrate::seconds());
+    record.calibration_s = record.calibration_s.min(calibrate::seconds());
     if record.failed.is_none() {
-        match quality::of(stage, set, tool, &steps, seed) {
+        match quality::of(stage, set, tool, &steps) {
             Ok(rows) => record.quality = rows,
             Err(why) => record.note = Some(why),
         }
@@ -165,6 +201,9 @@ fn parse(arguments: &[String]) -> Result<Request, Problems> {
         against: None,
         runs: 3,
         seeds: 1,
+        repeat_for: Duration::MAX,
+        peer_limit_s: 600,
+        share: false,
         set: Vec::new(),
         results: default_results(),
         compare: None,
@@ -185,6 +224,11 @@ fn parse(arguments: &[String]) -> Result<Request, Problems> {
             "--against" => request.against = Some(list(value()?)),
             "--runs" => (request.runs, runs_given) = (number(value()?)?, true),
             "--seeds" => request.seeds = number(value()?)?,
+            "--repeat-for" => {
+                request.repeat_for = Duration::from_secs(60 * number(value()?)? as u64);
+            }
+            "--peer-limit" => request.peer_limit_s = number(value()?)? as u64,
+            "--share" => request.share = true,
             "--set" => request.set.push(value()?),
             "--results" => request.results = value()?.into(),
             "--compare" => request.compare = Some(value()?.into()),

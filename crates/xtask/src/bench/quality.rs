@@ -15,7 +15,6 @@ pub(crate) fn of(
     set: &Set,
     tool: &Tool,
     steps: &Steps,
-    _seed: usize,
 ) -> Result<Vec<Metric>, String> {
     let mut rows = Vec::new();
     match stage {
@@ -25,72 +24,22 @@ pub(crate) fn of(
             } else {
                 json_file(&steps.output)?["keypoints"].clone()
             };
-            push(&mut rows, "keypoints", &count, "", Better::Neither);
+            push(&mut rows, "keypoints", &count, "", Better::Higher);
         }
         "sparse" => sparse(set, tool, steps, &mut rows)?,
+        "bundle" => bundle(&steps.output, &mut rows)?,
         "dense" => {
-            if set.has_surface && set.root.join("gt").is_dir() {
-                let v = eval(
-                    "cloud",
-                    &steps.output,
-                    &[
-                        "--truth".as_ref(),
-                        set.root.as_os_str(),
-                        "--model".as_ref(),
-                        steps.work.as_os_str(),
-                    ],
-                )?;
-                surface(&v, &mut rows);
-            }
-            let v = eval(
-                "cloud",
-                &steps.output,
-                &["--model".as_ref(), steps.work.as_os_str()],
-            )?;
-            push(
-                &mut rows,
-                "consistent_share",
-                &v["consistent_share"],
-                "",
-                Better::Higher,
-            );
-            push(
-                &mut rows,
-                "consistent_voxels",
-                &v["consistent"],
-                "",
-                Better::Neither,
-            );
-            push(
-                &mut rows,
-                "failing_share",
-                &v["failing_share"],
-                "",
-                Better::Lower,
-            );
-        }
-        "mesh" => {
-            if set.has_surface && set.root.join("gt").is_dir() {
-                let v = eval(
-                    "mesh",
-                    &steps.output,
-                    &[
-                        "--truth".as_ref(),
-                        set.root.as_os_str(),
-                        "--model".as_ref(),
-                        steps.work.as_os_str(),
-                    ],
-                )?;
-                surface(&v, &mut rows);
-                push(
-                    &mut rows,
-                    "faces",
-                    &v["topology"]["faces"],
-                    "",
-                    Better::Neither,
-                );
+            surface("cloud", set, steps, &mut rows)?;
+            if tool.ours && set.root.join("gt/mesh.ply").is_file() {
+                let truth: [&OsStr; 2] = ["--truth".as_ref(), set.root.as_os_str()];
+                let v = eval("depth", &steps.work, &truth)?;
+                let mut add =
+                    |name, key: &str, unit, better| push(&mut rows, name, &v[key], unit, better);
+                add("depth_median", "median_mm", "mm", Better::Lower);
+                add("depth_coverage", "coverage", "", Better::Higher);
             }
         }
+        "mesh" => surface("mesh", set, steps, &mut rows)?,
         _ => {
             let v = eval("texture", &steps.work, &[])?;
             push(&mut rows, "psnr", &v["psnr"], "dB", Better::Higher);
@@ -106,6 +55,25 @@ pub(crate) fn of(
         }
     }
     Ok(rows)
+}
+
+/// A cloud or a mesh: against the true surface, where there is one, and
+/// against the photos, which see the points of the cloud or the corners of the
+/// mesh.
+fn surface(what: &str, set: &Set, steps: &Steps, rows: &mut Vec<Metric>) -> Result<(), String> {
+    let model: [&OsStr; 2] = ["--model".as_ref(), steps.work.as_os_str()];
+    if set.has_surface && (what == "cloud" || !set.scans_only) {
+        let truth: [&OsStr; 2] = ["--truth".as_ref(), set.root.as_os_str()];
+        let v = eval(what, &steps.output, &[truth, model].concat())?;
+        against_truth(&v, rows);
+        push(rows, "faces", &v["topology"]["faces"], "", Better::Neither);
+    }
+    let v = eval("cloud", &steps.output, &model)?;
+    let mut add = |name: &str, key: &str, better| push(rows, name, &v[key], "", better);
+    add("consistent_share", "consistent_share", Better::Higher);
+    add("failing_share", "failing_share", Better::Lower);
+    add("consistent_voxels", "consistent", Better::Neither);
+    Ok(())
 }
 
 fn sparse(set: &Set, tool: &Tool, steps: &Steps, rows: &mut Vec<Metric>) -> Result<(), String> {
@@ -146,7 +114,7 @@ fn sparse(set: &Set, tool: &Tool, steps: &Steps, rows: &mut Vec<Metric>) -> Resu
             );
         }
         let stage = &report["stages"]["sparse"];
-        push(rows, "points", &stage["points"], "", Better::Neither);
+        push(rows, "points", &stage["points"], "", Better::Higher);
         push(
             rows,
             "mean_error",
@@ -166,7 +134,7 @@ fn sparse(set: &Set, tool: &Tool, steps: &Steps, rows: &mut Vec<Metric>) -> Resu
                 Better::Higher,
             );
         }
-        push(rows, "points", &figures["points"], "", Better::Neither);
+        push(rows, "points", &figures["points"], "", Better::Higher);
         push(
             rows,
             "mean_error",
@@ -206,34 +174,51 @@ fn truth_cameras(root: &Path) -> PathBuf {
     par.unwrap_or_else(|| root.to_owned())
 }
 
-fn surface(v: &Value, rows: &mut Vec<Metric>) {
-    let by = &v["by_threshold_mm"];
-    if let Some(by) = by.as_object() {
-        for (limit, row) in by {
-            push(rows, &format!("f_{limit}mm"), &row["f"], "", Better::Higher);
-        }
+fn against_truth(v: &Value, rows: &mut Vec<Metric>) {
+    let empty = serde_json::Map::new();
+    let mut limits: Vec<(f64, &Value)> = v["by_threshold_mm"]
+        .as_object()
+        .unwrap_or(&empty)
+        .iter()
+        .filter_map(|(limit, row)| Some((limit.parse().ok()?, row)))
+        .collect();
+    limits.sort_by(|a, b| a.0.total_cmp(&b.0));
+    for (limit, row) in limits {
+        push(rows, &format!("f_{limit}mm"), &row["f"], "", Better::Higher);
     }
-    push(
-        rows,
-        "accuracy_median",
-        &v["accuracy_mm"]["median"],
-        "mm",
-        Better::Lower,
-    );
-    push(
-        rows,
-        "accuracy_mean",
-        &v["accuracy_mm"]["mean"],
-        "mm",
-        Better::Lower,
-    );
-    push(
-        rows,
-        "completeness_mean",
-        &v["completeness_mm"]["mean"],
-        "mm",
-        Better::Lower,
-    );
+    for row in v["at"].as_array().into_iter().flatten() {
+        let cm = row["tolerance"].as_f64().unwrap_or(f64::NAN) * 100.0;
+        push(
+            rows,
+            &format!("f1_{cm:.0}cm"),
+            &row["f1"],
+            "",
+            Better::Higher,
+        );
+    }
+    let mut add = |name: &str, what: &str, which: &str| {
+        push(rows, name, &v[what][which], "mm", Better::Lower);
+    };
+    add("accuracy_mean", "accuracy_mm", "mean");
+    add("completeness_mean", "completeness_mm", "mean");
+    add("accuracy_median", "accuracy_mm", "median");
+}
+
+/// A solved bundle adjustment problem, by the rows of `relievo bench --json`.
+fn bundle(output: &Path, rows: &mut Vec<Metric>) -> Result<(), String> {
+    let v = json_file(output)?;
+    let all = v["rows"].as_array().cloned().unwrap_or_default();
+    for (metric, name, unit, better) in [
+        ("rms", "rms", "px", Better::Lower),
+        ("wall", "solver_wall", "s", Better::Neither),
+        ("final_cost", "final_cost", "px2", Better::Lower),
+        ("initial_cost", "initial_cost", "px2", Better::Neither),
+    ] {
+        let row = all.iter().find(|r| r["metric"] == metric);
+        let value = row.ok_or("it names no cost")?["value"].clone();
+        push(rows, name, &value, unit, better);
+    }
+    Ok(())
 }
 
 fn push(rows: &mut Vec<Metric>, name: &str, value: &Value, unit: &str, better: Better) {

@@ -26,28 +26,46 @@ impl Group<'_> {
         (values.len() > 1 && middle > 0.0).then(|| 50.0 * (high - low) / middle)
     }
 
+    /// Medians, the most telling first; F at all thresholds is one of them.
     fn quality(&self) -> Vec<String> {
         let Some(first) = self.runs.first() else {
             return Vec::new();
         };
-        first
-            .quality
-            .iter()
-            .take(SHOWN)
-            .map(|m| {
-                let same = self.runs.iter().flat_map(|r| &r.quality);
-                let values: Vec<f64> = same.filter(|q| q.name == m.name).map(|q| q.value).collect();
-                format!("{} {} {}", m.name, short(median(&values)), m.unit)
-                    .trim_end()
-                    .to_owned()
-            })
-            .collect()
+        let middle = |name: &str| {
+            let same = self.runs.iter().flat_map(|r| &r.quality);
+            let values: Vec<f64> = same.filter(|q| q.name == name).map(|q| q.value).collect();
+            median(&values)
+        };
+        let mut told: Vec<String> = Vec::new();
+        let (mut limits, mut f, mut unit) = (Vec::new(), Vec::new(), "");
+        for m in &first.quality {
+            let threshold = ["f_", "f1_"].iter().find_map(|p| m.name.strip_prefix(p));
+            if let Some(threshold) = threshold {
+                let limit = threshold.trim_end_matches(char::is_alphabetic);
+                unit = &threshold[limit.len()..];
+                limits.push(limit);
+                f.push(format!("{:.3}", middle(&m.name)));
+            } else {
+                let value = short(middle(&m.name));
+                told.push(
+                    format!("{} {value} {}", m.name, m.unit)
+                        .trim_end()
+                        .to_owned(),
+                );
+            }
+        }
+        if !f.is_empty() {
+            let (limits, f) = (limits.join("/"), f.join("/"));
+            told.insert(0, format!("F at {limits} {unit} {f}"));
+        }
+        told.truncate(SHOWN);
+        told
     }
 }
 
 fn short(v: f64) -> String {
-    if v == 0.0 {
-        return "0".to_owned();
+    if v.fract() == 0.0 {
+        return format!("{v}");
     }
     let whole = v.abs().log10().floor() as i32 + 1;
     let digits = (4 - whole).clamp(0, 6) as usize;
@@ -66,7 +84,8 @@ fn groups(rows: &[Record]) -> BTreeMap<Place<'_>, Vec<(&str, Group<'_>)>> {
         let tools = all.entry(place).or_default();
         match tools.iter_mut().find(|(name, _)| *name == r.tool) {
             Some((_, g)) => {
-                if g.runs.first().is_some_and(|f| f.version != r.version) {
+                let new = |f: &&Record| (&f.version, &f.start) != (&r.version, &r.start);
+                if g.runs.first().is_some_and(new) {
                     g.runs.clear();
                 }
                 g.runs.push(r);
@@ -137,31 +156,41 @@ pub(crate) fn markdown(rows: &[Record]) -> String {
         Written by `scripts/bench report` from the rows that `scripts/bench` stored; no figure is\n\
         typed by hand. Every row is the median of interleaved runs on one machine; seconds and\n\
         memory are of the whole program, quality is scored by the same scorer for every tool\n\
-        (`docs/metrics.md`). A ratio above 1 means that the tool takes more CPU time than Relievo.\n\n"
+        (`docs/metrics.md`). A ratio above 1 means that the tool takes more CPU time than Relievo.\n\
+        Stages: `features` is ingest to features, `sparse` ingest to poses (peers: photos to poses),\n\
+        `bundle` the sparse model moved off its optimum and solved again, `dense` depth and cloud,\n\
+        `mesh` our cloud to a surface (peers: Poisson, as fine as ours, and trimming by density; ours\n\
+        also carves, repairs and simplifies), `texture` surface to model. For texture every eighth\n\
+        photo is kept out of the run and re-rendered.\n\n"
         .to_owned();
-    let machines: BTreeSet<String> = rows
-        .iter()
+    let shown = groups(rows);
+    let runs = || shown.values().flatten().flat_map(|(_, g)| &g.runs);
+    let machines: BTreeSet<String> = runs()
         .map(|r| {
             let m = &r.machine;
             format!("{}, {} threads, {} GiB", m.cpu, m.threads, m.memory_gib)
         })
         .collect();
-    let versions: BTreeSet<String> = rows
-        .iter()
+    let versions: BTreeSet<String> = runs()
         .filter(|r| !r.ours && r.failed.is_none())
         .map(|r| format!("{} {}", r.tool, r.version))
         .collect();
-    let ours: BTreeSet<String> = rows
-        .iter()
+    let ours: BTreeSet<String> = runs()
         .filter(|r| r.ours)
-        .map(|r| format!("{} ({})", r.machine.commit, r.machine.date))
+        .map(|r| {
+            let how = r.version.split_once(' ').map_or("", |(_, options)| options);
+            let m = &r.machine;
+            format!("{} ({}) {how}", m.commit, m.date)
+                .trim_end()
+                .to_owned()
+        })
         .collect();
     let join = |s: BTreeSet<String>| s.into_iter().collect::<Vec<_>>().join("; ");
     let _ = writeln!(text, "- Machine: {}", join(machines));
     let _ = writeln!(text, "- Relievo: {}", join(ours));
     let _ = writeln!(text, "- Peers: {}", join(versions));
     let mut last = "";
-    for ((_, stage, set), tools) in groups(rows) {
+    for (&(_, stage, set), tools) in &shown {
         if stage != last {
             let _ = write!(text, "\n## {stage}\n");
             last = stage;
@@ -171,7 +200,7 @@ pub(crate) fn markdown(rows: &[Record]) -> String {
             "\n### {set}\n\n| tool | wall s | CPU s | spread | MiB | CPU / ours | quality |\n\
              | --- | --- | --- | --- | --- | --- | --- |\n"
         );
-        for cells in lines(&tools) {
+        for cells in lines(tools) {
             let _ = writeln!(
                 text,
                 "| {} |",

@@ -2,7 +2,7 @@
 //! a run that was stopped goes on where it was.
 
 use super::Problems;
-use super::tools::Tool;
+use super::tools::{RunId, Tool};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,9 @@ pub(crate) struct Record {
     pub(crate) tool: String,
     pub(crate) ours: bool,
     pub(crate) version: String,
+    /// Version of ours whose result a peer started from.
+    #[serde(default)]
+    pub(crate) start: Option<String>,
     pub(crate) seed: usize,
     pub(crate) run: usize,
     pub(crate) wall_s: f64,
@@ -54,6 +57,9 @@ pub(crate) struct Record {
     pub(crate) quality: Vec<Metric>,
     /// Why there is no result.
     pub(crate) failed: Option<String>,
+    /// A signal ended it.
+    #[serde(default)]
+    pub(crate) killed: bool,
     /// Why there is no score.
     pub(crate) note: Option<String>,
     pub(crate) machine: Machine,
@@ -64,8 +70,7 @@ impl Record {
         stage: &str,
         set: &str,
         tool: &Tool,
-        seed: usize,
-        run: usize,
+        (seed, run): RunId,
         machine: &Machine,
     ) -> Self {
         Self {
@@ -74,6 +79,7 @@ impl Record {
             tool: tool.name.clone(),
             ours: tool.ours,
             version: tool.version.clone(),
+            start: tool.start.clone(),
             seed,
             run,
             wall_s: 0.0,
@@ -82,6 +88,7 @@ impl Record {
             calibration_s: 0.0,
             quality: Vec::new(),
             failed: None,
+            killed: false,
             note: None,
             machine: machine.clone(),
         }
@@ -138,19 +145,21 @@ impl Results {
         Ok(())
     }
 
-    /// A run that was done already by the same version.
+    /// A run that was done already by the same version from the same start. A
+    /// tool that failed by itself would fail again; one that was killed, or was
+    /// not here, is tried.
     pub(crate) fn find(
         &self,
         stage: &str,
         set: &str,
         tool: &Tool,
-        seed: usize,
-        run: usize,
+        (seed, run): RunId,
     ) -> Option<&Record> {
-        self.rows.iter().find(|r| {
+        self.rows.iter().rfind(|r| {
             let same = r.stage == stage && r.set == set && r.tool == tool.name;
-            let version = r.version == tool.version && r.failed.is_none();
-            same && version && (r.seed, r.run) == (seed, run)
+            let version = r.version == tool.version && r.start == tool.start;
+            let ended = r.failed.is_none() || (r.wall_s > 0.0 && !r.killed);
+            same && version && ended && (r.seed, r.run) == (seed, run)
         })
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Set {
     pub(crate) has_truth: bool,
     /// It has a true surface.
     pub(crate) has_surface: bool,
+    /// That surface is laser scans, by which clouds alone are scored.
+    pub(crate) scans_only: bool,
 }
 
 impl Set {
@@ -97,7 +99,8 @@ fn read(name: &str, root: &Path) -> Option<Set> {
         .or_else(|| with_ending(root, &[".mp4", ".mov"]))
         .or_else(|| par.as_ref().map(|_| root.to_owned()))?;
     let there = |p: &str| root.join(p).exists();
-    let has_surface = there("gt/mesh.ply") || there("dslr_scan_eval/scan_alignment.mlp");
+    let scans_only = there("dslr_scan_eval/scan_alignment.mlp");
+    let has_surface = scans_only || there("gt/mesh.ply") || there("gt/scan.ply");
     let has_truth = has_surface
         || par.is_some()
         || there("gt_dense_cameras")
@@ -110,5 +113,6 @@ fn read(name: &str, root: &Path) -> Option<Set> {
         input,
         has_truth,
         has_surface,
+        scans_only,
     })
 }

@@ -3,17 +3,35 @@
 
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// What a run cost.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Cost {
+    /// Exit code; -1 where a signal ended it.
     pub(crate) code: i32,
     pub(crate) wall_s: f64,
     pub(crate) cpu_s: f64,
     /// Of the largest process of the run.
     pub(crate) rss_mib: f64,
+}
+
+impl Cost {
+    /// With a part that an earlier run did for this one: a JSON file with its
+    /// `wall_s`, `cpu_s` and `rss_mib`.
+    pub(crate) fn with(self, shared: &Path) -> Self {
+        let read = fs_err::read(shared).unwrap_or_default();
+        let v: serde_json::Value = serde_json::from_slice(&read).unwrap_or_default();
+        let part = |name: &str| v[name].as_f64().unwrap_or(f64::NAN);
+        Self {
+            wall_s: self.wall_s + part("wall_s"),
+            cpu_s: self.cpu_s + part("cpu_s"),
+            rss_mib: self.rss_mib.max(part("rss_mib")),
+            ..self
+        }
+    }
 }
 
 fn cpu_s(usage: &Usage) -> f64 {
@@ -51,22 +69,31 @@ pub(crate) fn child(words: &[String]) -> Result<String, Vec<String>> {
     serde_json::to_string(&cost).map_err(|e| vec![e.to_string()])
 }
 
-/// Runs a command line and says what it cost. Its talk goes to a log.
-pub(crate) fn run(words: &[String]) -> Result<Cost, String> {
+/// Runs a command line and says what it cost, with the last line of its talk,
+/// all of which goes to a log.
+pub(crate) fn run(words: &[String]) -> Result<(Cost, String), String> {
+    const LOG: &str = "target/bench/log.txt";
     let own = std::env::current_exe().map_err(|e| e.to_string())?;
     let log = fs_err::OpenOptions::new()
         .create(true)
         .append(true)
-        .open("target/bench/log.txt")
+        .open(LOG)
         .map_err(|e| e.to_string())?;
+    let before = log.metadata().map_err(|e| e.to_string())?.len();
     let output = Command::new(own)
         .args(["bench", "timed"])
         .args(words)
         .stderr(log.into_file())
         .output()
         .map_err(|e| e.to_string())?;
+    let all = fs_err::read(LOG).unwrap_or_default();
+    let new = String::from_utf8_lossy(&all[all.len().min(before as usize)..]).into_owned();
+    let talk = new.lines().rfind(|l| !l.trim().is_empty());
+    let talk = talk.unwrap_or_default().trim().to_owned();
     let said = String::from_utf8_lossy(&output.stdout);
     let last = said.lines().last().unwrap_or_default();
-    serde_json::from_str(last)
-        .map_err(|_| "it could not be started; see target/bench/log.txt".to_owned())
+    match serde_json::from_str(last) {
+        Ok(cost) => Ok((cost, talk)),
+        Err(_) => Err(format!("it could not be started: {talk}")),
+    }
 }

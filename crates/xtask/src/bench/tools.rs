@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Depth of the octree for peers' Poisson.
+/// Depth of the octree for peers' Poisson where it cannot be found out.
 const POISSON_DEPTH: &str = "10";
 
 /// What a tool is.
@@ -16,6 +16,7 @@ enum Kind {
     Pycolmap(&'static str),
     Openmvg,
     OpencvSift,
+    Ceres,
     Poisson(&'static str),
     PoissonRecon,
     Openmvs,
@@ -28,11 +29,22 @@ pub(crate) struct Tool {
     pub(crate) ours: bool,
     /// Version, or digest of the program and its options.
     pub(crate) version: String,
+    /// Version of ours whose result a peer starts from.
+    pub(crate) start: Option<String>,
     /// Why it cannot run here.
     pub(crate) absent: Option<String>,
     kind: Kind,
-    /// `--set` of our own runs.
+    /// `--set` of our own runs, from which peers may start.
     options: Vec<String>,
+    /// Dense and mesh hold photos out as texture does, in one run.
+    share: bool,
+}
+
+/// Longest a peer may take, as `timeout` takes it.
+fn limited(command: Vec<String>, seconds: u64) -> Vec<String> {
+    let mut all = words([&"timeout", &"--kill-after=5", &seconds.to_string()]);
+    all.extend(command);
+    all
 }
 
 /// A prepared run.
@@ -43,6 +55,19 @@ pub(crate) struct Steps {
     pub(crate) work: PathBuf,
     /// What it makes: a model, a PLY, a JSON file.
     pub(crate) output: PathBuf,
+    /// Cost of a part that an earlier run did for it (JSON), to be added.
+    pub(crate) shared: Option<PathBuf>,
+}
+
+impl Steps {
+    fn new(command: Vec<String>, work: PathBuf, output: PathBuf) -> Self {
+        Self {
+            command,
+            work,
+            output,
+            shared: None,
+        }
+    }
 }
 
 /// The program under test.
@@ -81,27 +106,27 @@ fn program(name: &str) -> Result<String, String> {
 /// The tools of a stage, ours first.
 pub(crate) fn of_stage(stage: &str, set: &Set, request: &Request) -> Vec<Tool> {
     let mut tools = Vec::new();
+    let own = build(&request.set, request.share);
+    let from_ours = !["features", "sparse"].contains(&stage);
+    let start = own.clone().ok().filter(|_| from_ours);
     let mut add = |name: &str, kind: Kind, version: Result<String, String>| {
         let (version, absent) = match version {
             Ok(v) => (v, None),
             Err(why) => (String::new(), Some(why)),
         };
         let ours = kind == Kind::Relievo;
-        let options = if ours {
-            request.set.clone()
-        } else {
-            Vec::new()
-        };
         tools.push(Tool {
             name: name.to_owned(),
             ours,
             version,
+            start: start.clone().filter(|_| !ours),
             absent,
             kind,
-            options,
+            options: request.set.clone(),
+            share: request.share,
         });
     };
-    add("relievo", Kind::Relievo, build(&request.set));
+    add("relievo", Kind::Relievo, own);
     let video = |v: Result<String, String>| {
         if set.is_video() {
             Err("takes no video".to_owned())
@@ -125,6 +150,7 @@ pub(crate) fn of_stage(stage: &str, set: &Set, request: &Request) -> Vec<Tool> {
             add("pycolmap global", Kind::Pycolmap("global"), video(colmap));
             add("openmvg-rs", Kind::Openmvg, video(package("openmvg-rs")));
         }
+        "bundle" => add("ceres (pycolmap)", Kind::Ceres, package("pycolmap")),
         "dense" => add("openmvs", Kind::Openmvs, program("DensifyPointCloud")),
         "mesh" => {
             add("open3d", Kind::Poisson("open3d"), package("open3d"));
@@ -144,13 +170,14 @@ pub(crate) fn of_stage(stage: &str, set: &Set, request: &Request) -> Vec<Tool> {
 }
 
 /// Digest of our program and the options of the run.
-fn build(options: &[String]) -> Result<String, String> {
+fn build(options: &[String], share: bool) -> Result<String, String> {
     let path = relievo();
     let bytes = fs_err::read(&path).map_err(|e| e.to_string())?;
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     Ok([format!("{:016x}", hasher.finish())]
         .into_iter()
+        .chain(share.then(|| "photos held out everywhere".to_owned()))
         .chain(options.iter().cloned())
         .collect::<Vec<_>>()
         .join(" "))
@@ -162,60 +189,82 @@ fn words<const N: usize>(list: [&dyn AsRef<std::ffi::OsStr>; N]) -> Vec<String> 
         .collect()
 }
 
+/// Which run of a tool: seed and number.
+pub(crate) type RunId = (usize, usize);
+
 /// Makes what the run starts from, untimed, and says its command line.
-pub(crate) fn prepare(stage: &str, set: &Set, tool: &Tool, seed: usize) -> Result<Steps, String> {
+/// A peer is stopped after `limit_s`.
+pub(crate) fn prepare(
+    stage: &str,
+    set: &Set,
+    tool: &Tool,
+    id: RunId,
+    limit_s: u64,
+) -> Result<Steps, String> {
+    let mut steps = steps(stage, set, tool, id)?;
+    if !tool.ours {
+        steps.command = limited(steps.command, limit_s);
+    }
+    Ok(steps)
+}
+
+fn steps(stage: &str, set: &Set, tool: &Tool, id: RunId) -> Result<Steps, String> {
     let folder = Path::new("target/bench/work").join(&set.name);
     fs_err::create_dir_all(&folder).map_err(|e| e.to_string())?;
     let peer = |name: &str| Path::new("scripts/peers").join(name);
-    let out = folder.join(format!("{}-{stage}", tool.name.replace(' ', "-")));
+    let name = tool.name.replace(' ', "-").replace(['(', ')'], "");
+    let out = folder.join(format!("{name}-{stage}"));
     let (python, input) = (python(), &set.input);
-    match &tool.kind {
-        Kind::Relievo => ours(stage, set, tool, seed, &folder),
+    let start = Start {
+        set,
+        options: &tool.options,
+        seed: id.0,
+        folder: &folder,
+        held: stage == "texture" || tool.share,
+    };
+    let base = || start.upto(stage);
+    Ok(match &tool.kind {
+        Kind::Relievo => return ours(stage, &start, id),
         Kind::Pycolmap(mapper) => {
-            let _ = fs_err::remove_dir_all(&out);
             let script = peer("sparse_pycolmap.py");
-            let command = words([&python, &script, input, &out, mapper]);
-            Ok(Steps {
-                command,
-                work: folder,
-                output: out.join("model"),
-            })
+            let pairs = folder.join("pycolmap-pairs");
+            if *mapper == "incremental" {
+                let _ = fs_err::remove_dir_all(&pairs);
+            }
+            let _ = fs_err::remove_dir_all(&out);
+            let shared = pairs.join("cost.json");
+            let command = words([&python, &script, input, &pairs, &out, mapper]);
+            let mut steps = Steps::new(command, folder, out.join("model"));
+            steps.shared = shared.is_file().then_some(shared);
+            steps
         }
         Kind::Openmvg => {
             let _ = fs_err::remove_dir_all(&out);
-            let script = peer("sparse_openmvg.py");
-            let command = words([&python, &script, input, &out]);
-            Ok(Steps {
-                command,
-                work: folder,
-                output: out.join("sparse/0"),
-            })
+            let command = words([&python, &peer("sparse_openmvg.py"), input, &out]);
+            Steps::new(command, folder, out.join("sparse/0"))
         }
         Kind::OpencvSift => {
             let output = out.with_extension("json");
-            let script = peer("features_opencv.py");
-            let command = words([&python, &script, input, &output]);
-            Ok(Steps {
-                command,
-                work: folder,
-                output,
-            })
+            let command = words([&python, &peer("features_opencv.py"), input, &output]);
+            Steps::new(command, folder, output)
+        }
+        Kind::Ceres => {
+            let (work, output) = (base()?, out.with_extension("json"));
+            let problem = problem(&work, &folder, &set.name)?;
+            let command = words([&python, &peer("bundle_pycolmap.py"), &problem, &output]);
+            Steps::new(command, work, output)
         }
         Kind::Poisson(which) => {
-            let base = base("mesh", set, &own_options(tool), seed, &folder)?;
-            let output = out.with_extension("ply");
-            let (script, cloud) = (peer("mesh_poisson.py"), base.join("cloud/dense.ply"));
-            let command = words([&python, &script, &cloud, &output, which, &POISSON_DEPTH]);
-            Ok(Steps {
-                command,
-                work: base,
-                output,
-            })
+            let (work, output) = (base()?, out.with_extension("ply"));
+            let (script, cloud) = (peer("mesh_poisson.py"), work.join("cloud/dense.ply"));
+            let depth = poisson_depth(&cloud);
+            let command = words([&python, &script, &cloud, &output, which, &depth]);
+            Steps::new(command, work, output)
         }
         Kind::PoissonRecon => {
-            let base = base("mesh", set, &own_options(tool), seed, &folder)?;
-            let output = out.with_extension("ply");
-            let cloud = base.join("cloud/dense.ply");
+            let (work, output) = (base()?, out.with_extension("ply"));
+            let cloud = work.join("cloud/dense.ply");
+            let depth = poisson_depth(&cloud);
             let command = words([
                 &"PoissonRecon",
                 &"--in",
@@ -223,30 +272,47 @@ pub(crate) fn prepare(stage: &str, set: &Set, tool: &Tool, seed: usize) -> Resul
                 &"--out",
                 &output,
                 &"--depth",
-                &POISSON_DEPTH,
+                &depth,
             ]);
-            Ok(Steps {
-                command,
-                work: base,
-                output,
-            })
+            Steps::new(command, work, output)
         }
         Kind::Openmvs if stage == "dense" => {
-            let base = base("dense", set, &own_options(tool), seed, &folder)?;
-            let script = peer("dense_openmvs.sh");
-            let command = words([&"sh", &script, &base.join("sparse/model"), input, &out]);
-            Ok(Steps {
-                command,
-                work: base,
-                output: out.join("scene_dense.ply"),
-            })
+            let work = base()?;
+            let _ = fs_err::remove_dir_all(&out);
+            let (script, model) = (peer("undistort.py"), work.join("sparse/model"));
+            let held = folder.join("hold-out.txt");
+            said(&words([&python, &script, &model, input, &held, &out]))?;
+            let command = words([&"sh", &peer("dense_openmvs.sh"), &out]);
+            Steps::new(command, work, out.join("scene_dense.ply"))
         }
-        Kind::Openmvs => Err("its texture is not scored here yet".to_owned()),
-    }
+        Kind::Openmvs => return Err("its texture is not scored here yet".to_owned()),
+    })
 }
 
-fn own_options(tool: &Tool) -> Vec<String> {
-    tool.options.clone()
+/// Runs something that is not timed; what it printed.
+fn said(command: &[String]) -> Result<String, String> {
+    let output = Command::new(&command[0]).args(&command[1..]).output();
+    let output = output.map_err(|e| format!("{}: {e}", command[0]))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    let talk = String::from_utf8_lossy(&output.stderr);
+    let last = talk.lines().rfind(|l| !l.trim().is_empty());
+    Err(last.unwrap_or("it failed and said nothing").to_owned())
+}
+
+/// As fine as ours: a cell of two point spacings, of the whole cloud.
+fn poisson_depth(cloud: &Path) -> String {
+    let script = Path::new("scripts/peers/poisson_depth.py");
+    said(&words([&python(), &script, &cloud])).unwrap_or_else(|_| POISSON_DEPTH.to_owned())
+}
+
+/// The sparse model of a run, moved off its optimum, as a BAL problem.
+fn problem(work: &Path, folder: &Path, set: &str) -> Result<PathBuf, String> {
+    let path = folder.join(format!("problem-{set}.txt"));
+    let (script, model) = ("scripts/peers/bundle_problem.py", work.join("sparse/model"));
+    said(&words([&python(), &script, &model, &path]))?;
+    Ok(path)
 }
 
 /// Last stage of our program for a stage here, and the first that is timed.
@@ -260,22 +326,32 @@ fn span(stage: &str) -> (Option<&'static str>, &'static str) {
     }
 }
 
-fn ours(stage: &str, set: &Set, tool: &Tool, seed: usize, folder: &Path) -> Result<Steps, String> {
+fn ours(stage: &str, start: &Start<'_>, (seed, run): RunId) -> Result<Steps, String> {
     let program = std::path::absolute(relievo()).map_err(|e| e.to_string())?;
+    let folder = start.folder;
+    if stage == "bundle" {
+        let work = start.upto(stage)?;
+        let problem = problem(&work, folder, &start.set.name)?;
+        let output = folder.join("bundle.json");
+        let line = "exec \"$0\" bench \"$1\" --json > \"$2\"";
+        let command = words([&"sh", &"-c", &line, &program, &problem, &output]);
+        return Ok(Steps::new(command, work, output));
+    }
     let (first, last) = span(stage);
-    let (work, mut command) = match first {
-        None => {
-            let work = folder.join(format!("{stage}-s{seed}.relievo"));
-            let _ = fs_err::remove_dir_all(&work);
-            let mut command = words([&program, &"run", &set.input, &"-o", &work]);
-            command.extend(run_flags(&tool.options, seed));
-            (work, command)
-        }
-        Some(first) => {
-            let work = base(stage, set, &tool.options, seed, folder)?;
-            let command = words([&program, &"run", &"-o", &work, &"--from", &first]);
-            (work, command)
-        }
+    let (work, mut command) = if let Some(first) = first {
+        let work = start.upto(stage)?;
+        let command = words([&program, &"run", &"-o", &work, &"--from", &first]);
+        (work, command)
+    } else {
+        // The first sparse run is what the later stages start from.
+        let work = if stage == "sparse" && run == seed {
+            start.work()
+        } else {
+            folder.join(format!("{stage}-s{seed}.relievo"))
+        };
+        let _ = fs_err::remove_dir_all(&work);
+        let command = start.whole_run(&program, &work)?;
+        (work, command)
     };
     command.extend(words([&"--until", &last, &"--progress", &"none"]));
     let output = match stage {
@@ -284,58 +360,70 @@ fn ours(stage: &str, set: &Set, tool: &Tool, seed: usize, folder: &Path) -> Resu
         "mesh" => work.join("mesh/surface.ply"),
         _ => work.clone(),
     };
-    Ok(Steps {
-        command,
-        work,
-        output,
-    })
+    Ok(Steps::new(command, work, output))
 }
 
-fn run_flags(options: &[String], seed: usize) -> Vec<String> {
-    let mut flags = vec!["--seed".to_owned(), seed.to_string()];
-    for option in options {
-        flags.extend(["--set".to_owned(), option.clone()]);
-    }
-    flags
-}
-
-/// The work folder from which a stage starts; kept between runs of the same
-/// program, so that peers start from the same points. The texture has every
-/// eighth photo held out.
-fn base(
-    stage: &str,
-    set: &Set,
-    options: &[String],
+/// The run of ours that a stage starts from.
+struct Start<'a> {
+    set: &'a Set,
+    options: &'a [String],
     seed: usize,
-    folder: &Path,
-) -> Result<PathBuf, String> {
-    let held = stage == "texture";
-    let until = match stage {
-        "dense" => "sparse",
-        "mesh" => "cloud",
-        _ => "mesh",
-    };
-    let mut hasher = DefaultHasher::new();
-    options.hash(&mut hasher);
-    let kind = if held { "held" } else { "base" };
-    let name = format!("{kind}-{:08x}-s{seed}.relievo", hasher.finish() as u32);
-    let work = folder.join(name);
-    let mut command = Command::new(relievo());
-    command.arg("run").arg(&set.input).arg("-o").arg(&work);
-    command.args(run_flags(options, seed));
-    if held {
-        if set.is_video() {
-            return Err("no photos of a video are held out".to_owned());
-        }
-        let file = folder.join("hold-out.txt");
-        fs_err::write(&file, held_out(&set.input).join("\n")).map_err(|e| e.to_string())?;
-        command.arg("--hold-out").arg(&file);
+    /// Where the work folders of the set are.
+    folder: &'a Path,
+    /// Every eighth photo is posed but kept out of depth and texture.
+    held: bool,
+}
+
+impl Start<'_> {
+    fn name(&self, kind: &str) -> PathBuf {
+        let mut hasher = DefaultHasher::new();
+        self.options.hash(&mut hasher);
+        let (hash, seed) = (hasher.finish() as u32, self.seed);
+        self.folder
+            .join(format!("{kind}-{hash:08x}-s{seed}.relievo"))
     }
-    command.args(["--until", until, "--progress", "none"]);
-    let output = command.output().map_err(|e| e.to_string())?;
-    match output.status.code() {
-        Some(0 | 3) => Ok(work),
-        _ => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+
+    fn work(&self) -> PathBuf {
+        self.name(if self.held { "held" } else { "base" })
+    }
+
+    /// The command line that starts from the photos.
+    fn whole_run(&self, program: &Path, work: &Path) -> Result<Vec<String>, String> {
+        let mut command = words([&program, &"run", &self.set.input, &"-o", &work]);
+        command.extend(["--seed".to_owned(), self.seed.to_string()]);
+        for option in self.options {
+            command.extend(["--set".to_owned(), option.clone()]);
+        }
+        if self.held && !self.set.is_video() {
+            let file = self.folder.join("hold-out.txt");
+            let names = held_out(&self.set.input).join("\n");
+            fs_err::write(&file, names).map_err(|e| e.to_string())?;
+            command.extend(words([&"--hold-out", &file]));
+        }
+        Ok(command)
+    }
+
+    /// The work folder, made as far as `stage` needs it; kept between runs of
+    /// the same program, so that peers start from the same points.
+    fn upto(&self, stage: &str) -> Result<PathBuf, String> {
+        let until = match stage {
+            "bundle" | "dense" => "sparse",
+            "mesh" => "cloud",
+            _ => "mesh",
+        };
+        let (work, other) = (self.work(), self.name("base"));
+        if !work.exists() && other.exists() {
+            // Features, matches and poses are the same.
+            said(&words([&"cp", &"-r", &other, &work]))?;
+        }
+        let mut command = self.whole_run(&relievo(), &work)?;
+        command.extend(words([&"--until", &until, &"--progress", &"none"]));
+        let output = Command::new(&command[0]).args(&command[1..]).output();
+        let output = output.map_err(|e| e.to_string())?;
+        match output.status.code() {
+            Some(0 | 3) => Ok(work),
+            _ => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        }
     }
 }
 
