@@ -90,7 +90,9 @@ fn quality_changes(quality: Quality) -> Vec<(&'static str, &'static str, Value)>
 /// What a preset changes; nothing for `auto`, which is resolved before.
 fn preset_changes(preset: Preset) -> Vec<(&'static str, &'static str, Value)> {
     match preset {
-        Preset::Auto | Preset::Object => vec![("mesh", "min_component_area", json!(0.005))],
+        Preset::Auto | Preset::Object | Preset::Outdoor => {
+            vec![("mesh", "min_component_area", json!(0.005))]
+        }
         // Plain walls have few points and wide gaps; what closes a room from
         // outside must go. Many a wall is in two photos only, and nothing but
         // the room lies behind.
@@ -98,10 +100,6 @@ fn preset_changes(preset: Preset) -> Vec<(&'static str, &'static str, Value)> {
             ("depth", "clear_sky", json!(false)),
             ("cloud", "few_views", json!(3)),
             ("mesh", "max_distance", json!(6.0)),
-        ],
-        Preset::Outdoor => vec![
-            ("mesh", "min_component_area", json!(0.005)),
-            ("mesh", "max_distance", json!(5.0)),
         ],
     }
 }

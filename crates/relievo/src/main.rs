@@ -50,6 +50,20 @@ impl<E: Into<PipelineError>> From<E> for Failure {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload().downcast_ref::<String>();
+        if said.is_some_and(|s| {
+            s.starts_with("failed printing to stdout") && s.contains("(os error 32)")
+        }) {
+            #[expect(
+                clippy::exit,
+                reason = "a reader that has seen enough, as in `| head`, is no bug"
+            )]
+            std::process::exit(0);
+        }
+        usual(panic);
+    }));
     let outcome = std::panic::catch_unwind(|| dispatch(cli.command));
     match outcome {
         Ok(Ok(Done::Whole)) => ExitCode::SUCCESS,
