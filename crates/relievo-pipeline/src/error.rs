@@ -1,5 +1,6 @@
 //! What stops a run, in words, with the remedy.
 
+use crate::ingest_table::IngestTable;
 use std::path::PathBuf;
 
 /// Why the pipeline cannot go on.
@@ -48,6 +49,26 @@ pub enum PipelineError {
         /// What to do.
         hint: String,
     },
+    /// Fewer than two photos can be used.
+    #[error("{what}")]
+    TooFewPhotos {
+        /// How many of what was given, and why not the others.
+        what: String,
+        /// What to do.
+        hint: String,
+        /// All that was given, file by file.
+        table: Box<IngestTable>,
+    },
+    /// No photo could be placed.
+    #[error("sparse: {what}")]
+    NotPlaced {
+        /// Of all of them together.
+        what: String,
+        /// Of each of them, in a photographer's words.
+        photo: String,
+        /// What to do.
+        hint: String,
+    },
     /// The photos did not allow this stage.
     #[error("{stage}: {what}")]
     Data {
@@ -72,9 +93,11 @@ impl PipelineError {
     /// What to do next; empty where the message says it.
     pub fn hint(&self) -> String {
         match self {
-            Self::Work { hint, .. } | Self::Input { hint, .. } | Self::Data { hint, .. } => {
-                hint.clone()
-            }
+            Self::Work { hint, .. }
+            | Self::Input { hint, .. }
+            | Self::TooFewPhotos { hint, .. }
+            | Self::NotPlaced { hint, .. }
+            | Self::Data { hint, .. } => hint.clone(),
             Self::Engine(e) => e.hint().unwrap_or_default(),
             Self::Option { .. } => "`relievo options` lists every option".to_owned(),
             Self::Io(e) => match e.kind() {

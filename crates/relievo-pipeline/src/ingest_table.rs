@@ -88,6 +88,13 @@ pub struct Rejected {
     pub hint: String,
 }
 
+impl Rejected {
+    /// The same as a warning.
+    pub fn warning(&self) -> Warning {
+        Warning::new(&self.kind, &self.name, &self.reason, &self.hint)
+    }
+}
+
 /// `ingest/photos.json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IngestTable {

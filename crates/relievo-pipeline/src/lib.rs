@@ -39,6 +39,7 @@ pub mod run;
 pub mod scene_kind;
 pub mod settings;
 pub mod stages;
+mod too_few;
 pub mod video;
 pub mod work_name;
 

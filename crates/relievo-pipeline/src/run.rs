@@ -67,13 +67,12 @@ pub fn run(
     let lock = work.lock(&request.command)?;
     store_settings(&request.work, &request.settings)?;
     let engine = Engine::new(&work, plan::stages(setup))?;
-    let result = engine.run(&lock, &request.selection, task, observer);
-    let stopped = match &result {
-        Ok(_) => None,
-        Err(e) => Some(e.to_string()),
-    };
+    let result = engine
+        .run(&lock, &request.selection, task, observer)
+        .map_err(PipelineError::from);
     // A run that failed still has something to report: the stages before.
-    let written = report::write::write(&request.work, &engine, task, stopped.as_deref());
+    let stopped = result.as_ref().err();
+    let written = report::write::write(&request.work, &engine, &setup.scan, task, stopped);
     result?;
     let outcome = written?;
     Ok(finished(request, &outcome))

@@ -48,14 +48,23 @@ fn truncated(to: &Path) {
     fs_err::write(to, &bytes[..bytes.len() / 2]).expect("a file can be written");
 }
 
+/// As a phone names it, with the first bytes of one.
+fn heic(to: &Path) {
+    let mut bytes = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic".to_vec();
+    bytes.extend([0; 4000]);
+    fs_err::write(to, bytes).expect("a file can be written");
+}
+
 #[test]
 fn an_empty_folder_and_no_such_path() {
     let f = folder();
     let empty = f.path().join("empty");
     fs_err::create_dir(&empty).unwrap();
-    run(&[&empty], f.path(), "sparse")
-        .ends(1)
-        .says(&["no photos", "hint:", "at least two photos"]);
+    run(&[&empty], f.path(), "sparse").ends(1).says(&[
+        "empty: there are no photos",
+        "hint:",
+        "at least two photos",
+    ]);
     let gone = f.path().join("holiday");
     run(&[&gone], f.path(), "sparse")
         .ends(1)
@@ -73,7 +82,7 @@ fn one_photo_and_ten_copies_of_it() {
     let photos = f.path().join("photos");
     copy_demo([1], &photos);
     run(&[&photos], f.path(), "sparse").ends(1).says(&[
-        "1 photo is too few",
+        "0001.jpg: 1 photo is too few",
         "hint:",
         "different places",
     ]);
@@ -83,8 +92,21 @@ fn one_photo_and_ten_copies_of_it() {
     run(&[&photos], f.path(), "sparse").ends(1).says(&[
         "only 1 photo of 10",
         "same file as 0001.jpg",
+        "and 4 more",
         "hint:",
     ]);
+    let report = work::json(&f.path().join("out/report/report.json"));
+    assert_eq!(
+        (&report["given"], &report["views"]),
+        (&10.into(), &1.into())
+    );
+    let page = fs_err::read_to_string(f.path().join("out/report/index.html")).unwrap();
+    for i in 2..=10 {
+        assert!(page.contains(&format!("<td>copy{i}.jpg</td>")), "{i}");
+    }
+    assert_eq!(page.matches("left out: it is the same file as").count(), 9);
+    assert!(page.contains("10 given, 1 taken in, 0 placed in the model.<"));
+    assert!(page.contains("at least two photos") && !page.contains("to continue"));
 }
 
 #[test]
@@ -106,7 +128,29 @@ fn photos_without_overlap() {
     ]);
     // What was found out is kept.
     assert!(f.path().join("out/features/stage.json").is_file());
-    assert!(f.path().join("out/report/index.html").is_file());
+    let page = fs_err::read_to_string(f.path().join("out/report/index.html")).unwrap();
+    let rows = page.matches("class=\"bad\">not placed: it shares nothing recognisable");
+    assert_eq!(rows.count(), 2);
+    assert!(page.contains("add photos between those given") && !page.contains("to continue"));
+    assert!(!page.contains("sparse (model)"));
+}
+
+#[test]
+fn nothing_but_heic_says_how_to_convert() {
+    let f = folder();
+    let photos = f.path().join("photos");
+    fs_err::create_dir(&photos).unwrap();
+    for i in 1..=3 {
+        heic(&photos.join(format!("IMG_{i}.HEIC")));
+    }
+    run(&[&photos], f.path(), "sparse").ends(1).says(&[
+        "none of the 3 files can be used",
+        "IMG_3.HEIC: HEIC",
+        "hint:",
+        "heif-convert",
+    ]);
+    let page = fs_err::read_to_string(f.path().join("out/report/index.html")).unwrap();
+    assert!(page.contains("3 given, 0 taken in") && page.contains("heif-convert"));
 }
 
 #[test]
@@ -138,9 +182,7 @@ fn unusable_files_are_named_with_the_remedy() {
     image::RgbImage::new(1, 1)
         .save(photos.join("dot.png"))
         .unwrap();
-    let mut heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic".to_vec();
-    heic.extend([0; 4000]);
-    fs_err::write(photos.join("IMG_1.HEIC"), heic).unwrap();
+    heic(&photos.join("IMG_1.HEIC"));
     let mut bomb = Vec::new();
     image::RgbImage::new(300, 300)
         .write_to(

@@ -1,6 +1,7 @@
 //! `report/index.html`: one self-contained page.
 
 use super::{PhotoRow, Report};
+use relievo_task::Warning;
 use std::fmt::Write;
 
 const STYLE: &str = "\
@@ -26,6 +27,10 @@ pub fn render(report: &Report) -> String {
          <style>{STYLE}</style></head><body><h1>{title}</h1><p class=\"lead\">{}</p>",
         escape(&report.summary())
     );
+    if let Some(stopped) = &report.stopped {
+        page.push_str("<h2>Why it stopped</h2>");
+        warning(&mut page, stopped);
+    }
     if !report.pictures.is_empty() {
         page.push_str("<div class=\"pictures\">");
         for (caption, data) in &report.pictures {
@@ -61,22 +66,26 @@ fn warnings(page: &mut String, report: &Report) {
     }
     page.push_str("<h2>Worth knowing</h2>");
     for w in &report.warnings {
-        let subject = if w.subject.is_empty() {
-            String::new()
-        } else {
-            format!("<b>{}</b>: ", escape(&w.subject))
-        };
-        let hint = if w.hint.is_empty() {
-            String::new()
-        } else {
-            format!(" <i>{}</i>", escape(&w.hint))
-        };
-        let _ = write!(
-            page,
-            "<div class=\"warn\">{subject}{}{hint}</div>",
-            escape(&w.message)
-        );
+        warning(page, w);
     }
+}
+
+fn warning(page: &mut String, w: &Warning) {
+    let subject = if w.subject.is_empty() {
+        String::new()
+    } else {
+        format!("<b>{}</b>: ", escape(&w.subject))
+    };
+    let hint = if w.hint.is_empty() {
+        String::new()
+    } else {
+        format!(" <i>{}</i>", escape(&w.hint))
+    };
+    let _ = write!(
+        page,
+        "<div class=\"warn\">{subject}{}{hint}</div>",
+        escape(&w.message)
+    );
 }
 
 fn figures(page: &mut String, report: &Report) {
@@ -91,6 +100,9 @@ fn figures(page: &mut String, report: &Report) {
 }
 
 fn stages(page: &mut String, report: &Report) {
+    if report.stages.is_empty() {
+        return;
+    }
     page.push_str(
         "<h2>Time by stage</h2><table><tr><th>stage</th><th class=\"n\">wall s</th>\
          <th class=\"n\">CPU s</th><th class=\"n\">peak MiB</th><th>figures</th></tr>",
@@ -116,7 +128,11 @@ fn photos(page: &mut String, rows: &[PhotoRow]) {
          <th class=\"n\">points seen</th><th class=\"n\">error px</th><th>outcome</th></tr>",
     );
     for row in rows {
-        let class = if row.registered { "good" } else { "bad" };
+        let class = match row.registered {
+            Some(true) => "good",
+            Some(false) => "bad",
+            None => "",
+        };
         let number = |n: Option<usize>| n.map_or(String::new(), |n| n.to_string());
         let error = row.error_px.map_or(String::new(), |e| format!("{e:.2}"));
         let _ = write!(
@@ -166,5 +182,23 @@ mod tests {
         let page = render(&report);
         assert!(!page.contains("<script>") && page.contains("&lt;script&gt;"));
         assert!(page.contains("a&lt;b"));
+    }
+
+    #[test]
+    fn the_refusal_and_its_remedy_come_first() {
+        let stopped = Warning::new("stopped", "", "1 photo is too few", "take more");
+        let mut report = Report {
+            given: 1,
+            stopped: Some(stopped),
+            ..Report::default()
+        };
+        report
+            .warnings
+            .push(Warning::new("photo-soft", "a.jpg", "soft", ""));
+        let page = render(&report);
+        assert!(page.contains("1 given, 0 taken in, 0 placed in the model.<"));
+        let at = |text: &str| page.find(text).unwrap();
+        assert!(at("1 photo is too few <i>take more</i>") < at("Worth knowing"));
+        assert_eq!(report.to_json()["warnings"][0]["kind"], "stopped");
     }
 }

@@ -63,8 +63,8 @@ pub struct PhotoRow {
     pub points: Option<usize>,
     /// Mean reprojection error, px.
     pub error_px: Option<f64>,
-    /// In the best model.
-    pub registered: bool,
+    /// In the best model; `None` where that is not decided yet.
+    pub registered: Option<bool>,
     /// Registered, or why not.
     pub outcome: String,
 }
@@ -80,6 +80,8 @@ pub struct Report {
     pub views: usize,
     /// In the best model.
     pub registered: usize,
+    /// Why the run ended early.
+    pub stopped: Option<Warning>,
     /// Partial failures.
     pub warnings: Vec<Warning>,
     /// Stages in order.
@@ -97,11 +99,15 @@ pub struct Report {
 impl Report {
     /// One sentence.
     pub fn summary(&self) -> String {
+        let counts = format!(
+            "{} given, {} taken in, {} placed in the model",
+            self.given, self.views, self.registered
+        );
+        if self.stages.is_empty() {
+            return counts + ".";
+        }
         let total: f64 = self.stages.iter().map(|s| s.wall_s).sum();
-        format!(
-            "{} given, {} taken in, {} placed in the model, in {:.0} s.",
-            self.given, self.views, self.registered, total
-        )
+        format!("{counts}, in {total:.0} s.")
     }
 
     /// `report.json`.
@@ -111,11 +117,12 @@ impl Report {
             .iter()
             .filter_map(|s| Some((s.name.clone(), serde_json::to_value(s).ok()?)))
             .collect();
+        let warnings: Vec<&Warning> = self.stopped.iter().chain(&self.warnings).collect();
         serde_json::json!({
             "given": self.given,
             "views": self.views,
             "registered": self.registered,
-            "warnings": self.warnings,
+            "warnings": warnings,
             "stages": stages,
         })
     }

@@ -3,7 +3,8 @@
 use super::{PhotoRow, Report, StageRow, camera_map, html};
 use crate::error::PipelineError;
 use crate::georef::Georef;
-use crate::ingest_table::IngestTable;
+use crate::ingest_table::{IngestTable, PhotoEntry, Rejected};
+use crate::input_scan::{InputFile, InputScan};
 use crate::scene_kind::SceneKind;
 use crate::settings::Preset;
 use crate::stages::sparse::PhotoOutcome;
@@ -29,17 +30,18 @@ pub struct Outcome {
 }
 
 /// Writes `report/report.json` and `report/index.html` from what is finished.
-/// `stopped` says why the run ended early.
+/// `scan` is what was given, `stopped` why the run ended early.
 pub fn write(
     work: &Path,
     engine: &Engine<'_>,
+    scan: &InputScan,
     task: &Task,
-    stopped: Option<&str>,
+    stopped: Option<&PipelineError>,
 ) -> Result<Outcome, PipelineError> {
     let stages = engine.reports()?;
     let dir = work.join("report");
     fs_err::create_dir_all(&dir)?;
-    let (report, outcome) = gather(work, &stages, task, stopped);
+    let (report, outcome) = gather(work, &stages, scan, task, stopped);
     let json = crate::stages::json_bytes(&report.to_json())?;
     write_atomic(&dir.join("report.json"), &json)?;
     write_atomic(&dir.join("index.html"), html::render(&report).as_bytes())?;
@@ -49,22 +51,20 @@ pub fn write(
 fn gather(
     work: &Path,
     stages: &[StageReport],
+    scan: &InputScan,
     task: &Task,
-    stopped: Option<&str>,
+    stopped: Option<&PipelineError>,
 ) -> (Report, Outcome) {
     let title = work
         .file_stem()
         .map_or_else(|| "model".to_owned(), |n| n.to_string_lossy().into_owned());
     let mut report = Report {
         title,
+        given: scan.files.len(),
+        stopped: stopped.map(why),
         ..Report::default()
     };
     let mut outcome = Outcome::default();
-    if let Some(why) = stopped {
-        report
-            .warnings
-            .push(Warning::new("stopped", "", why, "run again to continue"));
-    }
     for stage in stages {
         report.warnings.extend(stage.warnings.iter().cloned());
         report.stages.push(StageRow {
@@ -75,10 +75,30 @@ fn gather(
             figures: stage.figures.clone(),
         });
     }
+    // What was refused now counts, not what an earlier run left.
+    let (table, rows): (Option<IngestTable>, Option<Vec<PhotoOutcome>>) = match stopped {
+        Some(PipelineError::TooFewPhotos { table, .. }) => {
+            let left_out = table.rejected.iter().map(Rejected::warning);
+            report.warnings.extend(left_out);
+            report.warnings.extend(table.notes.iter().cloned());
+            let rows = not_placed(table, "there is no second photo to compare it with");
+            (Some((**table).clone()), Some(rows))
+        }
+        Some(PipelineError::NotPlaced { photo, .. }) => {
+            let table: Option<IngestTable> = read(work, "ingest", ingest::TABLE_FILE);
+            let rows = table.as_ref().map(|t| not_placed(t, photo));
+            (table, rows)
+        }
+        _ => (
+            read(work, "ingest", ingest::TABLE_FILE),
+            read(work, "sparse", sparse::PHOTOS_FILE),
+        ),
+    };
     report.warnings.sort();
     report.warnings.dedup();
-    let table: Option<IngestTable> = read(work, "ingest", ingest::TABLE_FILE);
-    let rows: Option<Vec<PhotoOutcome>> = read(work, "sparse", sparse::PHOTOS_FILE);
+    if table.is_none() {
+        report.photos = scan.files.iter().map(not_looked_at).collect();
+    }
     if let Some(table) = &table {
         report.given = table.given;
         report.views = table.photos.len();
@@ -88,6 +108,12 @@ fn gather(
         report.registered = registered.unwrap_or(0);
         outcome.registered = registered.map(|r| (r, table.expected));
         report.photos = photo_rows(work, table, rows.as_deref());
+    }
+    if matches!(
+        stopped,
+        Some(PipelineError::TooFewPhotos { .. } | PipelineError::NotPlaced { .. })
+    ) {
+        return (report, outcome);
     }
     let dir = work.join("sparse").join("model");
     let georef: Option<Georef> = read(work, "sparse", sparse::GEOREF_FILE);
@@ -111,6 +137,37 @@ fn gather(
         }
     }
     (report, outcome)
+}
+
+/// The refusal as the page says it.
+fn why(error: &PipelineError) -> Warning {
+    let hint = match error {
+        PipelineError::Cancelled => "run the same command again to continue".to_owned(),
+        e => e.hint(),
+    };
+    Warning::new("stopped", "", error.to_string(), hint)
+}
+
+/// All photos of the table, left out of the model for the same reason.
+fn not_placed(table: &IngestTable, reason: &str) -> Vec<PhotoOutcome> {
+    let row = |e: &PhotoEntry| PhotoOutcome {
+        name: e.photo.name.clone(),
+        registered: false,
+        points: 0,
+        error_px: None,
+        reason: reason.to_owned(),
+        hint: String::new(),
+    };
+    table.photos.iter().map(row).collect()
+}
+
+/// A file of a run that ended before its photos were known.
+fn not_looked_at(file: &InputFile) -> PhotoRow {
+    PhotoRow {
+        name: file.name.clone(),
+        outcome: "not looked at yet".to_owned(),
+        ..PhotoRow::default()
+    }
 }
 
 /// A JSON file of a stage, where it is there and reads.
@@ -142,12 +199,13 @@ fn photo_rows(work: &Path, table: &IngestTable, rows: Option<&[PhotoOutcome]>) -
                 keypoints: features::keypoint_count(work, &e.photo.name),
                 points: outcome.map(|o| o.points),
                 error_px: outcome.and_then(|o| o.error_px),
-                registered: outcome.is_none_or(|o| o.registered),
+                registered: outcome.map(|o| o.registered),
                 outcome: text,
             }
         })
         .chain(table.rejected.iter().map(|r| PhotoRow {
             name: r.name.clone(),
+            registered: Some(false),
             outcome: format!("left out: {} – {}", r.reason, r.hint),
             ..PhotoRow::default()
         }))

@@ -6,12 +6,12 @@ use crate::ingest_table::{FrameRow, PhotoFacts, Verdict, build_table};
 pub use crate::ingest_table::{IngestTable, PhotoEntry, Rejected};
 pub use crate::input_scan::InputScan;
 use crate::input_scan::{InputFile, InputKind};
+use crate::too_few::too_few;
 use relievo_engine::{
     BoxError, Digest, EngineError, Figures, Item, ItemWriter, Parallelism, Stage, StageContext,
     digest_bytes, file_name,
 };
 use relievo_media::{KeyFrameOptions, MediaError};
-use relievo_task::Warning;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -128,14 +128,13 @@ impl Stage for Ingest {
         }
         let table = build_table(&verdicts, &self.0.settings, &options, &ctx.dir());
         for r in &table.rejected {
-            ctx.task()
-                .warn(Warning::new(&r.kind, &r.name, &r.reason, &r.hint));
+            ctx.task().warn(r.warning());
         }
         for w in &table.notes {
             ctx.task().warn(w.clone());
         }
         if table.photos.len() < 2 {
-            return Err(Box::new(too_few(&table)));
+            return Err(Box::new(too_few(table, &self.0.settings.inputs)));
         }
         out.write(TABLE_FILE, &json_bytes(&table)?)?;
         let mut figures = Figures::new();
@@ -245,26 +244,4 @@ fn look_at_photo(file: &InputFile) -> Verdict {
             hint: e.hint().to_owned(),
         },
     }
-}
-
-fn too_few(table: &IngestTable) -> PipelineError {
-    let n = table.photos.len();
-    let what = match (n, table.rejected.len()) {
-        (0, 0) => "there are no photos or videos in the input".to_owned(),
-        (0, k) => format!("none of the {k} files can be used"),
-        (n, 0) => format!("{n} photo is too few"),
-        (n, k) => format!("only {n} photo of {} can be used", n + k),
-    };
-    let reasons: Vec<String> = table
-        .rejected
-        .iter()
-        .take(5)
-        .map(|r| format!("{}: {}; ", r.name, r.reason))
-        .collect();
-    let mut hint = reasons.concat();
-    hint.push_str(
-        "at least two photos that show the same thing from different places are needed, \
-         twenty to sixty are a good start",
-    );
-    PipelineError::Input { what, hint }
 }

@@ -340,19 +340,32 @@ pub(super) fn round(v: f64, digits: i32) -> f64 {
 
 /// The mapper's refusal in the pipeline's terms.
 fn explain(error: relievo_sfm::SfmError, table: &IngestTable) -> PipelineError {
+    use relievo_sfm::SfmError;
     let names: Vec<&str> = table.photos.iter().map(|e| e.photo.name.as_str()).collect();
     let (first, more) = names.split_at(names.len().min(3));
     let and_more = if more.is_empty() { "" } else { ", …" };
-    match error {
-        relievo_sfm::SfmError::Cancelled(_) => PipelineError::Cancelled,
-        e => PipelineError::Data {
-            stage: "sparse",
-            what: e.to_string(),
-            hint: format!(
-                "add photos between those given ({}{and_more}); what was found in them is kept",
-                first.join(", ")
-            ),
-        },
+    let (photo, add) = match &error {
+        SfmError::Cancelled(_) => return PipelineError::Cancelled,
+        SfmError::PureRotation { .. } => (
+            "the camera only turned on the spot between the photos".to_owned(),
+            "add photos taken a step or more to the side of those given",
+        ),
+        SfmError::NoInitialPair { .. } => (
+            "no two photos show enough of the same thing from clearly different places".to_owned(),
+            "add photos between those given",
+        ),
+        _ => (
+            UnregisteredReason::NoMatches.to_string(),
+            "add photos between those given",
+        ),
+    };
+    PipelineError::NotPlaced {
+        what: error.to_string(),
+        photo,
+        hint: format!(
+            "{add} ({}{and_more}); what was found in them is kept",
+            first.join(", ")
+        ),
     }
 }
 
