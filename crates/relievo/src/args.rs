@@ -256,7 +256,7 @@ pub(crate) enum ImportWhat {
         #[arg(short, long, value_name = "WORK")]
         output: PathBuf,
     },
-    /// A point cloud with normals
+    /// A point cloud with normals, in the frame of the work folder's sparse model
     Cloud {
         /// PLY file
         file: PathBuf,
@@ -264,7 +264,7 @@ pub(crate) enum ImportWhat {
         #[arg(short, long, value_name = "WORK")]
         output: PathBuf,
     },
-    /// A triangle mesh
+    /// A triangle mesh, in the frame of the work folder's sparse model
     Mesh {
         /// PLY file
         file: PathBuf,
