@@ -7,7 +7,7 @@ use crate::ingest_table::IngestTable;
 use crate::stages::export::ExportOptions;
 use crate::stages::sparse::GEOREF_FILE;
 use crate::stages::texture::read_textured;
-use relievo_engine::write_atomic;
+use relievo_engine::{Work, write_atomic};
 use relievo_formats::{colmap, native, nerfstudio, npy};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,7 @@ pub fn write_export(
         path: path.to_owned(),
         what: e.to_string(),
     };
+    Work::open(work)?;
     let target = output.map_or_else(|| default_target(work, format), Path::to_owned);
     let need = |stage: &'static str, name: &str| -> Result<Vec<u8>, PipelineError> {
         let path = work.join(stage).join(name);

@@ -9,6 +9,7 @@ use std::path::Path;
 pub(crate) fn inspect(args: &InspectArgs) -> Result<Done, Failure> {
     let path = &args.path;
     if path.is_dir() && path.join("relievo.toml").is_file() {
+        relievo_engine::Work::open(path)?;
         return work(args);
     }
     let finding = if path.is_dir() {
