@@ -207,6 +207,12 @@ impl Ran {
         self
     }
 
+    /// Panics where the talk holds this.
+    #[track_caller]
+    pub fn keeps_quiet_of(&self, part: &str) {
+        assert!(!self.stderr.contains(part), "{}", self.stderr);
+    }
+
     /// Last line of the data.
     pub fn last_line(&self) -> &str {
         self.stdout.lines().last().unwrap_or_default()

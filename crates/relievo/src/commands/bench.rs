@@ -60,6 +60,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
         command: "relievo bench".to_owned(),
     };
     let talk = super::run::Talk {
+        estimate_of: None,
         json: args.compute.progress == ProgressStyle::Json,
         loud: args.compute.progress != ProgressStyle::None,
     };

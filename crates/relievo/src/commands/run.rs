@@ -8,6 +8,7 @@ use relievo_engine::{Observer, Selection, StageReport, StageStatus};
 use relievo_pipeline::estimate::estimate;
 use relievo_pipeline::run::{self, Request};
 use relievo_pipeline::settings::Settings;
+use relievo_pipeline::stages::Setup;
 use relievo_pipeline::{PipelineError, work_name};
 use std::path::{Path, PathBuf};
 
@@ -37,16 +38,17 @@ pub(crate) fn run(args: &RunArgs) -> Result<Done, Failure> {
         return Ok(Done::Whole);
     }
     let json = args.compute.progress == ProgressStyle::Json;
-    if loud {
-        say_estimate(&setup.scan, &settings, args.compute.threads, json);
-    }
     let request = Request {
         work: work.clone(),
         settings: settings.clone(),
         selection,
         command: "relievo run".to_owned(),
     };
-    let talk = Talk { json, loud };
+    let talk = Talk {
+        json,
+        loud,
+        estimate_of: Some((&setup, args.compute.threads)),
+    };
     let finished = run::run(&request, &setup, &task, &talk)?;
     if loud && !json {
         for w in task.warnings().sorted() {
@@ -122,10 +124,26 @@ fn absolute(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         .collect()
 }
 
+/// Refuses a file of a flag that is not there, with what the flag takes.
+fn must_exist(path: &Path, hint: &str) -> Result<(), Failure> {
+    if path.is_file() {
+        return Ok(());
+    }
+    Err(PipelineError::Input {
+        what: format!("{}: there is no such file", path.display()),
+        hint: hint.to_owned(),
+    }
+    .into())
+}
+
 /// Flags over `--config` over what the work folder has.
 fn merge(args: &RunArgs, old: Option<Settings>) -> Result<Settings, Failure> {
     let mut s = match &args.config {
         Some(path) => {
+            must_exist(
+                path,
+                "--config takes a file in the form of relievo.toml of a work folder",
+            )?;
             let mut given = Settings::read(path)?;
             if given.inputs.is_empty() {
                 given.inputs = old.map(|o| o.inputs).unwrap_or_default();
@@ -153,6 +171,10 @@ fn merge(args: &RunArgs, old: Option<Settings>) -> Result<Settings, Failure> {
         s.masks = absolute(std::slice::from_ref(masks))?.pop();
     }
     if let Some(file) = &args.hold_out {
+        must_exist(
+            file,
+            "--hold-out takes a file with the names of the photos, one a line",
+        )?;
         let text = fs_err::read_to_string(file).map_err(PipelineError::from)?;
         s.hold_out = text.split_whitespace().map(str::to_owned).collect();
     }
@@ -171,15 +193,10 @@ fn merge(args: &RunArgs, old: Option<Settings>) -> Result<Settings, Failure> {
     Ok(s)
 }
 
-fn say_estimate(
-    scan: &relievo_pipeline::input_scan::InputScan,
-    settings: &Settings,
-    threads: Option<u16>,
-    json: bool,
-) {
+fn say_estimate(setup: &Setup, threads: Option<u16>, json: bool) {
     let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = threads.map_or(available, usize::from);
-    let e = estimate(scan, settings, threads);
+    let e = estimate(&setup.scan, &setup.settings, threads);
     if json {
         eprintln!(
             "{}",
@@ -198,7 +215,7 @@ fn say_estimate(
 
 fn print_plan(
     work: &Path,
-    setup: &std::sync::Arc<relievo_pipeline::stages::Setup>,
+    setup: &std::sync::Arc<Setup>,
     selection: &Selection,
     task: &relievo_task::Task,
 ) -> Result<(), Failure> {
@@ -215,6 +232,9 @@ fn print_plan(
     }
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let e = estimate(&setup.scan, &setup.settings, threads);
+    if e.photos < 2 {
+        return Ok(());
+    }
     println!(
         "a whole run: about {}, {} of memory, {} of disk",
         human_seconds(e.seconds),
@@ -224,15 +244,18 @@ fn print_plan(
     Ok(())
 }
 
-/// Says which stage runs and why.
-pub(crate) struct Talk {
+/// Says which stage runs and why, and what a whole run takes as soon as the
+/// photos were found good.
+pub(crate) struct Talk<'a> {
     /// Events as JSON.
     pub(crate) json: bool,
     /// Anything at all.
     pub(crate) loud: bool,
+    /// Where an estimate is wanted: of what, and `--threads`.
+    pub(crate) estimate_of: Option<(&'a Setup, Option<u16>)>,
 }
 
-impl Observer for Talk {
+impl Observer for Talk<'_> {
     fn stage_started(&self, status: &StageStatus) {
         if self.json {
             let event = serde_json::json!({ "event": "stage", "stage": status.name,
@@ -255,6 +278,12 @@ impl Observer for Talk {
                 report.items_made,
                 report.items_reused
             );
+        }
+        if self.loud
+            && report.name == "ingest"
+            && let Some((setup, threads)) = self.estimate_of
+        {
+            say_estimate(setup, threads, self.json);
         }
     }
 }

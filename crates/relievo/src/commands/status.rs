@@ -33,6 +33,8 @@ pub(crate) fn status(work: &Path, json: bool) -> Result<Done, Failure> {
     print(&rows);
     if rows.iter().all(|r| r.status.is_fresh()) {
         println!("nothing to do");
+    } else if whole.photos < 2 {
+        println!("a run would do what is not fresh");
     } else {
         println!(
             "a run would do what is not fresh; a whole run takes about {}, {} of memory, {} of disk",
