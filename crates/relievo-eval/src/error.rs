@@ -44,6 +44,14 @@ pub enum EvalError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// What is to be scored is missing or wrong.
+    #[error("{path}: {what}", path = path.display())]
+    Estimate {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// A data set that cannot be run or scored.
     #[error("{path}: {what}", path = path.display())]
     DataSet {
@@ -98,11 +106,23 @@ pub enum EvalError {
 }
 
 impl EvalError {
+    /// The same of what was given as the estimate, where the reader took it
+    /// for the truth.
+    pub(crate) fn of_estimate(self) -> Self {
+        match self {
+            Self::Truth { path, what } => Self::Estimate { path, what },
+            e => e,
+        }
+    }
+
     /// What to do next, where there is something to do.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Truth { .. } => {
                 "--truth takes a rendered set's folder (with gt/), a COLMAP model, a folder of .camera files, or a PLY"
+            }
+            Self::Estimate { .. } => {
+                "--estimate and --model take a work folder whose cameras are known (`relievo status` says how far it is), or a COLMAP model"
             }
             Self::DataSet { .. } => "docs/datasets.md lists the layouts that are read",
             Self::OtherFrame { .. } => {

@@ -20,12 +20,12 @@ use std::path::{Path, PathBuf};
 
 /// Poses of a work folder or a COLMAP model.
 pub fn eval_poses(estimate: &Path, truth: &Path) -> Result<PoseFigures, EvalError> {
-    score_poses(&read_cameras(estimate)?, &read_cameras(truth)?)
+    score_poses(&cameras_of_estimate(estimate)?, &read_cameras(truth)?)
 }
 
 /// Poses of a work folder or a COLMAP model against known cameras.
 pub fn eval_poses_against(estimate: &Path, truth: &Cameras) -> Result<PoseFigures, EvalError> {
-    score_poses(&read_cameras(estimate)?, truth)
+    score_poses(&cameras_of_estimate(estimate)?, truth)
 }
 
 /// A cloud: a work folder or a PLY.
@@ -65,10 +65,14 @@ pub fn truth_from_estimate(
     let model = model.or_else(|| estimate.is_dir().then_some(estimate));
     match model {
         Some(model) if !truth.cameras.is_empty() => {
-            align_cameras(&read_cameras(model)?, &truth.cameras)
+            align_cameras(&cameras_of_estimate(model)?, &truth.cameras)
         }
         _ => Ok(Sim3::identity()),
     }
+}
+
+fn cameras_of_estimate(path: &Path) -> Result<Cameras, EvalError> {
+    read_cameras(path).map_err(EvalError::of_estimate)
 }
 
 fn file_of(estimate: &Path, inside: &str) -> PathBuf {
@@ -188,4 +192,20 @@ fn textured_mesh(
             seen,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_estimate_is_not_taken_for_the_truth() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = eval_poses(dir.path(), dir.path()).unwrap_err();
+        let hint = error.hint().unwrap_or_default();
+        assert!(
+            hint.starts_with("--estimate and --model take"),
+            "{error}: {hint}"
+        );
+    }
 }

@@ -1,7 +1,8 @@
 //! What stops a run, in words, with the remedy.
 
 use crate::ingest_table::IngestTable;
-use std::path::PathBuf;
+use crate::settings::SETTINGS_FILE;
+use std::path::{Path, PathBuf};
 
 /// Why the pipeline cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +91,24 @@ pub enum PipelineError {
 }
 
 impl PipelineError {
+    /// A file that does not read: the causes in one line, the path once.
+    pub fn file(path: &Path, error: &dyn std::error::Error) -> Self {
+        let shown = path.display().to_string();
+        let causes = std::iter::successors(Some(error), |e| e.source());
+        let mut parts: Vec<String> = Vec::new();
+        for text in causes.map(ToString::to_string) {
+            let text = text.strip_prefix(&shown).unwrap_or(&text);
+            let text = text.trim_start_matches([':', ' ']);
+            if !text.is_empty() && parts.iter().all(|p| !p.contains(text)) {
+                parts.push(text.to_owned());
+            }
+        }
+        Self::File {
+            path: path.to_owned(),
+            what: parts.join(": "),
+        }
+    }
+
     /// What to do next; empty where the message says it.
     pub fn hint(&self) -> String {
         match self {
@@ -99,6 +118,14 @@ impl PipelineError {
             | Self::NotPlaced { hint, .. }
             | Self::Data { hint, .. } => hint.clone(),
             Self::Engine(e) => e.hint().unwrap_or_default(),
+            Self::Settings { path, .. } if path.ends_with(SETTINGS_FILE) => format!(
+                "correct that line; or delete the file and give the photos again: relievo run \
+                 INPUT -o {}",
+                path.parent().unwrap_or(path).display()
+            ),
+            Self::Settings { .. } => {
+                "correct that line; relievo.toml of any work folder shows the form".to_owned()
+            }
             Self::Option { .. } => "`relievo options` lists every option".to_owned(),
             Self::Io(e) => match e.kind() {
                 std::io::ErrorKind::StorageFull => {
@@ -140,5 +167,37 @@ impl From<relievo_engine::EngineError> for PipelineError {
             },
             e => Self::Engine(e),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_said_once_and_the_cause_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let photo = dir.path().join("a.jpg");
+        fs_err::write(&photo, "no PLY").unwrap();
+        let error = relievo_formats::ply::read_mesh(&photo).unwrap_err();
+        let gone = dir.path().join("nosuch");
+        let missing = relievo_formats::colmap::read_model(&gone).unwrap_err();
+        for (path, error) in [(&photo, error), (&gone, missing)] {
+            let text = PipelineError::file(path, &error).to_string();
+            let shown = path.display().to_string();
+            assert_eq!(text.matches(&shown).count(), 1, "{text}");
+            assert!(text.len() > shown.len() + 10, "no cause: {text}");
+        }
+    }
+
+    #[test]
+    fn settings_that_do_not_read_come_with_a_remedy() {
+        let hint = |path: &str| {
+            let what = "expected `=`".to_owned();
+            let path = PathBuf::from(path);
+            PipelineError::Settings { path, what }.hint()
+        };
+        assert!(hint("jug/relievo.toml").contains("relievo run INPUT -o jug"));
+        assert!(hint("mine.toml").starts_with("correct that line"));
     }
 }

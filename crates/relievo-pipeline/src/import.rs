@@ -21,9 +21,12 @@ pub fn import_colmap(
     work: &Path,
     task: &Task,
 ) -> Result<Vec<Warning>, PipelineError> {
-    let mut model = colmap::read_model(model_dir).map_err(|e| PipelineError::File {
-        path: model_dir.to_owned(),
-        what: e.to_string(),
+    let mut model = colmap::read_model(model_dir).map_err(|e| {
+        refuse(
+            model_dir,
+            &e,
+            "give the folder with cameras, images and points3D (.bin or .txt) with --model",
+        )
     })?;
     model.check().map_err(|e| PipelineError::File {
         path: model_dir.to_owned(),
@@ -152,10 +155,8 @@ fn table_of(
 /// Puts a point cloud in place of the cloud stage's. Points without normals
 /// are refused: the surface follows them.
 pub fn import_cloud(file: &Path, work: &Path) -> Result<usize, PipelineError> {
-    let cloud = relievo_formats::ply::read_cloud(file).map_err(|e| PipelineError::File {
-        path: file.to_owned(),
-        what: e.to_string(),
-    })?;
+    let cloud = relievo_formats::ply::read_cloud(file)
+        .map_err(|e| refuse(file, &e, "give a PLY with x y z nx ny nz"))?;
     if cloud.is_empty() || cloud.normals.iter().all(|n| n.iter().all(|v| *v == 0.0)) {
         return Err(PipelineError::Input {
             what: format!(
@@ -188,10 +189,8 @@ pub fn import_cloud(file: &Path, work: &Path) -> Result<usize, PipelineError> {
 
 /// Puts a surface in place of the mesh stage's.
 pub fn import_mesh(file: &Path, work: &Path) -> Result<usize, PipelineError> {
-    let mut surface = relievo_formats::ply::read_mesh(file).map_err(|e| PipelineError::File {
-        path: file.to_owned(),
-        what: e.to_string(),
-    })?;
+    let mut surface = relievo_formats::ply::read_mesh(file)
+        .map_err(|e| refuse(file, &e, "give a PLY with triangles"))?;
     surface.check().map_err(|e| PipelineError::File {
         path: file.to_owned(),
         what: e.to_string(),
@@ -222,6 +221,14 @@ pub fn import_mesh(file: &Path, work: &Path) -> Result<usize, PipelineError> {
         },
     )?;
     Ok(n)
+}
+
+/// What was given does not read; the hint says what can be given.
+fn refuse(path: &Path, error: &dyn std::error::Error, hint: &str) -> PipelineError {
+    PipelineError::Input {
+        what: PipelineError::file(path, error).to_string(),
+        hint: hint.to_owned(),
+    }
 }
 
 fn open(work: &Path, command: &str) -> Result<(Work, WorkLock), PipelineError> {

@@ -58,11 +58,8 @@ impl PhotoStore {
             return Ok(Arc::clone(found));
         }
         let (_, source) = self.source(id)?;
-        let photo =
-            relievo_media::decode_photo(&source.photo).map_err(|e| PipelineError::File {
-                path: source.photo.clone(),
-                what: e.to_string(),
-            })?;
+        let photo = relievo_media::decode_photo(&source.photo)
+            .map_err(|e| PipelineError::file(&source.photo, &e))?;
         let photo = Arc::new(photo.rgb);
         let bytes = 3 * photo.as_slice().len() as u64;
         let mut cache = self.lock();
@@ -89,10 +86,7 @@ impl PhotoStore {
         let Some(path) = &source.mask else {
             return Ok(None);
         };
-        let mask = relievo_media::decode_mask(path).map_err(|e| PipelineError::File {
-            path: path.clone(),
-            what: e.to_string(),
-        })?;
+        let mask = relievo_media::decode_mask(path).map_err(|e| PipelineError::file(path, &e))?;
         Ok(Some(mask))
     }
 

@@ -65,6 +65,7 @@ fn an_empty_folder_and_no_such_path() {
         "hint:",
         "at least two photos",
     ]);
+    run(&[&empty], f.path(), "sparse").keeps_quiet_of("a whole run takes");
     let gone = f.path().join("holiday");
     run(&[&gone], f.path(), "sparse")
         .ends(1)
@@ -129,10 +130,38 @@ fn photos_without_overlap() {
     // What was found out is kept.
     assert!(f.path().join("out/features/stage.json").is_file());
     let page = fs_err::read_to_string(f.path().join("out/report/index.html")).unwrap();
-    let rows = page.matches("class=\"bad\">not placed: it shares nothing recognisable");
+    let rows = page.matches("class=\"bad\">not placed: ");
     assert_eq!(rows.count(), 2);
     assert!(page.contains("add photos between those given") && !page.contains("to continue"));
     assert!(!page.contains("sparse (model)"));
+}
+
+#[test]
+fn a_mask_of_another_size_is_named_before_anything_is_computed() {
+    let f = folder();
+    let (photos, masks) = (f.path().join("photos"), f.path().join("masks"));
+    copy_demo([1, 2], &photos);
+    fs_err::create_dir(&masks).unwrap();
+    let mask = masks.join("0002.jpg.png");
+    image::GrayImage::new(100, 80).save(&mask).unwrap();
+    let arguments = |extra: &[&std::ffi::OsStr]| -> Vec<OsString> {
+        let mut all: Vec<OsString> = vec!["run".into(), photos.clone().into(), "-o".into()];
+        all.extend([f.path().join("out").into(), "--masks".into()]);
+        all.push(masks.clone().into());
+        all.extend(extra.iter().map(|e| (*e).to_owned()));
+        all
+    };
+    relievo(arguments(&[])).ends(1).says(&[
+        "0002.jpg.png: the mask is 100 × 80 pixels, its photo 0002.jpg 640 × 480",
+        "hint:",
+    ]);
+    fs_err::write(&mask, "no mask").unwrap();
+    relievo(arguments(&[]))
+        .ends(1)
+        .says(&["0002.jpg.png", "not a picture", "hint:"]);
+    fs_err::remove_file(&mask).unwrap();
+    let until = ["--until", "ingest"].map(std::ffi::OsStr::new);
+    relievo(arguments(&until)).ends(0);
 }
 
 #[test]

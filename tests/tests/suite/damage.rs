@@ -43,6 +43,12 @@ fn a_folder_of_a_newer_version_is_left_alone() {
         go_on(&work).to_vec(),
         vec!["status".into(), path.clone()],
         vec!["clean".into(), path.clone()],
+        vec!["inspect".into(), path.clone()],
+        ["export", "--format", "ply"]
+            .map(OsString::from)
+            .into_iter()
+            .chain([path.clone()])
+            .collect(),
     ] {
         relievo(&command)
             .ends(1)
@@ -70,7 +76,10 @@ fn a_second_run_on_the_same_folder_names_the_first() {
 fn settings_that_do_not_read_are_named() {
     let (_folder, work) = copy();
     fs_err::write(work.join("relievo.toml"), "quality = \"best\"\n").unwrap();
-    relievo(go_on(&work))
-        .ends(1)
-        .says(&["relievo.toml", "quality"]);
+    relievo(go_on(&work)).ends(1).says(&[
+        "relievo.toml",
+        "quality",
+        "hint:",
+        "relievo run INPUT -o",
+    ]);
 }

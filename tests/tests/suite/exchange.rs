@@ -281,6 +281,34 @@ fn a_cleaned_folder_is_still_fresh() {
 }
 
 #[test]
+fn files_that_are_not_there_or_of_another_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let (gone, out) = (folder.path().join("nosuch"), folder.path().join("out"));
+    let (photos, photo) = (demo().join("images"), demo().join("images/0001.jpg"));
+    let refused = |command: &[OsString], parts: &[&str]| {
+        let ran = relievo(command).ends(1).says(&["hint:"]).says(parts);
+        let error = ran.stderr.lines().find(|l| l.starts_with("error: "));
+        let named = error.map_or(0, |e| e.matches(parts[0]).count());
+        assert_eq!(named, 1, "{} is named once: {}", parts[0], ran.stderr);
+    };
+    refused(&words([&"inspect", &gone]), &["nosuch", "no such file"]);
+    for flag in ["--hold-out", "--config"] {
+        let command = words([&"run", &photos, &"-o", &out, &flag, &gone]);
+        refused(&command, &["nosuch", "no such file", flag]);
+    }
+    let mesh = words([&"import", &"mesh", &photo, &"-o", &out]);
+    refused(&mesh, &["0001.jpg", "PLY"]);
+    let mut model = words([&"import", &"colmap", &"--model", &gone]);
+    model.extend(words([&"--images", &photos, &"-o", &out]));
+    refused(&model, &["nosuch", "no COLMAP model", "--model"]);
+    let mut poses = words([&"eval", &"poses", &"--estimate", &folder.path()]);
+    poses.extend(words([&"--truth", &demo().join("gt")]));
+    let name = folder.path().to_string_lossy().into_owned();
+    refused(&poses, &[&name, "--estimate"]);
+    assert!(!out.exists());
+}
+
+#[test]
 fn options_and_inspect_say_what_is_there() {
     let all = relievo(["options"]).ends(0).stdout;
     for stage in [

@@ -42,11 +42,14 @@ fn finding(what: &str, figures: Value, broken: Option<String>) -> Finding {
 
 /// Looks at one file.
 pub fn inspect_file(path: &Path, with_picture: bool) -> Result<Finding, PipelineError> {
+    if !path.exists() {
+        return Err(PipelineError::Input {
+            what: format!("{}: there is no such file or folder", path.display()),
+            hint: "give a work folder that `relievo run` made, or a file in it".to_owned(),
+        });
+    }
     let bytes = fs_err::read(path)?;
-    let fail = |e: &dyn std::fmt::Display| PipelineError::File {
-        path: path.to_owned(),
-        what: e.to_string(),
-    };
+    let fail = |e: &dyn std::error::Error| PipelineError::file(path, e);
     let extension = path
         .extension()
         .map_or_else(String::new, |e| e.to_string_lossy().to_lowercase());
@@ -151,10 +154,8 @@ fn is_colmap(path: &Path) -> bool {
 
 /// Looks at a folder with a COLMAP model.
 pub fn inspect_model(dir: &Path) -> Result<Finding, PipelineError> {
-    let model = relievo_formats::colmap::read_model(dir).map_err(|e| PipelineError::File {
-        path: dir.to_owned(),
-        what: e.to_string(),
-    })?;
+    let model =
+        relievo_formats::colmap::read_model(dir).map_err(|e| PipelineError::file(dir, &e))?;
     let observations: usize = model.tracks.values().map(|t| t.observations.len()).sum();
     let figures = json!({ "cameras": model.cameras.len(), "photos": model.views.len(),
         "registered": model.registered().count(), "points": model.tracks.len(),

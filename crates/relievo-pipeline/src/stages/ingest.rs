@@ -136,6 +136,9 @@ impl Stage for Ingest {
         if table.photos.len() < 2 {
             return Err(Box::new(too_few(table, &self.0.settings.inputs)));
         }
+        for entry in &table.photos {
+            check_mask(entry)?;
+        }
         out.write(TABLE_FILE, &json_bytes(&table)?)?;
         let mut figures = Figures::new();
         figures.insert("photos".into(), table.photos.len().into());
@@ -220,6 +223,32 @@ fn unusable_video(error: MediaError) -> BoxError {
         });
     }
     Box::new(error)
+}
+
+/// Refuses a mask that does not read or is not of its photo's size, before
+/// anything is computed with it.
+fn check_mask(entry: &PhotoEntry) -> Result<(), PipelineError> {
+    let Some(path) = &entry.mask else {
+        return Ok(());
+    };
+    let (w, h) = (entry.photo.width_px, entry.photo.height_px);
+    let mask = relievo_media::probe_photo(path).map_err(|e| PipelineError::Input {
+        what: PipelineError::file(path, &e).to_string(),
+        hint: format!("save the mask as a PNG of {w} × {h} pixels, or remove it"),
+    })?;
+    if (mask.width_px, mask.height_px) == (w, h) {
+        return Ok(());
+    }
+    Err(PipelineError::Input {
+        what: format!(
+            "{}: the mask is {} × {} pixels, its photo {} {w} × {h}",
+            path.display(),
+            mask.width_px,
+            mask.height_px,
+            entry.photo.name
+        ),
+        hint: "save the mask at the size of the upright photo, or remove it".to_owned(),
+    })
 }
 
 fn row_name(file: &InputFile) -> String {

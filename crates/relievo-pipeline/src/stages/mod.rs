@@ -113,9 +113,6 @@ fn read_model(ctx: &StageContext) -> Result<SparseModel, PipelineError> {
 }
 
 /// A reading error with its path.
-fn file_error(path: &Path, error: &dyn std::fmt::Display) -> PipelineError {
-    PipelineError::File {
-        path: path.to_owned(),
-        what: error.to_string(),
-    }
+fn file_error(path: &Path, error: &dyn std::error::Error) -> PipelineError {
+    PipelineError::file(path, error)
 }

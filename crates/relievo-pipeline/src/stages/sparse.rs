@@ -140,7 +140,7 @@ impl Stage for Sparse {
             key: &item.key,
         };
         let result = relievo_sfm::reconstruct(&input, &options, ctx.task(), &mut checkpoint)
-            .map_err(|e| explain(e, &table))?;
+            .map_err(|e| explain(&e, &table))?;
         for (i, model) in result.models.iter().enumerate().skip(1) {
             write_model(out, &format!("other/{i}"), model)?;
         }
@@ -339,12 +339,12 @@ pub(super) fn round(v: f64, digits: i32) -> f64 {
 }
 
 /// The mapper's refusal in the pipeline's terms.
-fn explain(error: relievo_sfm::SfmError, table: &IngestTable) -> PipelineError {
+fn explain(error: &relievo_sfm::SfmError, table: &IngestTable) -> PipelineError {
     use relievo_sfm::SfmError;
     let names: Vec<&str> = table.photos.iter().map(|e| e.photo.name.as_str()).collect();
     let (first, more) = names.split_at(names.len().min(3));
     let and_more = if more.is_empty() { "" } else { ", …" };
-    let (photo, add) = match &error {
+    let (photo, add) = match error {
         SfmError::Cancelled(_) => return PipelineError::Cancelled,
         SfmError::PureRotation { .. } => (
             "the camera only turned on the spot between the photos".to_owned(),
