@@ -64,25 +64,28 @@ fn scan(bvh: &TriangleBvh, scan_from_world: &Rigid3) -> Vec<[f32; 3]> {
 /// The set with a scanner in the place of each of these photos' cameras; the
 /// scanners, and what they measured.
 fn make(root: &Path, at: &[usize]) -> Vec<(Rigid3, Vec<[f32; 3]>)> {
-    let model: SparseModel = colmap::read_model(&demo().join("gt")).unwrap();
-    let bvh = TriangleBvh::new(&ply::read_mesh(&demo().join("gt/mesh.ply")).unwrap());
+    let model: SparseModel = colmap::read_model(&demo().join("gt")).expect("the demo set has it");
+    let bvh = TriangleBvh::new(
+        &ply::read_mesh(&demo().join("gt/mesh.ply")).expect("the demo set has it"),
+    );
     copy_demo(1..=6, &root.join("images/dslr_images_undistorted"));
     let calibration = root.join("dslr_calibration_undistorted");
     let eval = root.join("dslr_scan_eval");
-    fs_err::create_dir_all(&calibration).unwrap();
-    fs_err::create_dir_all(&eval).unwrap();
+    fs_err::create_dir_all(&calibration).expect("a file can be written");
+    fs_err::create_dir_all(&eval).expect("a file can be written");
     for file in ["cameras.txt", "images.txt", "points3D.txt"] {
-        fs_err::copy(demo().join("gt").join(file), calibration.join(file)).unwrap();
+        fs_err::copy(demo().join("gt").join(file), calibration.join(file))
+            .expect("the demo set has it");
     }
     let mut project = "<!DOCTYPE MeshLabDocument>\n<MeshLabProject>\n <MeshGroup>\n".to_owned();
     let mut scans = Vec::new();
     for (i, number) in at.iter().enumerate() {
         let name = format!("{number:04}.jpg");
-        let (_, view) = model.view_by_name(&name).unwrap();
-        let scan_from_world = view.cam_from_world.unwrap();
+        let (_, view) = model.view_by_name(&name).expect("the demo set has it");
+        let scan_from_world = view.cam_from_world.expect("the demo set has it");
         let points = scan(&bvh, &scan_from_world);
         let file = format!("scan{}.ply", i + 1);
-        ply::write_cloud(&cloud(points.clone()), &eval.join(&file)).unwrap();
+        ply::write_cloud(&cloud(points.clone()), &eval.join(&file)).expect("a file can be written");
         let back = scan_from_world.inverse();
         let (r, t) = (back.matrix(), back.translation);
         let _ = writeln!(project, "  <MLMesh label=\"{file}\" filename=\"{file}\">");
@@ -101,7 +104,7 @@ fn make(root: &Path, at: &[usize]) -> Vec<(Rigid3, Vec<[f32; 3]>)> {
         scans.push((scan_from_world, points));
     }
     project.push_str(" </MeshGroup>\n</MeshLabProject>\n");
-    fs_err::write(eval.join("scan_alignment.mlp"), project).unwrap();
+    fs_err::write(eval.join("scan_alignment.mlp"), project).expect("a file can be written");
     scans
 }
 

@@ -61,19 +61,19 @@ fn boxes(mut bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     })
 }
 
-fn find<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
-    boxes(bytes).find(|(k, _)| k == kind).map(|(_, b)| b)
+fn find(bytes: &[u8], kind: [u8; 4]) -> Option<&[u8]> {
+    boxes(bytes).find(|(k, _)| *k == kind).map(|(_, b)| b)
 }
 
 fn orientation_of_movie(movie: &[u8]) -> u8 {
     boxes(movie)
         .filter(|(kind, _)| kind == b"trak")
         .filter(|(_, track)| {
-            find(track, b"mdia")
-                .and_then(|media| find(media, b"hdlr"))
+            find(track, *b"mdia")
+                .and_then(|media| find(media, *b"hdlr"))
                 .is_some_and(|handler| handler.get(8..12) == Some(b"vide"))
         })
-        .find_map(|(_, track)| orientation_of_track(find(track, b"tkhd")?))
+        .find_map(|(_, track)| orientation_of_track(find(track, *b"tkhd")?))
         .unwrap_or(1)
 }
 

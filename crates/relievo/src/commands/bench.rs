@@ -167,6 +167,9 @@ fn import_truth(set: &DataSet, work: &Path, task: &Task) -> Result<(), Failure> 
     Ok(())
 }
 
+/// How rows follow one another.
+const ORDER: [&str; 5] = ["poses", "depth", "cloud", "mesh", "texture"];
+
 fn score(set: &DataSet, work: &Path, stages: &[&str]) -> Result<Vec<Row>, Failure> {
     let reached = |s: &str| stages.contains(&s);
     let mut rows = benchmark::score(set, work, &reached).map_err(|e| refuse(&e))?;
@@ -180,7 +183,6 @@ fn score(set: &DataSet, work: &Path, stages: &[&str]) -> Result<Vec<Row>, Failur
     {
         rows::of_texture(&figures, &mut rows);
     }
-    const ORDER: [&str; 5] = ["poses", "depth", "cloud", "mesh", "texture"];
     rows.sort_by_key(|r| ORDER.iter().position(|s| *s == r.stage));
     costs(work, &mut rows)?;
     Ok(rows)
