@@ -33,7 +33,7 @@ fn main() {
             (evaluations, best) = best_shifts(&reference, &source, &shifts, isa);
             least = least.min(start.elapsed().as_secs_f64());
         }
-        let right = |i: &&usize| f64::from(shifts[**i]) == SHIFT;
+        let right = |i: &&usize| (f64::from(shifts[**i]) - SHIFT).abs() < 1e-6;
         let found = 100.0 * best.iter().filter(right).count() as f64 / best.len() as f64;
         let _ = writeln!(
             std::io::stdout(),

@@ -100,14 +100,14 @@ fn orientation_of_track(header: &[u8]) -> Option<u8> {
 mod tests {
     use super::*;
 
-    fn a_box(kind: &[u8; 4], inside: &[u8]) -> Vec<u8> {
+    fn a_box(kind: [u8; 4], inside: &[u8]) -> Vec<u8> {
         let mut out = (inside.len() as u32 + 8).to_be_bytes().to_vec();
         out.extend(kind);
         out.extend(inside);
         out
     }
 
-    fn track(handler: &[u8; 4], matrix: [i32; 4], version: u8) -> Vec<u8> {
+    fn track(handler: [u8; 4], matrix: [i32; 4], version: u8) -> Vec<u8> {
         let mut header = vec![version; 1];
         header.resize(if version == 0 { 40 } else { 52 }, 0);
         let [a, b, c, d] = matrix.map(|v| v << 16);
@@ -116,17 +116,17 @@ mod tests {
         }
         let mut hdlr = vec![0; 8];
         hdlr.extend(handler);
-        let media = a_box(b"mdia", &a_box(b"hdlr", &hdlr));
-        a_box(b"trak", &[a_box(b"tkhd", &header), media].concat())
+        let media = a_box(*b"mdia", &a_box(*b"hdlr", &hdlr));
+        a_box(*b"trak", &[a_box(*b"tkhd", &header), media].concat())
     }
 
     fn movie(matrix: [i32; 4], version: u8) -> Vec<u8> {
-        let sound = track(b"soun", [-1, 0, 0, -1], 0);
-        let tracks = [sound, track(b"vide", matrix, version)].concat();
+        let sound = track(*b"soun", [-1, 0, 0, -1], 0);
+        let tracks = [sound, track(*b"vide", matrix, version)].concat();
         [
-            a_box(b"ftyp", b"isom"),
-            a_box(b"mdat", &[0; 100]),
-            a_box(b"moov", &tracks),
+            a_box(*b"ftyp", b"isom"),
+            a_box(*b"mdat", &[0; 100]),
+            a_box(*b"moov", &tracks),
         ]
         .concat()
     }
