@@ -13,6 +13,10 @@ use relievo_task::{Cancelled, Task};
 /// Fewest photos of a camera whose principal point may be refined.
 const MIN_PRINCIPAL_POINT_VIEWS: usize = 5;
 
+/// Part of the held-out error that may be left where a principal point moves
+/// far, as it does in cropped photos.
+const FAR_MOVE_ERROR: f64 = 0.9;
+
 /// What the last adjustments did.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Finish {
@@ -131,7 +135,11 @@ fn decide_principal_points(
         let sigma = sigma.x.max(sigma.y);
         let camera = &model.cameras[c];
         let determined = sigma < options.principal_point_max_sigma * f64::from(camera.width_px);
-        let better = error_free[c] < error_fixed[c];
+        let moved = with_free.cameras[c].model.principal_point_px()
+            - with_fixed.cameras[c].model.principal_point_px();
+        let far = moved.amax() > options.principal_point_far * f64::from(camera.width_px);
+        let most = if far { FAR_MOVE_ERROR } else { 1.0 };
+        let better = error_free[c] < most * error_fixed[c];
         if (determined && better) || options.principal_point == PrincipalPoint::Refined {
             what.intrinsics[c] = Intrinsics::All;
             out.principal_points.push((c, sigma));
