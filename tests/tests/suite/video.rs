@@ -33,17 +33,34 @@ fn a_text_file_named_mp4() {
 }
 
 #[test]
-fn a_video_cut_off_before_its_index() {
+fn a_video_without_its_index() {
     let folder = tempfile::tempdir().unwrap();
     let Some(whole) = orbit() else {
         return;
     };
     let bytes = fs_err::read(&whole).unwrap();
+    let start_of = |kind: &[u8; 4]| bytes.windows(4).position(|w| w == kind).unwrap() - 4;
+    let (index, data) = (start_of(b"moov"), start_of(b"mdat"));
+    assert!(index < data);
     let cut = folder.path().join("cut.mp4");
-    fs_err::write(&cut, &bytes[..bytes.len() / 3]).unwrap();
+    fs_err::write(&cut, [&bytes[..index], &bytes[data..]].concat()).unwrap();
     run(&cut, &folder.path().join("out"), "ingest")
         .ends(1)
         .says(&["cut.mp4", "hint:", "re-encode"]);
+}
+
+#[test]
+fn a_video_that_was_copied_in_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(whole) = orbit() else {
+        return;
+    };
+    let bytes = fs_err::read(&whole).unwrap();
+    let part = folder.path().join("part.mp4");
+    fs_err::write(&part, &bytes[..bytes.len() / 3]).unwrap();
+    run(&part, &folder.path().join("out"), "ingest")
+        .ends(0)
+        .says(&["warning: part.mp4", "frames can be decoded"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use relievo_engine::{
     digest_bytes, file_name,
 };
 use relievo_media::{KeyFrameOptions, MediaError};
+use relievo_task::Warning;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -158,11 +159,12 @@ impl Ingest {
     ) -> Result<(), BoxError> {
         let options = self.0.options("ingest")?.get::<KeyFrameOptions>();
         let decoder = crate::video::decoder()?;
-        let analysed = decoder
-            .open(&file.path)
-            .and_then(|mut video| relievo_media::analyse(&mut *video, ctx.task()));
-        let frames = match analysed {
-            Ok(frames) => frames,
+        let analysed = decoder.open(&file.path).and_then(|mut video| {
+            let announced = video.info().frames as usize;
+            Ok((relievo_media::analyse(&mut *video, ctx.task())?, announced))
+        });
+        let (frames, announced) = match analysed {
+            Ok(found) => found,
             // Beside other inputs it is left out like a broken photo.
             Err(MediaError::Video { problem, .. }) if self.0.scan.files.len() > 1 => {
                 let verdict = Verdict::Broken {
@@ -175,6 +177,14 @@ impl Ingest {
             }
             Err(e) => return Err(unusable_video(e)),
         };
+        if frames.len() * 10 < announced * 9 {
+            ctx.task().warn(Warning::new(
+                "video-cut-off",
+                &file.name,
+                format!("only {} of {announced} frames can be decoded", frames.len()),
+                "copy the file once more if what is missing matters",
+            ));
+        }
         let chosen = relievo_media::choose_key_frames(&frames, &options);
         let wanted: Vec<u64> = chosen.iter().map(|&i| frames[i].stamp.index).collect();
         let sharpness = |index: u64| {
