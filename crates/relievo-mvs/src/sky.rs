@@ -9,14 +9,14 @@
 
 use crate::detail::detail_nccs;
 use crate::patch_match::StereoView;
-use crate::weak_regions::{NONE, WeakRegions, around, weak_regions};
+use crate::weak_regions::{NONE, WeakRegions, around, insets, weak_regions};
 use relievo_image::Raster;
 use relievo_scene::{DepthMap, PackedNormal};
 
 /// Rows below the top (of the valid picture) in which sky must show.
 const TOP_PX: usize = 6;
 /// Windows so far inside of a region reach no edge.
-const DEEP_PX: u32 = 10;
+const DEEP_PX: u8 = 10;
 /// Windows of a region in which photos are compared.
 const SAMPLES: usize = 150;
 /// Mean NCC of the detail, below which there is none. Skies had at most 0.07,
@@ -93,7 +93,7 @@ fn regions(
 ) -> Vec<Region> {
     let (width, height) = (gray.width(), gray.height());
     let mut out: Vec<Region> = (0..weak.count).map(|_| Region::default()).collect();
-    let inset = insets(weak, width, height);
+    let inset = insets(&weak.of, width, height, DEEP_PX);
     for (k, &of) in weak.of.iter().enumerate() {
         if of != NONE {
             let region = &mut out[of as usize];
@@ -115,28 +115,6 @@ fn regions(
                 }
             }
         }
-    }
-    out
-}
-
-/// Steps to the nearest pixel outside of the region, at most [`DEEP_PX`].
-fn insets(weak: &WeakRegions, width: usize, height: usize) -> Vec<u32> {
-    let mut out = vec![DEEP_PX; weak.of.len()];
-    let mut front: Vec<usize> = (0..out.len()).filter(|&k| weak.of[k] == NONE).collect();
-    for &k in &front {
-        out[k] = 0;
-    }
-    for step in 1..DEEP_PX {
-        let mut next = Vec::new();
-        for &k in &front {
-            around(k, width, height, |n| {
-                if out[n] > step {
-                    out[n] = step;
-                    next.push(n);
-                }
-            });
-        }
-        front = next;
     }
     out
 }

@@ -80,6 +80,29 @@ pub(crate) fn weak_regions(
     }
 }
 
+/// Steps from each pixel to the nearest outside of its region, 0 outside, at
+/// most `limit`.
+pub(crate) fn insets(regions: &[u32], width: usize, height: usize, limit: u8) -> Vec<u8> {
+    let mut out = vec![limit; regions.len()];
+    let mut front: Vec<usize> = (0..out.len()).filter(|&k| regions[k] == NONE).collect();
+    for &k in &front {
+        out[k] = 0;
+    }
+    for step in 1..limit {
+        let mut next = Vec::new();
+        for &k in &front {
+            around(k, width, height, |n| {
+                if out[n] > step {
+                    out[n] = step;
+                    next.push(n);
+                }
+            });
+        }
+        front = next;
+    }
+    out
+}
+
 /// The four neighbours of pixel k.
 pub(crate) fn around(k: usize, width: usize, height: usize, mut f: impl FnMut(usize)) {
     let (x, y) = (k % width, k / width);

@@ -18,7 +18,7 @@ use super::half_field::{Field, NO_COST};
 use super::level::Level;
 use super::packed_image::PAD;
 use super::triangulated::{Anchor, rasterise_planes};
-use crate::weak_regions::{NONE, WeakRegions, around, weak_regions};
+use crate::weak_regions::{NONE, WeakRegions, around, insets, weak_regions};
 use rayon::prelude::*;
 use std::collections::VecDeque;
 
@@ -205,32 +205,8 @@ fn regions(level: &Level) -> (Regions, usize) {
         }
         front = grown;
     }
-    let inset = insets(&inside, width, height);
+    let inset = insets(&inside, width, height, INSET_PX + 1);
     (Regions { inside, rim, inset }, count)
-}
-
-fn insets(inside: &[u32], width: usize, height: usize) -> Vec<u8> {
-    let mut out = vec![INSET_PX + 1; inside.len()];
-    let mut front = Vec::new();
-    for k in 0..inside.len() {
-        if inside[k] == NONE {
-            out[k] = 0;
-            front.push(k);
-        }
-    }
-    for step in 1..=INSET_PX {
-        let mut next = Vec::new();
-        for &k in &front {
-            around(k, width, height, |n| {
-                if out[n] > step {
-                    out[n] = step;
-                    next.push(n);
-                }
-            });
-        }
-        front = next;
-    }
-    out
 }
 
 /// The planes of one region, best supported first, each with its own pixels.
