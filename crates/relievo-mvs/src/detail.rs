@@ -2,8 +2,8 @@
 //!
 //! Plain NCC is high wherever two pictures have the same slope of grey, so a
 //! cloudless sky matches itself at every depth. Here a polynomial of second
-//! order is taken off both windows first; what is left is texture, or noise, which is different in
-//! every photo.
+//! order is taken off both windows first; what is left is texture, or noise,
+//! which is different in every photo.
 
 use crate::patch_match::StereoView;
 use nalgebra::{Matrix3, Vector3};

@@ -14,7 +14,7 @@ use relievo_task::{Cancelled, Task};
 const MIN_PRINCIPAL_POINT_VIEWS: usize = 5;
 
 /// Part of the held-out error that may be left where a principal point moves
-/// far, as it does in cropped photos.
+/// far.
 const FAR_MOVE_ERROR: f64 = 0.9;
 
 /// What the last adjustments did.

@@ -27,8 +27,8 @@ options! {
         principal_point: PrincipalPoint = PrincipalPoint::Auto, "", "PEERS.md: 6.1 to 2.8 mm on unknown intrinsics where it is well determined";
         /// Largest posterior sigma of a principal point that may be refined, as a part of the picture's width.
         principal_point_max_sigma: f64 = 0.003, "of the width", "judgement: 9 px of a 3000 px photo";
-        /// A principal point that would move further must lower the held-out error by a tenth: what moves it so far without is distortion that the model lacks.
-        principal_point_far: f64 = 0.02, "of the width", "lenses' tolerances; measured: docs/decisions.md";
+        /// A principal point that would move further must lower the held-out error by a tenth: a small gain may as well be what the camera model lacks.
+        principal_point_far: f64 = 0.02, "of the width", "judgement: docs/decisions.md";
         /// Fewest points of the first pair; halved twice when no pair reaches it.
         init_min_points: usize = 100, "points", "COLMAP";
         /// Median ray angle that the first pair should reach; halved twice when no pair reaches it.
