@@ -2,7 +2,7 @@
 
 use crate::context::Finished;
 use crate::error::EngineError;
-use crate::execute::{Count, execute, tidy};
+use crate::execute::{Count, execute, memory_needed, tidy};
 use crate::freshness::{StageStatus, Status, context, import_damage, look};
 use crate::journal::PROGRESS_DIR;
 use crate::record::{Cost, STAGE_FILE, StageRecord};
@@ -189,6 +189,7 @@ impl<'a> Engine<'a> {
                 });
             }
         }
+        self.refuse_before_forgetting(&needed, &redone, task)?;
         for name in &redone {
             self.forget(name)?;
         }
@@ -264,6 +265,32 @@ impl<'a> Engine<'a> {
             }
         }
         Ok(redone)
+    }
+
+    /// What refuses the first stage to be made again refuses it while its old
+    /// files still count.
+    fn refuse_before_forgetting(
+        &self,
+        needed: &[&dyn Stage],
+        redone: &BTreeSet<&'static str>,
+        task: &Task,
+    ) -> Result<(), EngineError> {
+        if redone.is_empty() {
+            return Ok(());
+        }
+        let mut finished = BTreeMap::new();
+        for stage in needed {
+            if redone.contains(stage.name()) {
+                let ctx = context(*stage, self.work, depends(*stage, &finished), task)?;
+                memory_needed(*stage, stage.parallelism(&ctx, 0), task)?;
+                return Ok(());
+            }
+            let before = self.status_of(*stage, redone, &mut finished, task)?;
+            if !before.status.is_fresh() {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// Forgets what is known of a stage; its files are replaced one by one.

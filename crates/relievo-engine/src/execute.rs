@@ -10,7 +10,7 @@ use crate::usage::{cpu_seconds, peak_memory_mib, reset_peak_memory};
 use crate::work::FORMAT;
 use crate::writer::ItemWriter;
 use fs_err as fs;
-use relievo_task::Progress;
+use relievo_task::{Progress, Task};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,6 +22,27 @@ use std::time::Instant;
 pub(crate) struct Count {
     pub(crate) made: usize,
     pub(crate) reused: usize,
+}
+
+/// Working set of the heaviest item, in bytes; an error where it is over what
+/// the task may use.
+pub(crate) fn memory_needed(
+    stage: &dyn Stage,
+    parallelism: Parallelism,
+    task: &Task,
+) -> Result<u64, EngineError> {
+    let (Parallelism::OneAtATime { memory_bytes: need }
+    | Parallelism::Parallel {
+        memory_bytes_per_item: need,
+    }) = parallelism;
+    if need > task.memory_bytes() {
+        return Err(EngineError::Memory {
+            stage: stage.name().to_owned(),
+            need_mib: need.div_ceil(1 << 20),
+            budget_mib: task.memory_bytes() >> 20,
+        });
+    }
+    Ok(need)
 }
 
 /// A stage in the making.
@@ -100,17 +121,7 @@ impl Making<'_> {
         }
         let task = self.ctx.task();
         let parallelism = self.stage.parallelism(self.ctx, pass);
-        let (Parallelism::OneAtATime { memory_bytes: need }
-        | Parallelism::Parallel {
-            memory_bytes_per_item: need,
-        }) = parallelism;
-        if need > task.memory_bytes() {
-            return Err(EngineError::Memory {
-                stage: self.stage.name().to_owned(),
-                need_mib: need.div_ceil(1 << 20),
-                budget_mib: task.memory_bytes() >> 20,
-            });
-        }
+        let need = memory_needed(self.stage, parallelism, task)?;
         if matches!(parallelism, Parallelism::OneAtATime { .. }) || items.len() == 1 {
             for item in items {
                 task.check()?;

@@ -252,6 +252,25 @@ fn work_of_a_newer_version_and_foreign_folders_are_refused() {
 }
 
 #[test]
+fn what_is_refused_for_memory_is_not_forgotten() {
+    let (dir, toy) = made();
+    let path = dir.path().join("w");
+    let before = snapshot(&path);
+    let large = Toy {
+        memory: 1 << 40,
+        ..toy
+    };
+    let force = Selection {
+        force: Some("words".into()),
+        ..all()
+    };
+    let error = run(&large, &path, &force).unwrap_err();
+    assert!(matches!(error, EngineError::Memory { .. }), "{error}");
+    assert_eq!(snapshot(&path), before);
+    assert_eq!(status(&large, &path)["book"], "fresh");
+}
+
+#[test]
 fn until_force_and_from() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("w");

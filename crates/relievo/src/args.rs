@@ -148,7 +148,7 @@ pub(crate) enum ProgressStyle {
     Auto,
     /// A line now and then
     Plain,
-    /// One JSON event a line; errors stay plain text
+    /// One JSON event a line, errors too
     Json,
     /// Nothing
     None,

@@ -15,7 +15,7 @@ mod commands;
 mod progress;
 mod task;
 
-use args::{Cli, Command};
+use args::{Cli, Command, ProgressStyle};
 use clap::Parser;
 use relievo_pipeline::PipelineError;
 use std::process::ExitCode;
@@ -61,11 +61,12 @@ fn main() -> ExitCode {
         }
         usual(panic);
     }));
+    let json = matches!(&cli.command, Command::Run(a) if a.compute.progress == ProgressStyle::Json);
     let outcome = std::panic::catch_unwind(|| dispatch(cli.command));
     match outcome {
         Ok(Ok(Done::Whole)) => ExitCode::SUCCESS,
         Ok(Ok(Done::Partly)) => ExitCode::from(3),
-        Ok(Err(failure)) => report(&failure),
+        Ok(Err(failure)) => report(&failure, json),
         Err(_) => {
             eprintln!(
                 "relievo: this is a bug. Finished work is kept; running the same command again \
@@ -90,35 +91,50 @@ fn dispatch(command: Command) -> Result<Done, Failure> {
     }
 }
 
-/// Kind, cause chain, hint; once.
-fn report(failure: &Failure) -> ExitCode {
-    match failure {
+/// Kind, cause chain, hint; once. Tells the exit code.
+fn report(failure: &Failure, json: bool) -> ExitCode {
+    let (code, message, because, hint) = match failure {
         Failure::Interrupted => {
-            eprintln!("relievo: stopped; run the same command again to continue");
-            ExitCode::from(130)
+            let hint = "run the same command again to continue".to_owned();
+            (130, "stopped".to_owned(), Vec::new(), hint)
         }
-        Failure::Usage(what) => {
-            eprintln!("error: {what}");
-            ExitCode::from(2)
-        }
+        Failure::Usage(what) => (2, what.clone(), Vec::new(), String::new()),
         Failure::Pipeline(error) => {
-            eprintln!("error: {error}");
-            let mut last = error.to_string();
-            let mut cause = std::error::Error::source(error);
-            while let Some(e) = cause {
-                let text = e.to_string();
-                if !last.contains(&text) {
-                    eprintln!("  because: {text}");
-                }
-                last = text;
-                cause = e.source();
-            }
-            let hint = error.hint();
-            if !hint.is_empty() {
-                eprintln!("hint: {hint}");
-            }
             let usage = matches!(error, PipelineError::Option { .. });
-            ExitCode::from(if usage { 2 } else { 1 })
+            let code = if usage { 2 } else { 1 };
+            (code, error.to_string(), causes(error), error.hint())
+        }
+    };
+    if json {
+        let event = serde_json::json!({ "event": "error", "message": message,
+            "because": because, "hint": hint, "exit_code": code });
+        eprintln!("{event}");
+    } else if code == 130 {
+        eprintln!("relievo: {message}; {hint}");
+    } else {
+        eprintln!("error: {message}");
+        for text in because {
+            eprintln!("  because: {text}");
+        }
+        if !hint.is_empty() {
+            eprintln!("hint: {hint}");
         }
     }
+    ExitCode::from(code)
+}
+
+/// What lies behind an error, as far as it says something new.
+fn causes(error: &PipelineError) -> Vec<String> {
+    let mut said = Vec::new();
+    let mut last = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(e) = cause {
+        let text = e.to_string();
+        if !last.contains(&text) {
+            said.push(text.clone());
+        }
+        last = text;
+        cause = e.source();
+    }
+    said
 }

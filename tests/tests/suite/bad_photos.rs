@@ -70,6 +70,15 @@ fn an_empty_folder_and_no_such_path() {
     run(&[&gone], f.path(), "sparse")
         .ends(1)
         .says(&["holiday", "no such file or folder", "hint:"]);
+    let json: Vec<OsString> = vec![
+        "run".into(),
+        gone.into(),
+        "--progress".into(),
+        "json".into(),
+    ];
+    relievo(json)
+        .ends(1)
+        .says(&["{\"because\":[],\"event\":\"error\",\"exit_code\":1"]);
     let text = f.path().join("notes.txt");
     fs_err::write(&text, "buy milk").unwrap();
     run(&[&text], f.path(), "sparse")

@@ -70,7 +70,12 @@ pub(crate) fn run(args: &RunArgs) -> Result<Done, Failure> {
         );
     }
     for what in &finished.missing {
-        eprintln!("incomplete: {what}");
+        if json {
+            let event = serde_json::json!({ "event": "incomplete", "message": what });
+            eprintln!("{event}");
+        } else {
+            eprintln!("incomplete: {what}");
+        }
     }
     println!("{}", finished.output.display());
     Ok(if finished.whole {
