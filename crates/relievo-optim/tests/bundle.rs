@@ -129,6 +129,7 @@ fn solves(poses: usize, landmarks: usize, span: usize, groups: usize) {
     let options = BundleOptions {
         initial_lambda: 1e-10,
         tolerance: 1e-15,
+        block_tolerance: 0.0,
         loss: Loss::Squared,
         max_iterations: 20,
     };

@@ -39,6 +39,7 @@ pub(crate) fn finish(
     let bundle = |max_iterations, tolerance| BundleOptions {
         max_iterations,
         tolerance,
+        block_tolerance: options.final_block_tolerance,
         loss,
         ..BundleOptions::default()
     };
@@ -92,10 +93,11 @@ fn drop_poor_views(model: &mut Model, options: &SfmOptions) {
     }
 }
 
-/// Frees the principal points that the photos determine.
+/// Frees the principal points that the photos determine. The model goes on from
+/// the trial whose choice was taken.
 fn decide_principal_points(
     scene: &Scene<'_>,
-    model: &Model,
+    model: &mut Model,
     what: &mut Adjustment,
     options: &SfmOptions,
     task: &Task,
@@ -145,6 +147,8 @@ fn decide_principal_points(
             out.principal_points.push((c, sigma));
         }
     }
+    let all = (0..cameras).all(|c| !wanted[c] || what.intrinsics[c] == Intrinsics::All);
+    *model = if all { with_free } else { with_fixed };
     Ok(())
 }
 
