@@ -1,10 +1,13 @@
-//! Putative matches: exact nearest neighbours of u8 descriptors.
+//! Putative matches of u8 descriptors: nearest neighbours, each other's and
+//! clearly.
 //!
 //! Similarity is the dot product; RootSIFT descriptors have norm 512, so
 //! distance² = 2·512² − 2·dot and the ratio test (Lowe, IJCV 2004) compares
 //! distances.
 
+use crate::match_sketched::match_sketched;
 use crate::nearest::{Descriptor, Nearest, nearest_both};
+use crate::sketch::{Sketched, sketch};
 use relievo_scene::{Features, Match};
 use relievo_task::Isa;
 
@@ -22,7 +25,7 @@ relievo_task::options! {
 }
 
 /// Squared norm of a quantised RootSIFT descriptor.
-const SQUARED_NORM: f32 = 512.0 * 512.0;
+pub(crate) const SQUARED_NORM: f32 = 512.0 * 512.0;
 
 /// Near enough, and clearly nearer than the second.
 pub(crate) fn passes(nearest: &Nearest, options: &MatchOptions) -> bool {
@@ -33,7 +36,8 @@ pub(crate) fn passes(nearest: &Nearest, options: &MatchOptions) -> bool {
             || distance2(nearest.best) <= options.ratio.powi(2) * distance2(nearest.second))
 }
 
-/// Matches from a to b, one to one, ordered by `a_idx`.
+/// Matches from a to b, one to one, ordered by `a_idx`, by their sketches; see
+/// [`match_sketched`].
 ///
 /// `isa` chooses between kernels of equal results.
 pub fn match_descriptors(
@@ -42,10 +46,17 @@ pub fn match_descriptors(
     options: &MatchOptions,
     isa: Isa,
 ) -> Vec<Match> {
-    match_slices(&a.descriptors, &b.descriptors, options, isa)
+    let (sa, sb) = (sketch(&a.descriptors), sketch(&b.descriptors));
+    let side = |features, sketches| Sketched {
+        descriptors: features,
+        sketches,
+    };
+    let (a, b) = (side(&a.descriptors[..], &sa[..]), side(&b.descriptors, &sb));
+    match_sketched(a, b, options, isa)
 }
 
-/// [`match_descriptors`] of bare descriptors.
+/// All matches from a to b by comparing all with all, one to one, ordered by
+/// `a_idx`.
 pub fn match_slices(
     a: &[Descriptor],
     b: &[Descriptor],

@@ -16,6 +16,8 @@
 //! | [`estimators`] | the three models as [`relievo_optim::Estimator`]s |
 //! | `band` | nearest neighbours inside the epipolar band |
 //! | [`schedule`] | [`match_pair`]: a pair from coarse to fine |
+//! | [`mod@sketch`] | bounds of dot products for a quarter of the work |
+//! | `match_sketched` | [`match_sketched()`]: the same matches for less |
 //! | [`shard`] | [`match_and_verify`]: a list of pairs, in parallel |
 //! | [`synthesis`] | wide viewpoints: matches between simulated views (ASIFT) |
 //! | [`tracks`] | [`build_tracks`]: consistent tracks from verified pairs |
@@ -25,6 +27,7 @@ mod band;
 mod band_avx512;
 pub mod brute_force;
 pub mod estimators;
+mod match_sketched;
 pub mod nearest;
 #[cfg(target_arch = "x86_64")]
 mod nearest_avx2;
@@ -34,6 +37,11 @@ pub mod pairs;
 mod rotation;
 pub mod schedule;
 pub mod shard;
+pub mod sketch;
+#[cfg(target_arch = "x86_64")]
+mod sketch_avx2;
+#[cfg(target_arch = "x86_64")]
+mod sketch_avx512;
 pub mod synthesis;
 pub mod tracks;
 pub mod verify;
@@ -41,9 +49,11 @@ mod vlad;
 mod watermark;
 
 pub use brute_force::{MatchOptions, match_descriptors, match_slices, overlap_score};
+pub use match_sketched::match_sketched;
 pub use pairs::{PairOptions, PairView, choose_pairs};
 pub use schedule::{ScheduleOptions, match_pair};
 pub use shard::{ViewInput, match_and_verify};
+pub use sketch::{Sketch, Sketched, sketch};
 pub use synthesis::{SimulatedPair, SimulatedSide, SynthesisOptions, match_simulated};
 pub use tracks::{TrackOptions, build_tracks};
 pub use verify::{VerifyOptions, ViewSide, verify_pair};

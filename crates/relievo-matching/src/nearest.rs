@@ -60,15 +60,6 @@ pub fn nearest_both(a: &[Descriptor], b: &[Descriptor], isa: Isa) -> (Vec<Neares
     portable(a, b)
 }
 
-/// Nearest of `b` for each of `a`.
-pub fn nearest_rows(a: &[Descriptor], b: &[Descriptor], isa: Isa) -> Vec<Nearest> {
-    #[cfg(target_arch = "x86_64")]
-    if isa == Isa::Native && crate::nearest_avx512::available() {
-        return crate::nearest_avx512::nearest_rows(a, b);
-    }
-    nearest_both(a, b, isa).0
-}
-
 /// The reference: plain loops, tiled so that a tile of `b` stays in cache.
 pub(crate) fn portable(a: &[Descriptor], b: &[Descriptor]) -> (Vec<Nearest>, Vec<Nearest>) {
     const TILE: usize = 128;
@@ -171,8 +162,6 @@ pub(crate) mod tests {
                 portable(&a, &b),
                 "{m} x {n}"
             );
-            let rows = nearest_rows(&a, &b, Isa::Native);
-            assert_eq!(rows, portable(&a, &b).0, "{m} x {n}");
         }
     }
 

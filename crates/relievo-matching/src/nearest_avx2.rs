@@ -8,7 +8,7 @@ use crate::nearest::{Descriptor, Nearest, fold_lanes};
 use std::arch::x86_64::*;
 
 /// Columns of a group.
-const LANES: usize = 8;
+pub(crate) const LANES: usize = 8;
 /// Pairs of values in a descriptor.
 const PAIRS: usize = 64;
 /// Rows of a block.
@@ -27,10 +27,10 @@ struct Group {
 /// Running best, second-best and position of 8 lanes.
 #[repr(C, align(32))]
 #[derive(Clone, Copy)]
-struct Running {
-    best: [i32; LANES],
-    second: [i32; LANES],
-    idx: [i32; LANES],
+pub(crate) struct Running {
+    pub(crate) best: [i32; LANES],
+    pub(crate) second: [i32; LANES],
+    pub(crate) idx: [i32; LANES],
 }
 
 const NOTHING: Running = Running {
@@ -155,7 +155,7 @@ fn block_by_tile(
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load(lanes: &[i32; LANES]) -> __m256i {
+pub(crate) fn load(lanes: &[i32; LANES]) -> __m256i {
     // SAFETY: 32 readable bytes; unaligned loads are allowed.
     unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) }
 }
@@ -169,7 +169,7 @@ fn store(lanes: &mut [i32; LANES], v: __m256i) {
 
 /// [`Running`] in registers.
 #[derive(Clone, Copy)]
-struct Lanes {
+pub(crate) struct Lanes {
     best: __m256i,
     second: __m256i,
     idx: __m256i,
@@ -178,7 +178,7 @@ struct Lanes {
 impl Lanes {
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn load(r: &Running) -> Self {
+    pub(crate) fn load(r: &Running) -> Self {
         Self {
             best: load(&r.best),
             second: load(&r.second),
@@ -188,7 +188,7 @@ impl Lanes {
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn store(self, r: &mut Running) {
+    pub(crate) fn store(self, r: &mut Running) {
         store(&mut r.best, self.best);
         store(&mut r.second, self.second);
         store(&mut r.idx, self.idx);
@@ -197,9 +197,18 @@ impl Lanes {
     /// Positions come in rising order, so a tie keeps the first.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn offer(&mut self, dot: __m256i, idx: __m256i) {
+    pub(crate) fn offer(&mut self, dot: __m256i, idx: __m256i) {
         let better = _mm256_cmpgt_epi32(dot, self.best);
         self.second = _mm256_max_epi32(self.second, _mm256_min_epi32(self.best, dot));
+        self.best = _mm256_max_epi32(self.best, dot);
+        self.idx = _mm256_blendv_epi8(self.idx, idx, better);
+    }
+
+    /// [`Self::offer`] without the second.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(crate) fn offer_best(&mut self, dot: __m256i, idx: __m256i) {
+        let better = _mm256_cmpgt_epi32(dot, self.best);
         self.best = _mm256_max_epi32(self.best, dot);
         self.idx = _mm256_blendv_epi8(self.idx, idx, better);
     }

@@ -11,7 +11,7 @@ use crate::nearest::{Descriptor, Nearest, fold_lanes};
 use std::arch::x86_64::*;
 
 /// Columns of a group.
-const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 /// Words of four bytes in a descriptor.
 const WORDS: usize = 32;
 /// Rows of a block.
@@ -30,10 +30,10 @@ struct Group {
 /// Running best, second-best and position of 16 lanes.
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
-struct Running {
-    best: [i32; LANES],
-    second: [i32; LANES],
-    idx: [i32; LANES],
+pub(crate) struct Running {
+    pub(crate) best: [i32; LANES],
+    pub(crate) second: [i32; LANES],
+    pub(crate) idx: [i32; LANES],
 }
 
 const NOTHING: Running = Running {
@@ -51,16 +51,6 @@ pub(crate) fn available() -> bool {
 
 /// See [`crate::nearest::nearest_both`]. Panics where not [`available`].
 pub(crate) fn nearest_both(a: &[Descriptor], b: &[Descriptor]) -> (Vec<Nearest>, Vec<Nearest>) {
-    nearest::<true>(a, b)
-}
-
-/// See [`crate::nearest::nearest_rows`]. Panics where not [`available`].
-pub(crate) fn nearest_rows(a: &[Descriptor], b: &[Descriptor]) -> Vec<Nearest> {
-    nearest::<false>(a, b).0
-}
-
-/// With `BOTH`, the nearest of `a` for each of `b` too.
-fn nearest<const BOTH: bool>(a: &[Descriptor], b: &[Descriptor]) -> (Vec<Nearest>, Vec<Nearest>) {
     assert!(available(), "the processor has no AVX-512 VNNI");
     let groups = pack_columns(b);
     let rows = pack_rows(a);
@@ -73,7 +63,7 @@ fn nearest<const BOTH: bool>(a: &[Descriptor], b: &[Descriptor]) -> (Vec<Nearest
             let valid = ROWS.min(a.len() - block * ROWS);
             let at = (block * ROWS, tile * TILE);
             // SAFETY: `available` was asserted.
-            unsafe { block_by_tile::<BOTH>(rows, valid, groups, running, columns, at) };
+            unsafe { block_by_tile(rows, valid, groups, running, columns, at) };
         }
     }
     let from_a = from_rows[..a.len()]
@@ -84,7 +74,7 @@ fn nearest<const BOTH: bool>(a: &[Descriptor], b: &[Descriptor]) -> (Vec<Nearest
             })
         })
         .collect();
-    let from_b = (0..if BOTH { b.len() } else { 0 })
+    let from_b = (0..b.len())
         .map(|j| {
             let (r, lane) = (&from_columns[j / LANES], j % LANES);
             if r.best[lane] < 0 {
@@ -135,7 +125,7 @@ fn pack_rows(a: &[Descriptor]) -> Vec<[[i32; ROWS]; WORDS]> {
 /// All dot products of a block of rows with a tile of columns. `at`: index of
 /// the first row, index of the first group.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn block_by_tile<const BOTH: bool>(
+fn block_by_tile(
     rows: &[[i32; ROWS]; WORDS],
     valid: usize,
     groups: &[Group],
@@ -166,7 +156,7 @@ fn block_by_tile<const BOTH: bool>(
             lanes.offer(dots[r][1], _mm512_set1_epi32(first + 1));
             lanes.store(&mut running[r]);
         }
-        for (side, column) in columns.iter_mut().enumerate().filter(|_| BOTH) {
+        for (side, column) in columns.iter_mut().enumerate() {
             let mut lanes = Lanes::load(column);
             for (r, dots) in dots.iter().enumerate() {
                 if r < valid {
@@ -180,7 +170,7 @@ fn block_by_tile<const BOTH: bool>(
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn load(lanes: &[i32; LANES]) -> __m512i {
+pub(crate) fn load(lanes: &[i32; LANES]) -> __m512i {
     // SAFETY: 64 readable bytes; unaligned loads are allowed.
     unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) }
 }
@@ -194,7 +184,7 @@ fn store(lanes: &mut [i32; LANES], v: __m512i) {
 
 /// [`Running`] in registers.
 #[derive(Clone, Copy)]
-struct Lanes {
+pub(crate) struct Lanes {
     best: __m512i,
     second: __m512i,
     idx: __m512i,
@@ -203,7 +193,7 @@ struct Lanes {
 impl Lanes {
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn load(r: &Running) -> Self {
+    pub(crate) fn load(r: &Running) -> Self {
         Self {
             best: load(&r.best),
             second: load(&r.second),
@@ -213,7 +203,7 @@ impl Lanes {
 
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn store(self, r: &mut Running) {
+    pub(crate) fn store(self, r: &mut Running) {
         store(&mut r.best, self.best);
         store(&mut r.second, self.second);
         store(&mut r.idx, self.idx);
@@ -222,9 +212,18 @@ impl Lanes {
     /// Positions come in rising order, so a tie keeps the first.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn offer(&mut self, dot: __m512i, idx: __m512i) {
+    pub(crate) fn offer(&mut self, dot: __m512i, idx: __m512i) {
         let better = _mm512_cmpgt_epi32_mask(dot, self.best);
         self.second = _mm512_max_epi32(self.second, _mm512_min_epi32(self.best, dot));
+        self.best = _mm512_max_epi32(self.best, dot);
+        self.idx = _mm512_mask_mov_epi32(self.idx, better, idx);
+    }
+
+    /// [`Self::offer`] without the second.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(crate) fn offer_best(&mut self, dot: __m512i, idx: __m512i) {
+        let better = _mm512_cmpgt_epi32_mask(dot, self.best);
         self.best = _mm512_max_epi32(self.best, dot);
         self.idx = _mm512_mask_mov_epi32(self.idx, better, idx);
     }

@@ -17,10 +17,9 @@
 //! many matches, is matched in full.
 
 use crate::band::{BandSide, nearest_in_band};
-use crate::brute_force::{
-    MatchOptions, choose, match_descriptors, match_slices, overlap_score, passes,
-};
-use crate::nearest::{Descriptor, nearest_rows};
+use crate::brute_force::{MatchOptions, choose};
+use crate::match_sketched::{clearly_nearest, match_sketched};
+use crate::sketch::{Sketch, Sketched};
 use crate::verify::{VerifyOptions, ViewSide, verify_pair};
 use relievo_geometry::Mat3;
 use relievo_scene::{Camera, Match, TwoViewGeometry, TwoViewKind, ViewId};
@@ -48,29 +47,50 @@ relievo_task::options! {
     }
 }
 
+/// One side of a pair that is to be matched.
+#[derive(Clone, Copy, Debug)]
+pub struct MatchSide<'f> {
+    /// Features and camera.
+    pub view: ViewSide<'f>,
+    /// The sketch of each descriptor.
+    pub sketches: &'f [Sketch],
+}
+
+impl MatchSide<'_> {
+    fn sketched(&self) -> Sketched<'_> {
+        Sketched {
+            descriptors: &self.view.features.descriptors,
+            sketches: self.sketches,
+        }
+    }
+}
+
 /// Matches and verifies the pair `ids` (a < b); see [`verify_pair`].
 pub fn match_pair(
     ids: (ViewId, ViewId),
-    a: &ViewSide<'_>,
-    b: &ViewSide<'_>,
+    a: &MatchSide<'_>,
+    b: &MatchSide<'_>,
     options: (&ScheduleOptions, &MatchOptions, &VerifyOptions),
     (seed, isa): (u64, Isa),
 ) -> TwoViewGeometry {
     let (schedule, matching, verification) = options;
     let few = schedule.overlap_features;
-    if few > 0 && a.features.len().max(b.features.len()) > few {
-        let score = overlap_score(a.features, b.features, few, matching, isa);
+    let (all_a, all_b) = (a.sketched(), b.sketched());
+    if few > 0 && all_a.sketches.len().max(all_b.sketches.len()) > few {
+        let score = match_sketched(all_a.first(few), all_b.first(few), matching, isa).len();
         if score < schedule.overlap_matches {
-            return verify_pair(ids, a, b, &[], verification, seed);
+            return verify_pair(ids, &a.view, &b.view, &[], verification, seed);
         }
         match coarse_to_fine(ids, a, b, options, (seed, isa)) {
             Coarse::Done(found) => return *found,
-            Coarse::Hopeless => return verify_pair(ids, a, b, &[], verification, seed),
+            Coarse::Hopeless => {
+                return verify_pair(ids, &a.view, &b.view, &[], verification, seed);
+            }
             Coarse::Open => {}
         }
     }
-    let putative = match_descriptors(a.features, b.features, matching, isa);
-    verify_pair(ids, a, b, &putative, verification, seed)
+    let putative = match_sketched(all_a, all_b, matching, isa);
+    verify_pair(ids, &a.view, &b.view, &putative, verification, seed)
 }
 
 /// What steps 2 and 3 came to.
@@ -83,23 +103,23 @@ enum Coarse {
 /// Steps 2 and 3.
 fn coarse_to_fine(
     ids: (ViewId, ViewId),
-    a: &ViewSide<'_>,
-    b: &ViewSide<'_>,
+    a: &MatchSide<'_>,
+    b: &MatchSide<'_>,
     (schedule, matching, verification): (&ScheduleOptions, &MatchOptions, &VerifyOptions),
     (seed, isa): (u64, Isa),
 ) -> Coarse {
-    let (n, m) = (a.features.len(), b.features.len());
-    let (da, db) = (&a.features.descriptors, &b.features.descriptors);
+    let (all_a, all_b) = (a.sketched(), b.sketched());
+    let (n, m) = (all_a.sketches.len(), all_b.sketches.len());
     for times in [1, 2] {
         let few = times * schedule.coarse_features;
         if few == 0 || 2 * n.max(m) < 3 * few {
             return Coarse::Open;
         }
-        let putative = match_slices(&da[..n.min(few)], &db[..m.min(few)], matching, isa);
+        let putative = match_sketched(all_a.first(few), all_b.first(few), matching, isa);
         if putative.len() < (2 * times - 1) * schedule.coarse_matches {
             return Coarse::Hopeless;
         }
-        let coarse = verify_pair(ids, a, b, &putative, verification, seed);
+        let coarse = verify_pair(ids, &a.view, &b.view, &putative, verification, seed);
         match coarse.kind {
             TwoViewKind::Calibrated => {}
             TwoViewKind::Uncalibrated if coarse.inliers.len() >= schedule.coarse_inliers => {}
@@ -126,16 +146,14 @@ fn coarse_to_fine(
 /// Step 3; `None` where it finds less than `coarse` holds.
 fn in_band(
     ids: (ViewId, ViewId),
-    a: &ViewSide<'_>,
-    b: &ViewSide<'_>,
+    a: &MatchSide<'_>,
+    b: &MatchSide<'_>,
     coarse: &TwoViewGeometry,
     (schedule, matching, verification): (&ScheduleOptions, &MatchOptions, &VerifyOptions),
     (seed, isa): (u64, Isa),
 ) -> Option<TwoViewGeometry> {
     let f = coarse.f?;
-    let threshold = a
-        .threshold_px(verification)
-        .max(b.threshold_px(verification));
+    let threshold = (a.view.threshold_px(verification)).max(b.view.threshold_px(verification));
     let band = (schedule.band_ratio * threshold) as f32;
     let putative = band_matches(a, b, &f, band, matching, isa);
     // Where the focal lengths did not hold, the band must not make them look
@@ -144,10 +162,16 @@ fn in_band(
         has_prior_focal: side.camera.has_prior_focal && coarse.kind == TwoViewKind::Calibrated,
         ..*side.camera
     };
-    let (ca, cb) = (free(a), free(b));
+    let (ca, cb) = (free(&a.view), free(&b.view));
     let (fa, fb) = (
-        ViewSide { camera: &ca, ..*a },
-        ViewSide { camera: &cb, ..*b },
+        ViewSide {
+            camera: &ca,
+            ..a.view
+        },
+        ViewSide {
+            camera: &cb,
+            ..b.view
+        },
     );
     let fine = verify_pair(ids, &fa, &fb, &putative, verification, seed);
     (fine.kind != TwoViewKind::Degenerate && fine.inliers.len() >= coarse.inliers.len())
@@ -157,47 +181,29 @@ fn in_band(
 /// Those matches of all features that lie inside the band around the epipolar
 /// lines of `f`, one to one, ordered by `a_idx`. `f` relates pixels of the pictures without distortion.
 fn band_matches(
-    a: &ViewSide<'_>,
-    b: &ViewSide<'_>,
+    a: &MatchSide<'_>,
+    b: &MatchSide<'_>,
     f: &Mat3,
     band_px: f32,
     options: &MatchOptions,
     isa: Isa,
 ) -> Vec<Match> {
-    let (pa, pb) = (a.undistorted_pixels(), b.undistorted_pixels());
+    let (pa, pb) = (a.view.undistorted_pixels(), b.view.undistorted_pixels());
     let side_a = BandSide {
         points: &pa,
-        descriptors: &a.features.descriptors,
+        descriptors: &a.view.features.descriptors,
     };
     let side_b = BandSide {
         points: &pb,
-        descriptors: &b.features.descriptors,
+        descriptors: &b.view.features.descriptors,
     };
     let (from_a, from_b) = nearest_in_band(side_a, side_b, f, band_px, isa);
     let found = choose(&from_a, &from_b, options);
-    let (da, db) = (side_a.descriptors, side_b.descriptors);
-    let found = nearest_of_all(found, |m| (m.a_idx, m.b_idx), (da, db), options, isa);
+    let (all_a, all_b) = (a.sketched(), b.sketched());
+    let found = clearly_nearest(found, |m| (m.a_idx, m.b_idx), (all_a, all_b), options, isa);
     if options.mutual {
-        nearest_of_all(found, |m| (m.b_idx, m.a_idx), (db, da), options, isa)
+        clearly_nearest(found, |m| (m.b_idx, m.a_idx), (all_b, all_a), options, isa)
     } else {
         found
     }
-}
-
-/// Those of `matches` whose partner is the nearest of all in `to`, and clearly.
-fn nearest_of_all(
-    matches: Vec<Match>,
-    sides: impl Fn(&Match) -> (u32, u32),
-    (from, to): (&[Descriptor], &[Descriptor]),
-    options: &MatchOptions,
-    isa: Isa,
-) -> Vec<Match> {
-    let queries: Vec<Descriptor> = matches.iter().map(|m| from[sides(m).0 as usize]).collect();
-    let nearest = nearest_rows(&queries, to, isa);
-    matches
-        .into_iter()
-        .zip(nearest)
-        .filter(|(m, n)| n.idx == sides(m).1 && passes(n, options))
-        .map(|(m, _)| m)
-        .collect()
 }

@@ -71,7 +71,7 @@ impl Stage for Matches {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn depends_on(&self) -> &[&'static str] {

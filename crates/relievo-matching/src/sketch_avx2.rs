@@ -1,0 +1,227 @@
+//! The AVX2 kernels of sketches: 16-bit pairs with `vpmaddwd`, exact.
+//!
+//! Laid out as the kernel of whole descriptors.
+#![allow(clippy::wildcard_imports, reason = "a kernel of intrinsics")]
+#![expect(unsafe_code, reason = "AVX2 intrinsics behind run-time detection")]
+
+use crate::match_sketched::{Nearness, Query, Standing, fold_bounds};
+use crate::nearest::{Descriptor, Nearest};
+use crate::nearest_avx2::{LANES, Lanes, Running, available, load};
+use crate::sketch::{KEPT, Sketch, sketch_body};
+use std::arch::x86_64::*;
+
+/// Pairs of values in a sketch.
+const PAIRS: usize = KEPT / 2 + 1;
+/// Rows of a block.
+const ROWS: usize = 6;
+/// Groups of a tile: 18 KiB.
+const TILE: usize = 32;
+
+/// 8 sketches, two values at a time.
+#[repr(C, align(32))]
+#[derive(Clone, Copy)]
+struct Group {
+    pairs: [[i32; LANES]; PAIRS],
+    start: [i32; LANES],
+}
+
+/// Nothing seen yet; bounds may be negative.
+const NOTHING: Running = Running {
+    best: [i32::MIN; LANES],
+    second: [i32::MIN; LANES],
+    idx: [0; LANES],
+};
+
+/// See [`crate::sketch::sketch`]. Panics without AVX2.
+pub(crate) fn sketch(descriptors: &[Descriptor]) -> Vec<Sketch> {
+    #[target_feature(enable = "avx2")]
+    fn avx2(descriptors: &[Descriptor]) -> Vec<Sketch> {
+        sketch_body(descriptors)
+    }
+    assert!(available(), "the processor has no AVX2");
+    // SAFETY: just asserted.
+    unsafe { avx2(descriptors) }
+}
+
+/// Two values as 16-bit halves of one word.
+fn pair(s: &Sketch, k: usize) -> i32 {
+    let [low, high] = if k < KEPT / 2 {
+        [s.coefficients[2 * k], s.coefficients[2 * k + 1]].map(i16::from)
+    } else {
+        s.mean_and_rest
+    };
+    i32::from(low as u16) | i32::from(high) << 16
+}
+
+/// Absent columns can never be the best.
+fn pack_columns(b: &[Sketch]) -> Vec<Group> {
+    let empty = Group {
+        pairs: [[0; LANES]; PAIRS],
+        start: [i32::MIN / 2; LANES],
+    };
+    let mut groups = vec![empty; b.len().div_ceil(LANES)];
+    for (j, s) in b.iter().enumerate() {
+        let (group, lane) = (&mut groups[j / LANES], j % LANES);
+        for (k, pairs) in group.pairs.iter_mut().enumerate() {
+            pairs[lane] = pair(s, k);
+        }
+        group.start[lane] = 0;
+    }
+    groups
+}
+
+fn pack_rows<'s>(a: impl ExactSizeIterator<Item = &'s Sketch>) -> Vec<[[i32; ROWS]; PAIRS]> {
+    let mut blocks = vec![[[0; ROWS]; PAIRS]; a.len().div_ceil(ROWS)];
+    for (i, s) in a.enumerate() {
+        for (k, pairs) in blocks[i / ROWS].iter_mut().enumerate() {
+            pairs[i % ROWS] = pair(s, k);
+        }
+    }
+    blocks
+}
+
+/// The bounds of a block of rows with a group of columns: vectors that have to
+/// stay in registers, hence no function.
+macro_rules! bounds {
+    ($rows:expr, $group:expr) => {{
+        let group: &Group = $group;
+        let mut sums = [load(&group.start); ROWS];
+        for (b, rows) in group.pairs.iter().zip($rows) {
+            let b = load(b);
+            for r in 0..ROWS {
+                let product = _mm256_madd_epi16(b, _mm256_set1_epi32(rows[r]));
+                sums[r] = _mm256_add_epi32(sums[r], product);
+            }
+        }
+        sums
+    }};
+}
+
+/// See [`crate::match_sketched`]. Panics without AVX2.
+pub(crate) fn nearest(a: &[Sketch], b: &[Sketch]) -> (Vec<Nearest>, Vec<u32>) {
+    assert!(available(), "the processor has no AVX2");
+    let groups = pack_columns(b);
+    let rows = pack_rows(a.iter());
+    let mut from_rows = vec![NOTHING; rows.len() * ROWS];
+    let mut from_columns = vec![NOTHING; groups.len()];
+    for (tile, groups) in groups.chunks(TILE).enumerate() {
+        let columns = &mut from_columns[tile * TILE..][..groups.len()];
+        for (block, rows) in rows.iter().enumerate() {
+            let running = &mut from_rows[block * ROWS..][..ROWS];
+            let valid = ROWS.min(a.len() - block * ROWS);
+            let at = (block * ROWS, tile * TILE);
+            // SAFETY: `available` was asserted.
+            unsafe { block_by_tile(rows, valid, groups, running, columns, at) };
+        }
+    }
+    let from_a = from_rows[..a.len()]
+        .iter()
+        .map(|r| fold_bounds(&r.best, &r.second, &r.idx))
+        .collect();
+    let from_b = (0..b.len())
+        .map(|j| {
+            let (r, lane) = (&from_columns[j / LANES], j % LANES);
+            if a.is_empty() {
+                u32::MAX
+            } else {
+                r.idx[lane] as u32
+            }
+        })
+        .collect();
+    (from_a, from_b)
+}
+
+#[target_feature(enable = "avx2")]
+fn block_by_tile(
+    rows: &[[i32; ROWS]; PAIRS],
+    valid: usize,
+    groups: &[Group],
+    running: &mut [Running],
+    columns: &mut [Running],
+    at: (usize, usize),
+) {
+    for (g, (group, column)) in groups.iter().zip(columns).enumerate() {
+        let sums = bounds!(rows, group);
+        let group_idx = _mm256_set1_epi32((at.1 + g) as i32);
+        for r in 0..ROWS {
+            let mut lanes = Lanes::load(&running[r]);
+            lanes.offer(sums[r], group_idx);
+            lanes.store(&mut running[r]);
+        }
+        let mut lanes = Lanes::load(column);
+        for (r, sums) in sums.iter().enumerate() {
+            if r < valid {
+                lanes.offer_best(*sums, _mm256_set1_epi32((at.0 + r) as i32));
+            }
+        }
+        lanes.store(column);
+    }
+}
+
+/// See [`crate::match_sketched`]. Panics without AVX2.
+pub(crate) fn visit(near: Nearness<'_>, queries: &[Query], stands: &mut [Standing]) {
+    assert!(available(), "the processor has no AVX2");
+    let mut groups = pack_columns(near.to.sketches);
+    for (j, slack) in near.slacks.iter().enumerate() {
+        groups[j / LANES].start[j % LANES] = *slack;
+    }
+    let sketches = near.from.sketches;
+    let blocks = pack_rows(queries.iter().map(|q| &sketches[q.from as usize]));
+    for (tile, groups) in groups.chunks(TILE).enumerate() {
+        for (i, block) in blocks.iter().enumerate() {
+            let rows = i * ROWS..(i * ROWS + ROWS).min(queries.len());
+            let (queries, stands) = (&queries[rows.clone()], &mut stands[rows]);
+            // SAFETY: `available` was asserted.
+            unsafe { visit_block(near, block, groups, queries, stands, tile * TILE) };
+        }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn visit_block(
+    near: Nearness<'_>,
+    rows: &[[i32; ROWS]; PAIRS],
+    groups: &[Group],
+    queries: &[Query],
+    stands: &mut [Standing],
+    first_group: usize,
+) {
+    for (g, group) in groups.iter().enumerate() {
+        let sums = bounds!(rows, group);
+        for ((q, stand), sums) in queries.iter().zip(stands.iter_mut()).zip(sums) {
+            let over = _mm256_cmpgt_epi32(sums, _mm256_set1_epi32(q.bound_limit));
+            let mut mask = _mm256_movemask_ps(_mm256_castsi256_ps(over));
+            while mask != 0 && !stand.fails {
+                let j = (first_group + g) * LANES + mask.trailing_zeros() as usize;
+                mask &= mask - 1;
+                let (from, to) = (near.from.descriptors, near.to.descriptors);
+                stand.meet(q, j as u32, dot(&from[q.from as usize], &to[j]));
+            }
+        }
+    }
+}
+
+/// The dot product, exactly.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn dot(a: &Descriptor, b: &Descriptor) -> i32 {
+    let mut sum = _mm256_setzero_si256();
+    for (a, b) in a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0) {
+        // SAFETY: 16 readable bytes each; unaligned loads are allowed.
+        let (a, b) = unsafe {
+            (
+                _mm_loadu_si128(a.as_ptr().cast()),
+                _mm_loadu_si128(b.as_ptr().cast()),
+            )
+        };
+        let product = _mm256_madd_epi16(_mm256_cvtepu8_epi16(a), _mm256_cvtepu8_epi16(b));
+        sum = _mm256_add_epi32(sum, product);
+    }
+    let half = _mm_add_epi32(
+        _mm256_castsi256_si128(sum),
+        _mm256_extracti128_si256(sum, 1),
+    );
+    let quarter = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0b01_00_11_10));
+    let eighth = _mm_add_epi32(quarter, _mm_shuffle_epi32(quarter, 0b10_11_00_01));
+    _mm_cvtsi128_si32(eighth)
+}
