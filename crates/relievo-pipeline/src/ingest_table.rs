@@ -69,7 +69,7 @@ pub struct PhotoEntry {
     /// The noun.
     #[serde(flatten)]
     pub photo: Photo,
-    /// Where its pixels are.
+    /// Where its pixels are; in the file, a key frame's lie relative to `ingest/`.
     pub source: PathBuf,
     /// Where its mask is.
     pub mask: Option<PathBuf>,
@@ -116,17 +116,29 @@ pub struct IngestTable {
 impl IngestTable {
     /// The table of a work folder.
     pub(crate) fn read(ctx: &StageContext) -> Result<Self, PipelineError> {
-        crate::stages::read_json(ctx, "ingest", TABLE_FILE)
+        let table: Self = crate::stages::read_json(ctx, "ingest", TABLE_FILE)?;
+        Ok(table.found_in(ctx.work()))
     }
 
     /// The table of a work folder, from outside a run.
     pub fn read_work(work: &Path) -> Result<Self, PipelineError> {
         let path = work.join("ingest").join(TABLE_FILE);
         let bytes = fs_err::read(&path)?;
-        serde_json::from_slice(&bytes).map_err(|e| PipelineError::File {
+        let table: Self = serde_json::from_slice(&bytes).map_err(|e| PipelineError::File {
             path,
             what: e.to_string(),
-        })
+        })?;
+        Ok(table.found_in(work))
+    }
+
+    /// With the key frames where the work folder is now.
+    fn found_in(mut self, work: &Path) -> Self {
+        for entry in &mut self.photos {
+            if entry.source.is_relative() {
+                entry.source = work.join("ingest").join(&entry.source);
+            }
+        }
+        self
     }
 
     /// The digest of a photo's content, for keys.
@@ -151,7 +163,6 @@ pub fn build_table(
     verdicts: &[(&InputFile, Verdict)],
     settings: &Settings,
     options: &IngestOptions,
-    ingest_dir: &Path,
 ) -> IngestTable {
     let mut table = IngestTable::default();
     let mut candidates = Vec::new();
@@ -185,7 +196,7 @@ pub fn build_table(
                 candidates.push(Candidate {
                     name: row.name.clone(),
                     digest: row.digest.clone(),
-                    source: ingest_dir.join(&row.stored),
+                    source: PathBuf::from(&row.stored),
                     mask: file.mask.as_ref(),
                     facts: PhotoFacts {
                         info: PhotoInfo {
@@ -435,12 +446,7 @@ mod tests {
 
     fn table(rows: &[(InputFile, Verdict)], settings: &Settings) -> IngestTable {
         let rows: Vec<(&InputFile, Verdict)> = rows.iter().map(|(f, v)| (f, v.clone())).collect();
-        build_table(
-            &rows,
-            settings,
-            &IngestOptions::default(),
-            Path::new("ingest"),
-        )
+        build_table(&rows, settings, &IngestOptions::default())
     }
 
     #[test]

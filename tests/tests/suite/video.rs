@@ -83,6 +83,8 @@ fn a_video_held_upright_gives_upright_key_frames() {
             .and_then(|n| n.strip_suffix(".png"))
             .unwrap_or_else(|| panic!("a key frame is called {name}"));
         assert_eq!(index.len(), 4);
+        // Wherever the work folder is moved.
+        assert!(photo["source"].as_str().unwrap().starts_with("frames/"));
         let frame: usize = index.parse().unwrap();
         let time = photo["time_s"].as_f64().unwrap();
         let want = truth["frames"][frame]["time"].as_f64().unwrap();

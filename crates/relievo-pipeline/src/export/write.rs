@@ -86,7 +86,11 @@ pub fn write_export(
                     let entry = table.photos.iter().find(|e| e.photo.name == name);
                     entry.map_or_else(
                         || name.to_owned(),
-                        |e| e.source.to_string_lossy().into_owned(),
+                        |e| {
+                            let path = std::path::absolute(&e.source);
+                            let path = path.unwrap_or_else(|_| e.source.clone());
+                            path.to_string_lossy().into_owned()
+                        },
                     )
                 });
                 write_atomic(&target, text.as_bytes())?;

@@ -41,7 +41,7 @@ impl Stage for Ingest {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn depends_on(&self) -> &[&'static str] {
@@ -127,7 +127,7 @@ impl Stage for Ingest {
                 }
             }
         }
-        let table = build_table(&verdicts, &self.0.settings, &options, &ctx.dir());
+        let table = build_table(&verdicts, &self.0.settings, &options);
         for r in &table.rejected {
             ctx.task().warn(r.warning());
         }

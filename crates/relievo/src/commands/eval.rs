@@ -208,17 +208,8 @@ fn consistency(args: &EvalArgs) -> Result<ConsistencyFigures, Failure> {
 /// Where the photos of a work folder lie, by name.
 fn sources(work: &Path) -> Result<BTreeMap<String, PathBuf>, Failure> {
     let table = relievo_pipeline::ingest_table::IngestTable::read_work(work)?;
-    let inside = |p: &Path| {
-        if p.is_absolute() {
-            p.to_owned()
-        } else {
-            work.join(p)
-        }
-    };
-    let rows = table.photos.iter();
-    Ok(rows
-        .map(|e| (e.photo.name.clone(), inside(&e.source)))
-        .collect())
+    let rows = table.photos.into_iter();
+    Ok(rows.map(|e| (e.photo.name, e.source)).collect())
 }
 
 /// The texture of a finished work folder against the photos it held out;

@@ -13,6 +13,7 @@
 
 mod calibrate;
 mod compare;
+mod photos;
 mod quality;
 mod report;
 mod results;

@@ -1,6 +1,7 @@
 //! Who does a stage, and by which command line.
 
 use super::Request;
+use super::photos::{key_frames, photo_names, photos_alone};
 use super::sets::Set;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -183,7 +184,7 @@ fn build(options: &[String], share: bool) -> Result<String, String> {
         .join(" "))
 }
 
-fn words<const N: usize>(list: [&dyn AsRef<std::ffi::OsStr>; N]) -> Vec<String> {
+pub(crate) fn words<const N: usize>(list: [&dyn AsRef<std::ffi::OsStr>; N]) -> Vec<String> {
     list.iter()
         .map(|w| w.as_ref().to_string_lossy().into_owned())
         .collect()
@@ -240,7 +241,8 @@ fn steps(stage: &str, set: &Set, tool: &Tool, id: RunId) -> Result<Steps, String
         }
         Kind::Openmvg => {
             let _ = fs_err::remove_dir_all(&out);
-            let command = words([&python, &peer("sparse_openmvg.py"), input, &out]);
+            let alone = photos_alone(input, &folder.join("photos"))?;
+            let command = words([&python, &peer("sparse_openmvg.py"), &alone, &out]);
             Steps::new(command, folder, out.join("sparse/0"))
         }
         Kind::OpencvSift => {
@@ -290,7 +292,7 @@ fn steps(stage: &str, set: &Set, tool: &Tool, id: RunId) -> Result<Steps, String
 }
 
 /// Runs something that is not timed; what it printed.
-fn said(command: &[String]) -> Result<String, String> {
+pub(crate) fn said(command: &[String]) -> Result<String, String> {
     let output = Command::new(&command[0]).args(&command[1..]).output();
     let output = output.map_err(|e| format!("{}: {e}", command[0]))?;
     if output.status.success() {
@@ -394,10 +396,15 @@ impl Start<'_> {
         for option in self.options {
             command.extend(["--set".to_owned(), option.clone()]);
         }
-        if self.held && !self.set.is_video() {
+        if self.held {
             let file = self.folder.join("hold-out.txt");
-            let names = held_out(&self.set.input).join("\n");
-            fs_err::write(&file, names).map_err(|e| e.to_string())?;
+            let names = if self.set.is_video() {
+                key_frames(&self.set.input, &self.name("frames"), program)?
+            } else {
+                photo_names(&self.set.input)
+            };
+            let held: Vec<String> = names.into_iter().skip(4).step_by(8).collect();
+            fs_err::write(&file, held.join("\n")).map_err(|e| e.to_string())?;
             command.extend(words([&"--hold-out", &file]));
         }
         Ok(command)
@@ -425,21 +432,4 @@ impl Start<'_> {
             _ => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
         }
     }
-}
-
-/// Every eighth photo of a folder, from the fifth, as `relievo bench` does.
-fn held_out(folder: &Path) -> Vec<String> {
-    let Ok(entries) = fs_err::read_dir(folder) else {
-        return Vec::new();
-    };
-    let photo = |n: &String| {
-        let n = n.to_ascii_lowercase();
-        [".jpg", ".jpeg", ".png"].iter().any(|e| n.ends_with(e))
-    };
-    let mut names: Vec<String> = entries
-        .filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned()))
-        .filter(photo)
-        .collect();
-    names.sort();
-    names.into_iter().skip(4).step_by(8).collect()
 }
