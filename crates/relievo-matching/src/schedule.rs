@@ -17,7 +17,7 @@
 //! many matches, is matched in full.
 
 use crate::band::{BandSide, nearest_in_band};
-use crate::brute_force::{MatchOptions, choose};
+use crate::brute_force::{MatchOptions, choose, match_slices};
 use crate::match_sketched::{clearly_nearest, match_sketched};
 use crate::sketch::{Sketch, Sketched};
 use crate::verify::{VerifyOptions, ViewSide, verify_pair};
@@ -28,8 +28,8 @@ use relievo_task::Isa;
 relievo_task::options! {
     /// Options of [`match_pair`].
     pub struct ScheduleOptions {
-        /// Features of largest scale that are compared first; 0 matches every
-        /// pair in full.
+        /// Features of largest scale that are compared first; 0 compares all
+        /// descriptors of every pair.
         overlap_features: usize = 1024, "features", "measured: docs/decisions.md";
         /// Pairs with fewer matches among these are given up.
         overlap_matches: usize = 4, "matches", "Wu 2013, section 3";
@@ -89,7 +89,11 @@ pub fn match_pair(
             Coarse::Open => {}
         }
     }
-    let putative = match_sketched(all_a, all_b, matching, isa);
+    let putative = if few == 0 {
+        match_slices(all_a.descriptors, all_b.descriptors, matching, isa)
+    } else {
+        match_sketched(all_a, all_b, matching, isa)
+    };
     verify_pair(ids, &a.view, &b.view, &putative, verification, seed)
 }
 
