@@ -170,3 +170,31 @@ fn the_bits_do_not_depend_on_threads() {
     };
     assert_eq!(run(1), run(3));
 }
+
+/// A heavy-tailed loss lets landmarks creep on; the blocks stand still before.
+#[test]
+fn blocks_that_stand_still_end_it() {
+    let run = |block_tolerance: f64| {
+        let (problem, start) = Linear::new(6, 3000, 4, 2);
+        let options = BundleOptions {
+            loss: Loss::Cauchy(0.5),
+            max_iterations: 200,
+            tolerance: 1e-13,
+            block_tolerance,
+            ..BundleOptions::default()
+        };
+        minimise(&problem, start, &options, &Task::silent()).unwrap()
+    };
+    let (to_the_end, early) = (run(0.0), run(0.005));
+    assert!(early.converged);
+    assert!(
+        2 * early.iterations < to_the_end.iterations,
+        "{} of {}",
+        early.iterations,
+        to_the_end.iterations
+    );
+    let off = early.state.blocks.iter().zip(&to_the_end.state.blocks);
+    let off = off.fold(0.0, |m: f64, (a, b)| m.max((a - b).abs()));
+    // About 4000 observations a pose with residuals of about 1.
+    assert!(off < 0.005, "{off}");
+}
