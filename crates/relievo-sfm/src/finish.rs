@@ -17,6 +17,10 @@ const MIN_PRINCIPAL_POINT_VIEWS: usize = 5;
 /// far.
 const FAR_MOVE_ERROR: f64 = 0.9;
 
+/// Part of the final block tolerance at which the trials with and without a free
+/// principal point end.
+const TRIAL_PRECISION: f64 = 0.2;
+
 /// What the last adjustments did.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Finish {
@@ -121,6 +125,8 @@ fn decide_principal_points(
     let mut fixed = what.clone();
     fixed.hold_out = true;
     fixed.options.tolerance = 1e-6;
+    // What is compared must have settled better than what is only used.
+    fixed.options.block_tolerance *= TRIAL_PRECISION;
     let mut free = fixed.clone();
     for (c, _) in wanted.iter().enumerate().filter(|(_, w)| **w) {
         free.intrinsics[c] = Intrinsics::All;
