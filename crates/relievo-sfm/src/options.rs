@@ -62,7 +62,7 @@ options! {
         /// Relative decrease of the cost that ends the last adjustment.
         final_tolerance: f64 = 1e-8, "", "judgement";
         /// Steps of poses and cameras that end the last adjustment, in parts of their standard deviations.
-        final_block_tolerance: f64 = 0.005, "sigma", "measured: poses the same to 0.05 sigma, a quarter of the iterations";
+        final_block_tolerance: f64 = 0.005, "sigma", "measured: positions of four sets the same to 0.01 mm, a quarter of the iterations";
         /// Scale of the Cauchy loss of the last adjustments.
         loss_scale_px: f64 = 1.0, "px", "PEERS.md";
         /// Smaller models than this are dropped.
