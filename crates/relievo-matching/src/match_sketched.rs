@@ -1,4 +1,4 @@
-//! Matching by sketches: what a full search finds for a third of its time.
+//! Matching by sketches: what a full search finds, for a part of its work.
 //!
 //! The nearest by the bound of [`mod@crate::sketch`] are proposed as matches
 //! ([`match_sketched`]); whether a match is the nearest of all, and clearly, is
