@@ -24,6 +24,10 @@ const WINDOW: f32 = 2.0;
 /// Largest element of the unit vector before it is normalised again.
 const CLAMP: f32 = 0.2;
 
+/// Every second row of pixels is enough: a level is as smooth as its sigma of
+/// two pixels and more says.
+const ROW_STEP: usize = 2;
+
 /// Histograms filled by turns, so that one addition need not wait for the last.
 const COPIES: usize = 4;
 
@@ -60,14 +64,14 @@ pub(crate) fn describe(
     let half = reach * (sin.abs() + cos.abs());
     let (y0, ny) = span(place.y, half, level.height());
     let (x0, nx) = span(place.x, half, level.width());
-    scratch.fit(nx);
+    scratch.fit(nx + BATCH);
     let falloff = -0.5 / (WINDOW * cell).powi(2);
     for (i, w) in scratch.weight_x[..nx].iter_mut().enumerate() {
         let dx = (x0 + i) as f32 - place.x;
         *w = (falloff * dx * dx).exp();
     }
     let mut histograms: Histograms = [[[0.0; DIRECTIONS]; PADDED * PADDED + 4]; COPIES];
-    for y in y0..y0 + ny {
+    for y in (y0..y0 + ny).step_by(ROW_STEP) {
         let dy = y as f32 - place.y;
         // |cos dx + sin dy| < reach and |cos dy − sin dx| < reach.
         let (a, b) = interval(cos, sin * dy, reach);
@@ -87,9 +91,12 @@ pub(crate) fn describe(
             continue;
         }
         let rows = [y - 1, y, y + 1].map(|y| &level.row(y)[first - 1..=first + n]);
-        let magnitude = &mut scratch.magnitude[..n];
-        let direction = &mut scratch.direction[..n];
-        gradients(set, rows, magnitude, direction);
+        let padded = n.next_multiple_of(BATCH);
+        let magnitude = &mut scratch.magnitude[..padded];
+        let direction = &mut scratch.direction[..padded];
+        gradients(set, rows, &mut magnitude[..n], &mut direction[..n]);
+        magnitude[n..].fill(0.0);
+        direction[n..].fill(0.0);
         let dx = first as f32 - place.x;
         let middle = 0.5 * (CELLS as f32 + 1.0);
         let frame = RowFrame {
@@ -100,8 +107,15 @@ pub(crate) fn describe(
             turns,
             weight: (falloff * dy * dy).exp(),
         };
-        let weights = &scratch.weight_x[first - x0..first - x0 + n];
-        accumulate(set, magnitude, direction, weights, frame, &mut histograms);
+        let weights = &scratch.weight_x[first - x0..first - x0 + padded];
+        accumulate(
+            set,
+            (n, magnitude),
+            direction,
+            weights,
+            frame,
+            &mut histograms,
+        );
     }
     root_sift(&histograms)
 }
@@ -127,7 +141,7 @@ const BATCH: usize = 16;
 
 #[inline(always)]
 fn accumulate_body<const FMA: bool>(
-    magnitude: &[f32],
+    (n, magnitude): (usize, &[f32]),
     direction: &[f32],
     weights: &[f32],
     frame: RowFrame,
@@ -135,19 +149,16 @@ fn accumulate_body<const FMA: bool>(
 ) {
     const LANE: [f32; DIRECTIONS] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
     const LAST: f32 = CELLS as f32 + 0.999;
-    let n = magnitude.len();
     // Neighbours mostly share their cells: these are summed in registers, and
     // added to the histograms when the cells change.
     let mut sums = [[0.0; DIRECTIONS]; 4];
     let (mut at, mut copy) = (0, 0);
-    for start in (0..n).step_by(BATCH) {
+    let batches = magnitude.as_chunks::<BATCH>().0;
+    let batches = batches.iter().zip(direction.as_chunks::<BATCH>().0);
+    let batches = batches.zip(weights.as_chunks::<BATCH>().0);
+    for (start, ((m, d), w)) in (0..n).step_by(BATCH).zip(batches) {
         let count = BATCH.min(n - start);
-        let mut m = [0.0; BATCH];
-        let mut d = [0.0; BATCH];
-        m[..count].copy_from_slice(&magnitude[start..start + count]);
-        d[..count].copy_from_slice(&direction[start..start + count]);
-        let mut w = [0.0; BATCH];
-        w[..count].copy_from_slice(&weights[start..start + count]);
+        let mut d = *d;
         let mut corners = [[0.0; BATCH]; 4];
         let mut base = [0_u32; BATCH];
         for i in 0..BATCH {
@@ -208,9 +219,10 @@ fn add_cells(histogram: &mut Histogram, base: usize, sums: [[f32; DIRECTIONS]; 4
 }
 
 multiversion! {
-    /// Adds a row of gradients to the cells around each, trilinearly.
+    /// Adds n gradients of a row to the cells around each, trilinearly; the
+    /// slices are padded to whole batches.
     fn accumulate(
-        magnitude: &[f32],
+        magnitude: (usize, &[f32]),
         direction: &[f32],
         weights: &[f32],
         frame: RowFrame,

@@ -6,7 +6,7 @@ use crate::stages::ingest::IngestTable;
 use relievo_image::{Raster, Rgb8};
 use relievo_scene::ViewId;
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where a photo's pixels and mask are.
@@ -29,6 +29,55 @@ struct Cache {
     used: u64,
     order: VecDeque<ViewId>,
     photos: BTreeMap<ViewId, Arc<Raster<Rgb8>>>,
+}
+
+/// Photos on their way from the stage that checks them to the one that looks
+/// for features, so that these need not be decoded twice.
+#[derive(Debug, Default)]
+pub struct DecodedPhotos(Mutex<(u64, BTreeMap<PathBuf, Raster<Rgb8>>)>);
+
+impl DecodedPhotos {
+    /// Keeps the upright photo of a file while all that are kept fit `budget`
+    /// bytes.
+    pub fn keep(&self, path: &Path, photo: Raster<Rgb8>, budget: u64) {
+        let mut kept = self.lock();
+        if kept.0 + pixel_bytes(&photo) <= budget {
+            kept.0 += pixel_bytes(&photo);
+            kept.1.insert(path.to_owned(), photo);
+        }
+    }
+
+    /// The photo of a file, which is no longer kept.
+    pub fn take(&self, path: &Path) -> Option<Raster<Rgb8>> {
+        let mut kept = self.lock();
+        let photo = kept.1.remove(path)?;
+        kept.0 -= pixel_bytes(&photo);
+        Some(photo)
+    }
+
+    /// Keeps none any longer.
+    pub fn clear(&self) {
+        *self.lock() = Default::default();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, (u64, BTreeMap<PathBuf, Raster<Rgb8>>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn pixel_bytes(photo: &Raster<Rgb8>) -> u64 {
+    3 * photo.as_slice().len() as u64
+}
+
+/// The mask in a file.
+pub fn decode_mask(path: &Path) -> Result<Raster<u8>, PipelineError> {
+    relievo_media::decode_mask(path).map_err(|e| PipelineError::file(path, &e))
+}
+
+/// The upright photo in a file.
+pub fn decode(path: &Path) -> Result<Raster<Rgb8>, PipelineError> {
+    let photo = relievo_media::decode_photo(path).map_err(|e| PipelineError::file(path, &e))?;
+    Ok(photo.rgb)
 }
 
 impl PhotoStore {
@@ -58,17 +107,15 @@ impl PhotoStore {
             return Ok(Arc::clone(found));
         }
         let (_, source) = self.source(id)?;
-        let photo = relievo_media::decode_photo(&source.photo)
-            .map_err(|e| PipelineError::file(&source.photo, &e))?;
-        let photo = Arc::new(photo.rgb);
-        let bytes = 3 * photo.as_slice().len() as u64;
+        let photo = Arc::new(decode(&source.photo)?);
+        let bytes = pixel_bytes(&photo);
         let mut cache = self.lock();
         while cache.used + bytes > self.budget {
             let Some(oldest) = cache.order.pop_front() else {
                 break;
             };
             if let Some(gone) = cache.photos.remove(&oldest) {
-                cache.used -= 3 * gone.as_slice().len() as u64;
+                cache.used -= pixel_bytes(&gone);
             }
         }
         if cache.used + bytes <= self.budget
@@ -83,11 +130,7 @@ impl PhotoStore {
     /// The mask, 0 = ignore, where there is one.
     pub fn mask(&self, id: ViewId) -> Result<Option<Raster<u8>>, PipelineError> {
         let (_, source) = self.source(id)?;
-        let Some(path) = &source.mask else {
-            return Ok(None);
-        };
-        let mask = relievo_media::decode_mask(path).map_err(|e| PipelineError::file(path, &e))?;
-        Ok(Some(mask))
+        source.mask.as_deref().map(decode_mask).transpose()
     }
 
     fn source(&self, id: ViewId) -> Result<&(String, Source), PipelineError> {
@@ -108,7 +151,6 @@ mod tests {
     use super::*;
     use crate::stages::ingest::PhotoEntry;
     use relievo_scene::{CameraId, Photo};
-    use std::path::Path;
 
     /// Bytes of pixels of a test photo, 48 x 40.
     const BYTES: u64 = 3 * 48 * 40;
@@ -172,6 +214,21 @@ mod tests {
         let none = store(dir.path(), BYTES - 1);
         let one = none.photo(ViewId(1)).unwrap();
         assert!(!same(&none, 1, &one), "a photo over the budget is not kept");
+    }
+
+    #[test]
+    fn photos_on_their_way_stay_within_the_budget_and_are_taken_once() {
+        let decoded = DecodedPhotos::default();
+        let names = ["a", "b", "c"].map(Path::new);
+        for name in names {
+            decoded.keep(name, Raster::filled(48, 40, [9; 3]), 2 * BYTES);
+        }
+        let taken = names.map(|n| decoded.take(n).is_some());
+        assert_eq!(taken, [true, true, false], "two of them fit");
+        assert!(decoded.take(names[0]).is_none());
+        decoded.keep(names[2], Raster::filled(48, 40, [9; 3]), BYTES);
+        decoded.clear();
+        assert!(decoded.take(names[2]).is_none());
     }
 
     #[test]

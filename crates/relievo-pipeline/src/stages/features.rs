@@ -3,6 +3,7 @@
 use super::ingest::{IngestTable, PhotoEntry};
 use super::{Setup, file_error};
 use crate::error::PipelineError;
+use crate::photos;
 use relievo_engine::{
     BoxError, Figures, Item, ItemWriter, Output, Parallelism, Stage, StageContext, file_name,
 };
@@ -127,9 +128,11 @@ impl Stage for Features {
     ) -> Result<(), BoxError> {
         let table = IngestTable::read(ctx)?;
         let entry = entry_named(&table, &item.name)?;
-        let store = self.0.photos(ctx)?;
-        let photo = store.photo(entry.photo.view_id)?;
-        let mask = store.mask(entry.photo.view_id)?;
+        let photo = match self.0.decoded.take(&entry.source) {
+            Some(photo) => photo,
+            None => photos::decode(&entry.source)?,
+        };
+        let mask = entry.mask.as_deref().map(photos::decode_mask).transpose()?;
         let options = self.0.options("features")?.get::<FeatureStageOptions>();
         let found = detect(&*self.detector()?, &photo, mask.as_ref(), &options, ctx)?;
         let bytes = relievo_formats::native::features::encode(&found);

@@ -19,6 +19,9 @@ use std::sync::Arc;
 /// The table of photos, in the stage's folder.
 pub const TABLE_FILE: &str = "photos.json";
 
+/// Most bytes of decoded photos that wait for the next stage.
+const MOST_DECODED_BYTES: u64 = 200 << 20;
+
 relievo_task::options! {
     /// Options of taking photos in.
     pub struct IngestOptions {
@@ -85,7 +88,7 @@ impl Stage for Ingest {
             })?;
         match file.kind {
             InputKind::Photo => {
-                let verdict = look_at_photo(file);
+                let verdict = self.look_at_photo(ctx, file);
                 out.write(&row_name(file), &json_bytes(&verdict)?)?;
             }
             InputKind::Video => self.key_frames(ctx, file, out)?,
@@ -150,6 +153,31 @@ impl Stage for Ingest {
 }
 
 impl Ingest {
+    /// Decodes the whole photo once, so that damage shows here and not hours on.
+    fn look_at_photo(&self, ctx: &StageContext, file: &InputFile) -> Verdict {
+        match relievo_media::decode_photo(&file.path) {
+            Ok(photo) => {
+                let sharpness = relievo_media::sharpness(&relievo_image::luma(&photo.rgb));
+                let budget = MOST_DECODED_BYTES.min(ctx.task().memory_bytes() / 4);
+                self.0.decoded.keep(&file.path, photo.rgb, budget);
+                Verdict::Photo(PhotoFacts {
+                    sharpness,
+                    info: photo.info,
+                })
+            }
+            Err(MediaError::Photo { problem, .. }) => Verdict::Broken {
+                kind: problem.kind().to_owned(),
+                reason: problem.to_string(),
+                hint: problem.hint().to_owned(),
+            },
+            Err(e) => Verdict::Broken {
+                kind: "photo-unreadable".to_owned(),
+                reason: e.to_string(),
+                hint: e.hint().to_owned(),
+            },
+        }
+    }
+
     /// Chooses key frames and stores them as PNG with their row.
     fn key_frames(
         &self,
@@ -263,24 +291,4 @@ fn check_mask(entry: &PhotoEntry) -> Result<(), PipelineError> {
 
 fn row_name(file: &InputFile) -> String {
     format!("rows/{}", file_name(&file.name, ".json"))
-}
-
-/// Decodes the whole photo once, so that damage shows here and not hours on.
-fn look_at_photo(file: &InputFile) -> Verdict {
-    match relievo_media::decode_photo(&file.path) {
-        Ok(photo) => Verdict::Photo(PhotoFacts {
-            sharpness: relievo_media::sharpness(&relievo_image::luma(&photo.rgb)),
-            info: photo.info,
-        }),
-        Err(MediaError::Photo { problem, .. }) => Verdict::Broken {
-            kind: problem.kind().to_owned(),
-            reason: problem.to_string(),
-            hint: problem.hint().to_owned(),
-        },
-        Err(e) => Verdict::Broken {
-            kind: "photo-unreadable".to_owned(),
-            reason: e.to_string(),
-            hint: e.hint().to_owned(),
-        },
-    }
 }

@@ -15,7 +15,7 @@ mod view_synthesis;
 use crate::catalog;
 use crate::error::PipelineError;
 use crate::options::StageOptions;
-use crate::photos::PhotoStore;
+use crate::photos::{DecodedPhotos, PhotoStore};
 use crate::scene_kind::SceneKind;
 use crate::settings::{Preset, Settings};
 use ingest::{IngestTable, InputScan};
@@ -32,6 +32,8 @@ pub struct Setup {
     /// The files found under the inputs.
     pub scan: InputScan,
     photos: Mutex<Option<(relievo_engine::Digest, Arc<PhotoStore>)>>,
+    /// From ingest to features.
+    decoded: DecodedPhotos,
 }
 
 impl Setup {
@@ -41,6 +43,7 @@ impl Setup {
             settings,
             scan,
             photos: Mutex::default(),
+            decoded: DecodedPhotos::default(),
         }
     }
 
@@ -79,6 +82,7 @@ impl Setup {
             return Ok(Arc::clone(store));
         }
         let table = IngestTable::read(ctx)?;
+        self.decoded.clear();
         let store = Arc::new(PhotoStore::new(&table, ctx.task().memory_bytes() / 4));
         *slot = Some((output.digest, Arc::clone(&store)));
         Ok(store)
