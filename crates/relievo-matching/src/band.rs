@@ -35,20 +35,20 @@ const NOWHERE: Places = Places {
 pub(crate) struct BandSide<'f> {
     /// Column and row, px; those that are not finite are passed over.
     pub(crate) points: &'f [[f32; 2]],
+    /// Their [`compact_order`].
+    pub(crate) order: &'f [u32],
     /// One a point.
     pub(crate) descriptors: &'f [Descriptor],
 }
 
 /// The keypoints of b in groups.
-pub(crate) struct Groups {
+pub(crate) struct Groups<'f> {
     /// 16 circles each: where the groups are.
     pub(crate) circles: Vec<Places>,
     /// Where the keypoints of a group are.
     pub(crate) places: Vec<Places>,
     /// Positions in b, group after group.
-    pub(crate) order: Vec<u32>,
-    /// Descriptors in that order.
-    pub(crate) descriptors: Vec<Descriptor>,
+    pub(crate) order: &'f [u32],
 }
 
 /// A keypoint of a and its epipolar line (unit normal).
@@ -67,11 +67,22 @@ pub(crate) fn nearest_in_band(
     band_px: f32,
     isa: Isa,
 ) -> (Vec<Nearest>, Vec<Nearest>) {
+    nearest_in_band_by(kernel(isa), a, b, f, band_px)
+}
+
+fn nearest_in_band_by(
+    search: Search,
+    a: BandSide<'_>,
+    b: BandSide<'_>,
+    f: &Mat3,
+    band_px: f32,
+) -> (Vec<Nearest>, Vec<Nearest>) {
     let groups = Groups::new(b, band_px);
     // Neighbours in a have lines that cross the same groups.
-    let queries: Vec<Query<'_>> = compact_order(a.points)
-        .into_iter()
-        .filter_map(|i| {
+    let queries: Vec<Query<'_>> = a
+        .order
+        .iter()
+        .filter_map(|&i| {
             let [x, y] = a.points[i as usize];
             let line = f * Vec3::new(f64::from(x), f64::from(y), 1.0);
             let norm = line.xy().norm();
@@ -85,32 +96,36 @@ pub(crate) fn nearest_in_band(
         .collect();
     let mut from_a = vec![Nearest::NONE; a.points.len()];
     let mut from_b = vec![Nearest::NONE; groups.order.len()];
-    search(&queries, &groups, &mut from_a, &mut from_b, isa);
+    let found = (&mut from_a[..], &mut from_b[..]);
+    search(&queries, &groups, b.descriptors, found);
     let mut in_order = vec![Nearest::NONE; b.points.len()];
-    for (found, &j) in from_b.iter().zip(&groups.order) {
+    for (found, &j) in from_b.iter().zip(groups.order) {
         in_order[j as usize] = *found;
     }
     (from_a, in_order)
 }
 
-fn search(
-    queries: &[Query<'_>],
-    groups: &Groups,
-    from_a: &mut [Nearest],
-    from_b: &mut [Nearest],
-    isa: Isa,
-) {
+/// What a kernel is given: queries, groups and the descriptors of b; it fills the
+/// nearest of each query, and of each place in the groups' order.
+type Search = fn(&[Query<'_>], &Groups<'_>, &[Descriptor], (&mut [Nearest], &mut [Nearest]));
+
+fn kernel(isa: Isa) -> Search {
     #[cfg(target_arch = "x86_64")]
-    if isa == Isa::Native && crate::band_avx512::available() {
-        return crate::band_avx512::search(queries, groups, from_a, from_b);
+    if isa == Isa::Native {
+        if crate::band_avx512::available() {
+            return crate::band_avx512::search;
+        }
+        if crate::nearest_avx2::available() {
+            return crate::band_avx2::search;
+        }
     }
     let _ = isa;
-    portable(queries, groups, from_a, from_b);
+    portable
 }
 
-impl Groups {
-    fn new(b: BandSide<'_>, band_px: f32) -> Self {
-        let order = compact_order(b.points);
+impl<'f> Groups<'f> {
+    fn new(b: BandSide<'f>, band_px: f32) -> Self {
+        let order = b.order;
         let mut places = Vec::with_capacity(order.len().div_ceil(LANES));
         let mut circles = vec![NOWHERE; order.len().div_ceil(LANES * LANES)];
         for (g, members) in order.chunks(LANES).enumerate() {
@@ -139,14 +154,13 @@ impl Groups {
         Self {
             circles,
             places,
-            descriptors: order.iter().map(|&j| b.descriptors[j as usize]).collect(),
             order,
         }
     }
 }
 
 /// Indices of the finite points, so that runs of 16 lie close together.
-fn compact_order(points: &[[f32; 2]]) -> Vec<u32> {
+pub(crate) fn compact_order(points: &[[f32; 2]]) -> Vec<u32> {
     let mut ids: Vec<u32> = (0..points.len() as u32)
         .filter(|&i| points[i as usize].iter().all(|v| v.is_finite()))
         .collect();
@@ -202,9 +216,9 @@ fn within(places: &Places, [lx, ly, lz]: [f32; 3]) -> u16 {
 /// The reference.
 fn portable(
     queries: &[Query<'_>],
-    groups: &Groups,
-    from_a: &mut [Nearest],
-    from_b: &mut [Nearest],
+    groups: &Groups<'_>,
+    descriptors: &[Descriptor],
+    (from_a, from_b): (&mut [Nearest], &mut [Nearest]),
 ) {
     for query in queries {
         let mut own = Nearest::NONE;
@@ -215,8 +229,9 @@ fn portable(
                 let near = within(&groups.places[g], query.line);
                 for lane in (0..LANES).filter(|l| near >> l & 1 == 1) {
                     let at = g * LANES + lane;
-                    let dot = crate::nearest::dot(query.descriptor, &groups.descriptors[at]);
-                    offer(&mut own, groups.order[at], dot);
+                    let j = groups.order[at];
+                    let dot = crate::nearest::dot(query.descriptor, &descriptors[j as usize]);
+                    offer(&mut own, j, dot);
                     offer(&mut from_b[at], query.idx, dot);
                 }
             }
@@ -228,6 +243,7 @@ fn portable(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::nearest::dot;
     use crate::nearest::tests::hard_descriptors;
     use rand_core::RngCore;
 
@@ -244,6 +260,16 @@ pub(crate) mod tests {
         all
     }
 
+    /// Those that this processor runs.
+    fn kernels() -> Vec<Search> {
+        let mut all = vec![kernel(Isa::Native)];
+        #[cfg(target_arch = "x86_64")]
+        if crate::nearest_avx2::available() {
+            all.push(crate::band_avx2::search);
+        }
+        all
+    }
+
     /// Every pair, one by one.
     fn all_pairs(a: BandSide<'_>, b: BandSide<'_>, f: &Mat3, band: f64) -> Vec<Nearest> {
         let finite = |p: &[f32; 2]| p.iter().all(|v| v.is_finite());
@@ -256,12 +282,9 @@ pub(crate) mod tests {
                 for (j, q) in b.points.iter().enumerate() {
                     let at = Vec3::new(f64::from(q[0]), f64::from(q[1]), 1.0);
                     let distance = (line.dot(&at) / line.xy().norm()).abs();
+                    let dot = dot(da, &b.descriptors[j]);
                     if finite(p) && finite(q) && distance < band {
-                        offer(
-                            &mut own,
-                            j as u32,
-                            crate::nearest::dot(da, &b.descriptors[j]),
-                        );
+                        offer(&mut own, j as u32, dot);
                     }
                 }
                 own
@@ -280,24 +303,30 @@ pub(crate) mod tests {
             for (m, n) in [(0, 9), (9, 0), (1, 1), (40, 16), (333, 517)] {
                 let (pa, pb) = (points(m, k as u64), points(n, 9 + k as u64));
                 let (da, db) = (hard_descriptors(m, 3), hard_descriptors(n, 4));
+                let (oa, ob) = (compact_order(&pa), compact_order(&pb));
                 let a = BandSide {
                     points: &pa,
+                    order: &oa,
                     descriptors: &da,
                 };
                 let b = BandSide {
                     points: &pb,
+                    order: &ob,
                     descriptors: &db,
                 };
                 let want = all_pairs(a, b, &f, 7.0);
-                let (from_a, from_b) = nearest_in_band(a, b, &f, 7.0, Isa::Portable);
+                let run = |search| nearest_in_band_by(search, a, b, &f, 7.0);
+                let (from_a, from_b) = run(portable);
                 assert_eq!(from_a, want, "{k} {m} {n}");
                 // The other direction holds the same pairs.
                 for (i, found) in from_a.iter().enumerate().filter(|(_, n)| n.best >= 0) {
                     let back = from_b[found.idx as usize];
                     assert!(back.best > found.best || back.idx <= i as u32);
                 }
-                let native = nearest_in_band(a, b, &f, 7.0, Isa::Native);
-                assert_eq!(native, (from_a, from_b), "{k} {m} {n}");
+                for search in kernels() {
+                    let found = run(search);
+                    assert_eq!(found, (from_a.clone(), from_b.clone()), "{k} {m} {n}");
+                }
             }
         }
     }

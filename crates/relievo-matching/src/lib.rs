@@ -15,6 +15,7 @@
 //! | [`verify`] | [`verify_pair`]: E, F and H by LO-RANSAC; which one explains the pair |
 //! | [`estimators`] | the three models as [`relievo_optim::Estimator`]s |
 //! | `band` | nearest neighbours inside the epipolar band |
+//! | [`prepared`] | [`PreparedView`]: what all pairs of a view share |
 //! | [`schedule`] | [`match_pair`]: a pair from coarse to fine |
 //! | [`mod@sketch`] | bounds of dot products for a quarter of the work |
 //! | `match_sketched` | [`match_sketched()`]: the same matches for less |
@@ -23,6 +24,8 @@
 //! | [`tracks`] | [`build_tracks`]: consistent tracks from verified pairs |
 
 mod band;
+#[cfg(target_arch = "x86_64")]
+mod band_avx2;
 #[cfg(target_arch = "x86_64")]
 mod band_avx512;
 pub mod brute_force;
@@ -34,6 +37,7 @@ mod nearest_avx2;
 #[cfg(target_arch = "x86_64")]
 mod nearest_avx512;
 pub mod pairs;
+pub mod prepared;
 mod rotation;
 pub mod schedule;
 pub mod shard;
@@ -51,9 +55,12 @@ mod watermark;
 pub use brute_force::{MatchOptions, match_descriptors, match_slices, overlap_score};
 pub use match_sketched::match_sketched;
 pub use pairs::{PairOptions, PairView, choose_pairs};
+pub use prepared::PreparedView;
 pub use schedule::{ScheduleOptions, match_pair};
 pub use shard::{ViewInput, match_and_verify};
 pub use sketch::{Sketch, Sketched, sketch};
-pub use synthesis::{SimulatedPair, SimulatedSide, SynthesisOptions, match_simulated};
+pub use synthesis::{
+    SimulatedPair, SimulatedSide, SimulatedView, SynthesisOptions, match_simulated,
+};
 pub use tracks::{TrackOptions, build_tracks};
 pub use verify::{VerifyOptions, ViewSide, verify_pair};

@@ -143,11 +143,7 @@ fn clearly_nearest_by(
     (from, to): (Sketched<'_>, Sketched<'_>),
     options: &MatchOptions,
 ) -> Vec<Match> {
-    let most = |of: &[Sketch], what: fn(&Sketch) -> f32| of.iter().map(what).fold(0.0, f32::max);
-    let norm_from = most(from.sketches, |s| s.norm) + most(from.sketches, |s| s.error);
-    let norm_to = most(to.sketches, |s| s.norm);
-    // What rounding may have cost, by descriptor; a little more for f32.
-    let slack = |s: &Sketch, norm: f32| (1.001 * s.error * norm).ceil() as i32 + 1;
+    let rounding = Rounding::new(from.sketches, to.sketches);
     let queries: Vec<Query> = matches
         .iter()
         .map(|m| {
@@ -155,7 +151,6 @@ fn clearly_nearest_by(
             let (a, b) = (&from.descriptors[i as usize], &to.descriptors[j as usize]);
             let dot = dot(a, b);
             let limit = limit(dot, options);
-            let own = slack(&from.sketches[i as usize], norm_to);
             // What is not near enough need not be looked at.
             let alone = Nearest {
                 idx: j,
@@ -163,7 +158,7 @@ fn clearly_nearest_by(
                 second: -1,
             };
             let bound_limit = if passes(&alone, options) {
-                (limit - own).div_euclid(UNIT)
+                rounding.bound_limit(limit, &from.sketches[i as usize])
             } else {
                 i32::MAX
             };
@@ -176,11 +171,7 @@ fn clearly_nearest_by(
             }
         })
         .collect();
-    let slacks: Vec<i32> = to
-        .sketches
-        .iter()
-        .map(|s| slack(s, norm_from).div_euclid(UNIT) + 1)
-        .collect();
+    let slacks: Vec<i32> = to.sketches.iter().map(|s| rounding.slack(s)).collect();
     let near = Nearness {
         from,
         to,
@@ -207,6 +198,39 @@ fn clearly_nearest_by(
         })
         .map(|(m, _)| m)
         .collect()
+}
+
+/// What the rounding of sketches may have cost between two views.
+#[derive(Clone, Copy)]
+struct Rounding {
+    norm_from: f32,
+    norm_to: f32,
+}
+
+impl Rounding {
+    fn new(from: &[Sketch], to: &[Sketch]) -> Self {
+        let most =
+            |of: &[Sketch], what: fn(&Sketch) -> f32| of.iter().map(what).fold(0.0, f32::max);
+        Self {
+            norm_from: most(from, |s| s.norm) + most(from, |s| s.error),
+            norm_to: most(to, |s| s.norm),
+        }
+    }
+
+    /// By descriptor; a little more for f32.
+    fn cost(s: &Sketch, norm: f32) -> i32 {
+        (1.001 * s.error * norm).ceil() as i32 + 1
+    }
+
+    /// What is to be added to the bound of one of `to`, in units of [`UNIT`].
+    fn slack(self, to: &Sketch) -> i32 {
+        Self::cost(to, self.norm_from).div_euclid(UNIT) + 1
+    }
+
+    /// Bounds, with their slack, up to this one mean dot products up to `limit`.
+    fn bound_limit(self, limit: i32, from: &Sketch) -> i32 {
+        (limit - Self::cost(from, self.norm_to)).div_euclid(UNIT)
+    }
 }
 
 /// The largest dot product under `dot` that another may have so that a match of

@@ -19,7 +19,8 @@
 use crate::band::{BandSide, nearest_in_band};
 use crate::brute_force::{MatchOptions, choose, match_slices};
 use crate::match_sketched::{clearly_nearest, match_sketched};
-use crate::sketch::{Sketch, Sketched};
+use crate::prepared::PreparedView;
+use crate::sketch::Sketched;
 use crate::verify::{VerifyOptions, ViewSide, verify_pair};
 use relievo_geometry::Mat3;
 use relievo_scene::{Camera, Match, TwoViewGeometry, TwoViewKind, ViewId};
@@ -41,6 +42,9 @@ relievo_task::options! {
         coarse_matches: usize = 7, "matches", "measured: docs/decisions.md";
         /// Fewest inliers that decide a geometry without trusted focal lengths.
         coarse_inliers: usize = 30, "matches", "twice min_inliers";
+        /// Part of the coarse inliers that the band must give; below it all
+        /// features are compared.
+        band_share: f64 = 0.6, "", "measured: docs/decisions.md";
         /// Half width of the band in which all features are matched, in units
         /// of the largest inlier distance.
         band_ratio: f64 = 2.0, "", "large features are less exact";
@@ -52,15 +56,23 @@ relievo_task::options! {
 pub struct MatchSide<'f> {
     /// Features and camera.
     pub view: ViewSide<'f>,
-    /// The sketch of each descriptor.
-    pub sketches: &'f [Sketch],
+    /// What all its pairs share.
+    pub prepared: &'f PreparedView,
 }
 
 impl MatchSide<'_> {
     fn sketched(&self) -> Sketched<'_> {
         Sketched {
             descriptors: &self.view.features.descriptors,
-            sketches: self.sketches,
+            sketches: &self.prepared.sketches,
+        }
+    }
+
+    fn in_band(&self) -> BandSide<'_> {
+        BandSide {
+            points: &self.prepared.undistorted,
+            order: &self.prepared.order,
+            descriptors: &self.view.features.descriptors,
         }
     }
 }
@@ -147,7 +159,8 @@ fn coarse_to_fine(
     Coarse::Open
 }
 
-/// Step 3; `None` where it finds less than `coarse` holds.
+/// Step 3; `None` where it finds much less than `coarse` holds. (Some less is
+/// usual: among fewer features fewer fail the ratio test.)
 fn in_band(
     ids: (ViewId, ViewId),
     a: &MatchSide<'_>,
@@ -178,8 +191,9 @@ fn in_band(
         },
     );
     let fine = verify_pair(ids, &fa, &fb, &putative, verification, seed);
-    (fine.kind != TwoViewKind::Degenerate && fine.inliers.len() >= coarse.inliers.len())
-        .then_some(fine)
+    let least = schedule.band_share * coarse.inliers.len() as f64;
+    let enough = fine.inliers.len() as f64 >= least;
+    (fine.kind != TwoViewKind::Degenerate && enough).then_some(fine)
 }
 
 /// Those matches of all features that lie inside the band around the epipolar
@@ -192,16 +206,7 @@ fn band_matches(
     options: &MatchOptions,
     isa: Isa,
 ) -> Vec<Match> {
-    let (pa, pb) = (a.view.undistorted_pixels(), b.view.undistorted_pixels());
-    let side_a = BandSide {
-        points: &pa,
-        descriptors: &a.view.features.descriptors,
-    };
-    let side_b = BandSide {
-        points: &pb,
-        descriptors: &b.view.features.descriptors,
-    };
-    let (from_a, from_b) = nearest_in_band(side_a, side_b, f, band_px, isa);
+    let (from_a, from_b) = nearest_in_band(a.in_band(), b.in_band(), f, band_px, isa);
     let found = choose(&from_a, &from_b, options);
     let (all_a, all_b) = (a.sketched(), b.sketched());
     let found = clearly_nearest(found, |m| (m.a_idx, m.b_idx), (all_a, all_b), options, isa);

@@ -1,13 +1,13 @@
 //! A list of pairs, matched and verified in parallel.
 
 use crate::brute_force::MatchOptions;
+use crate::prepared::PreparedView;
 use crate::schedule::{MatchSide, ScheduleOptions, match_pair};
-use crate::sketch::{Sketch, sketch};
 use crate::verify::{VerifyOptions, ViewSide};
 use rayon::prelude::*;
 use relievo_scene::{Camera, Features, TwoViewGeometry, ViewId};
-use relievo_task::{Cancelled, Task, ordered};
-use std::collections::{BTreeMap, BTreeSet};
+use relievo_task::{Cancelled, Task};
+use std::collections::BTreeMap;
 
 /// What matching needs of one view.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,8 @@ pub struct ViewInput<'f> {
     pub features: &'f Features,
     /// Its starting intrinsics.
     pub camera: &'f Camera,
+    /// What all its pairs share.
+    pub prepared: &'f PreparedView,
 }
 
 /// Matches and verifies each pair (a < b); results in the order of `pairs`,
@@ -30,20 +32,16 @@ pub fn match_and_verify(
     task: &Task,
 ) -> Result<Vec<TwoViewGeometry>, Cancelled> {
     let progress = task.progress("pairs", pairs.len() as u64);
-    let sketches = sketches(pairs, views);
     let results: Vec<Option<TwoViewGeometry>> = pairs
         .par_iter()
         .with_max_len(1)
         .map(|&(a_id, b_id)| {
             task.check()?;
-            let side = |id: ViewId| {
-                let view = views.get(&id)?;
-                Some((view.name, side(view, sketches.get(&id)?)))
-            };
-            let (Some((a_name, a)), Some((b_name, b))) = (side(a_id), side(b_id)) else {
+            let (Some(a), Some(b)) = (views.get(&a_id), views.get(&b_id)) else {
                 return Ok(None);
             };
-            let item = format!("{a_name}\n{b_name}");
+            let item = format!("{}\n{}", a.name, b.name);
+            let (a, b) = (side(a), side(b));
             let seed = relievo_task::seed(task.run_seed(), "matches", &item);
             let found = match_pair((a_id, b_id), &a, &b, options, (seed, task.isa()));
             progress.add(1);
@@ -53,28 +51,12 @@ pub fn match_and_verify(
     Ok(results.into_iter().flatten().collect())
 }
 
-/// The sketches of all views of `pairs`.
-fn sketches(
-    pairs: &[(ViewId, ViewId)],
-    views: &BTreeMap<ViewId, ViewInput<'_>>,
-) -> BTreeMap<ViewId, Vec<Sketch>> {
-    let used: BTreeSet<ViewId> = pairs.iter().flat_map(|p| [p.0, p.1]).collect();
-    let used: Vec<(ViewId, &ViewInput<'_>)> = used
-        .into_iter()
-        .filter_map(|id| Some((id, views.get(&id)?)))
-        .collect();
-    let all = ordered::map(&used, |(id, view)| {
-        (*id, sketch(&view.features.descriptors))
-    });
-    all.into_iter().collect()
-}
-
-fn side<'f>(view: &ViewInput<'f>, sketches: &'f [Sketch]) -> MatchSide<'f> {
+fn side<'f>(view: &ViewInput<'f>) -> MatchSide<'f> {
     MatchSide {
         view: ViewSide {
             features: view.features,
             camera: view.camera,
         },
-        sketches,
+        prepared: view.prepared,
     }
 }

@@ -204,7 +204,7 @@ fn visit_block(
 /// The dot product, exactly.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn dot(a: &Descriptor, b: &Descriptor) -> i32 {
+pub(crate) fn dot(a: &Descriptor, b: &Descriptor) -> i32 {
     let mut sum = _mm256_setzero_si256();
     for (a, b) in a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0) {
         // SAFETY: 16 readable bytes each; unaligned loads are allowed.

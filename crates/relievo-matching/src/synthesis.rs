@@ -5,7 +5,9 @@
 //! views do not fail each other's ratio test; then matches that say the same
 //! are merged.
 
-use crate::brute_force::{MatchOptions, match_descriptors};
+use crate::brute_force::MatchOptions;
+use crate::match_sketched::match_sketched;
+use crate::sketch::{Sketch, Sketched, sketch};
 use crate::verify::{VerifyOptions, ViewSide, verify_pair};
 use rayon::prelude::*;
 use relievo_scene::{Camera, Features, Match, TwoViewGeometry, TwoViewKind, ViewId};
@@ -28,6 +30,32 @@ relievo_task::options! {
 /// are one.
 const CELL_SHARE: f32 = 1.0 / 1000.0;
 
+/// The features of one simulated view, ready to be matched.
+#[derive(Clone, Debug)]
+pub struct SimulatedView {
+    /// In pixels of the photo.
+    pub features: Features,
+    /// One a feature.
+    sketches: Vec<Sketch>,
+}
+
+impl SimulatedView {
+    /// Of these features.
+    pub fn new(features: Features) -> Self {
+        Self {
+            sketches: sketch(&features.descriptors),
+            features,
+        }
+    }
+
+    fn sketched(&self) -> Sketched<'_> {
+        Sketched {
+            descriptors: &self.features.descriptors,
+            sketches: &self.sketches,
+        }
+    }
+}
+
 /// One photo with the features of its simulated views.
 #[derive(Clone, Copy, Debug)]
 pub struct SimulatedSide<'f> {
@@ -35,8 +63,8 @@ pub struct SimulatedSide<'f> {
     pub id: ViewId,
     /// Name of the photo; seeds follow from it.
     pub name: &'f str,
-    /// A list per simulated view, in pixels of the photo.
-    pub views: &'f [Features],
+    /// Its simulated views.
+    pub views: &'f [SimulatedView],
     /// Its starting intrinsics.
     pub camera: &'f Camera,
 }
@@ -68,12 +96,8 @@ pub fn match_simulated(
         .par_iter()
         .map(|&(i, j)| {
             task.check()?;
-            Ok(match_descriptors(
-                &a.views[i],
-                &b.views[j],
-                matching,
-                task.isa(),
-            ))
+            let (a, b) = (a.views[i].sketched(), b.views[j].sketched());
+            Ok(match_sketched(a, b, matching, task.isa()))
         })
         .collect::<Result<_, Cancelled>>()?;
     let (mut left, mut right) = (Features::default(), Features::default());
@@ -85,8 +109,8 @@ pub fn match_simulated(
             let ends = (cell(a, i, p), cell(b, j, q));
             if taken.insert(ends) {
                 let n = left.len() as u32;
-                push(&mut left, &a.views[i], p);
-                push(&mut right, &b.views[j], q);
+                push(&mut left, &a.views[i].features, p);
+                push(&mut right, &b.views[j].features, q);
                 matches.push(Match { a_idx: n, b_idx: n });
             }
         }
@@ -133,7 +157,7 @@ fn push(to: &mut Features, from: &Features, idx: usize) {
 
 fn cell(side: &SimulatedSide<'_>, view: usize, idx: usize) -> (i32, i32) {
     let longer = side.camera.width_px.max(side.camera.height_px) as f32;
-    let k = &side.views[view].keypoints[idx];
+    let k = &side.views[view].features.keypoints[idx];
     let size = (CELL_SHARE * longer).max(1.0);
     ((k.x_px / size) as i32, (k.y_px / size) as i32)
 }

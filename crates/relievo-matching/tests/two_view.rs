@@ -2,8 +2,8 @@
 
 use relievo_geometry::{CameraModel, Rigid3};
 use relievo_matching::{
-    MatchOptions, ScheduleOptions, TrackOptions, VerifyOptions, ViewInput, ViewSide, build_tracks,
-    match_and_verify, verify_pair,
+    MatchOptions, PreparedView, ScheduleOptions, TrackOptions, VerifyOptions, ViewInput, ViewSide,
+    build_tracks, match_and_verify, verify_pair,
 };
 use relievo_scene::{Camera, Features, Match, TwoViewGeometry, TwoViewKind, ViewGraph, ViewId};
 use relievo_synth::{Motion, Scene, SceneOptions, Shape};
@@ -350,12 +350,14 @@ fn pairs_match_verify_and_join_into_true_tracks_on_any_thread_count() {
     });
     let names: Vec<String> = (1..=4).map(|v| format!("{v:04}.png")).collect();
     let camera = scene.camera();
+    let prepared = [1, 2, 3, 4].map(|v| PreparedView::new(&scene.features[&ViewId(v)], &camera));
     let views: BTreeMap<ViewId, ViewInput<'_>> = (1..=4)
         .map(|v| {
             let input = ViewInput {
                 name: &names[v as usize - 1],
                 features: &scene.features[&ViewId(v)],
                 camera: &camera,
+                prepared: &prepared[v as usize - 1],
             };
             (ViewId(v), input)
         })

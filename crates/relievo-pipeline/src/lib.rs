@@ -32,6 +32,7 @@ pub mod input_scan;
 pub mod inspect;
 pub mod isa;
 pub mod options;
+mod pair_list;
 pub mod photos;
 pub mod plan;
 pub mod report;

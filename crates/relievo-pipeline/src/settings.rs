@@ -164,6 +164,8 @@ pub struct Settings {
     pub masks: Option<PathBuf>,
     /// Photos posed, but kept out of depth and texture.
     pub hold_out: Vec<String>,
+    /// File of the pairs to match; no others are tried.
+    pub pairs: Option<PathBuf>,
     /// Multiplies the model at export.
     pub scale: Option<f64>,
     /// Run seed.
@@ -185,6 +187,7 @@ impl Default for Settings {
             single_camera: false,
             masks: None,
             hold_out: Vec::new(),
+            pairs: None,
             scale: None,
             seed: 0,
             isa: Isa::Native,

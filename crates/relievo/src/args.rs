@@ -97,6 +97,24 @@ pub(crate) enum PresetArg {
     Outdoor,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum MapperArg {
+    Auto,
+    Incremental,
+    Global,
+}
+
+impl MapperArg {
+    /// As the option `sparse.mapper`.
+    pub(crate) fn assignment(self) -> &'static str {
+        match self {
+            Self::Auto => "sparse.mapper=auto",
+            Self::Incremental => "sparse.mapper=incremental",
+            Self::Global => "sparse.mapper=global",
+        }
+    }
+}
+
 impl From<PresetArg> for Preset {
     fn from(p: PresetArg) -> Self {
         match p {
@@ -208,6 +226,12 @@ pub(crate) struct RunArgs {
     /// File naming photos that are posed but kept out of depth and texture
     #[arg(long, value_name = "FILE")]
     pub(crate) hold_out: Option<PathBuf>,
+    /// File naming the pairs of photos to match, two names a line; no others are tried
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pairs: Option<PathBuf>,
+    /// How poses are found: photo after photo or all at once [default: auto]
+    #[arg(long, value_enum)]
+    pub(crate) mapper: Option<MapperArg>,
     /// Multiply the model by this at export
     #[arg(long, value_name = "FACTOR", value_parser = parse_scale)]
     pub(crate) scale: Option<f64>,

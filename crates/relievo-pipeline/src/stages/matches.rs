@@ -11,13 +11,14 @@ use super::ingest::IngestTable;
 use super::view_synthesis::Weak;
 use super::{Setup, file_error, json_bytes, read_json, view_synthesis};
 use crate::error::PipelineError;
+use crate::pair_list::read_pairs;
 use relievo_engine::{
     BoxError, Digest, Figures, Item, ItemWriter, Output, Parallelism, Stage, StageContext,
-    file_name,
+    digest_bytes, file_name,
 };
 use relievo_formats::native::matches::{self as format, StoredPair};
 use relievo_matching::{
-    MatchOptions, PairOptions, PairView, ScheduleOptions, VerifyOptions, ViewInput,
+    MatchOptions, PairOptions, PairView, PreparedView, ScheduleOptions, VerifyOptions, ViewInput,
 };
 use relievo_scene::{Camera, Features, TwoViewKind, ViewGraph, ViewId};
 use serde_json::Value;
@@ -34,9 +35,29 @@ const SHARD: &str = ".pairs";
 #[derive(Debug)]
 pub struct Matches {
     setup: Arc<Setup>,
-    cache: Mutex<BTreeMap<Digest, Arc<Features>>>,
+    cache: Mutex<BTreeMap<String, Arc<View>>>,
+    simulated: view_synthesis::Simulated,
     /// Pairs matched by this run; those of fresh and of earlier shards are not.
     matched: AtomicUsize,
+}
+
+/// What matching needs of a photo.
+#[derive(Debug)]
+struct View {
+    features: Features,
+    prepared: PreparedView,
+    camera: Camera,
+}
+
+impl View {
+    fn input<'f>(&'f self, name: &'f str) -> ViewInput<'f> {
+        ViewInput {
+            name,
+            features: &self.features,
+            camera: &self.camera,
+            prepared: &self.prepared,
+        }
+    }
 }
 
 impl Matches {
@@ -45,23 +66,37 @@ impl Matches {
         Self {
             setup,
             cache: Mutex::default(),
+            simulated: Mutex::default(),
             matched: AtomicUsize::new(0),
         }
     }
 
-    /// Features of a photo, kept while they fit an eighth of the memory.
-    fn features(&self, ctx: &StageContext, name: &str) -> Result<Arc<Features>, PipelineError> {
-        let output = ctx.output("features", &file_name(name, EXTENSION))?;
+    /// A photo, kept while all fit an eighth of the memory.
+    fn view(
+        &self,
+        ctx: &StageContext,
+        table: &IngestTable,
+        name: &str,
+    ) -> Result<Arc<View>, PipelineError> {
         let lock = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = lock().get(&output.digest) {
+        if let Some(found) = lock().get(name) {
             return Ok(Arc::clone(found));
         }
-        let features = Arc::new(read(&output)?);
+        let output = ctx.output("features", &file_name(name, EXTENSION))?;
+        let features = read(&output)?;
+        let camera = *camera_of(table, name)?;
+        let prepared = PreparedView::new(&features, &camera);
+        let bytes = output.size + prepared.bytes() as u64;
+        let view = Arc::new(View {
+            features,
+            prepared,
+            camera,
+        });
         let mut cache = lock();
-        if (cache.len() as u64 + 1) * output.size < ctx.task().memory_bytes() / 8 {
-            cache.insert(output.digest, Arc::clone(&features));
+        if (cache.len() as u64 + 1) * bytes < ctx.task().memory_bytes() / 8 {
+            cache.insert(name.to_owned(), Arc::clone(&view));
         }
-        Ok(features)
+        Ok(view)
     }
 }
 
@@ -100,6 +135,9 @@ impl Stage for Matches {
             for e in &table.photos {
                 let place = serde_json::json!([e.photo.geo, e.photo.time_s]);
                 key = key.value(&e.photo.name, place);
+            }
+            if let Some(list) = &self.setup.settings.pairs {
+                key = key.input("list of pairs", digest_bytes(&fs_err::read(list)?));
             }
             return Ok(vec![Item::new("pairs", key.finish())]);
         }
@@ -143,7 +181,7 @@ impl Stage for Matches {
     fn parallelism(&self, _ctx: &StageContext, pass: u32) -> Parallelism {
         match pass {
             1 => Parallelism::Parallel {
-                memory_bytes_per_item: 100 << 20,
+                memory_bytes_per_item: 120 << 20,
             },
             3 => Parallelism::OneAtATime {
                 memory_bytes: 600 << 20,
@@ -174,7 +212,7 @@ impl Stage for Matches {
         if item.pass == 3 {
             let weak: Vec<Weak> = read_json(ctx, "matches", view_synthesis::WEAK_FILE)?;
             if let Some(w) = weak.iter().find(|w| w.name == item.name) {
-                let bytes = view_synthesis::run(&self.setup, ctx, &table, w)?;
+                let bytes = view_synthesis::run(&self.setup, ctx, &table, w, &self.simulated)?;
                 out.write(&file_name(&item.name, view_synthesis::EXTENSION), &bytes)?;
             }
             return Ok(());
@@ -195,6 +233,14 @@ impl Stage for Matches {
     }
 
     fn finish(&self, ctx: &StageContext, _out: &mut ItemWriter) -> Result<Figures, BoxError> {
+        self.cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        self.simulated
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
         let table = IngestTable::read(ctx)?;
         let pairs: Vec<(String, String)> = read_json(ctx, "matches", PAIRS_FILE)?;
         let (_, graph) = read_matched(ctx, &table)?;
@@ -218,6 +264,11 @@ impl Matches {
         ctx: &StageContext,
         table: &IngestTable,
     ) -> Result<Vec<(String, String)>, BoxError> {
+        if let Some(list) = &self.setup.settings.pairs {
+            let names = table.photos.iter().map(|e| e.photo.name.as_str());
+            let pairs = read_pairs(list, &names.collect())?;
+            return Ok(pairs.into_iter().collect());
+        }
         let options = self.setup.options("matches")?.get::<PairOptions>();
         let features = read_all(ctx, table)?;
         let names: BTreeMap<ViewId, &str> = table
@@ -259,8 +310,7 @@ impl Matches {
             return Ok(stored);
         }
         let options = self.setup.options("matches")?;
-        let own = self.features(ctx, name)?;
-        let own_camera = camera_of(table, name)?;
+        let own = self.view(ctx, table, name)?;
         let a = entry_named(table, name)?.photo.view_id;
         // A batch bounds what is held: one batch of partners at a time.
         for batch in others.chunks(64) {
@@ -268,36 +318,15 @@ impl Matches {
                 .iter()
                 .map(|other| {
                     let entry = entry_named(table, other)?;
-                    let features = self.features(ctx, other)?;
-                    Ok((
-                        entry.photo.view_id,
-                        *other,
-                        features,
-                        camera_of(table, other)?,
-                    ))
+                    let view = self.view(ctx, table, other)?;
+                    Ok((entry.photo.view_id, *other, view))
                 })
                 .collect::<Result<Vec<_>, PipelineError>>()?;
             let mut views: BTreeMap<ViewId, ViewInput<'_>> = loaded
                 .iter()
-                .map(|(id, name, features, camera)| {
-                    (
-                        *id,
-                        ViewInput {
-                            name,
-                            features: features.as_ref(),
-                            camera,
-                        },
-                    )
-                })
+                .map(|(id, name, view)| (*id, view.input(name)))
                 .collect();
-            views.insert(
-                a,
-                ViewInput {
-                    name,
-                    features: own.as_ref(),
-                    camera: own_camera,
-                },
-            );
+            views.insert(a, own.input(name));
             let pairs: Vec<(ViewId, ViewId)> = loaded.iter().map(|(id, ..)| (a, *id)).collect();
             let found = relievo_matching::match_and_verify(
                 &pairs,

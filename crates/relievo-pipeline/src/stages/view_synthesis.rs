@@ -17,12 +17,13 @@ use relievo_features::{AffineOptions, simulated_views};
 use relievo_formats::native::matches::StoredPair;
 use relievo_formats::native::synthesis::{self as format, Ends, SynthesisPair};
 use relievo_matching::{
-    MatchOptions, SimulatedPair, SimulatedSide, SynthesisOptions, VerifyOptions, match_simulated,
-    overlap_score,
+    MatchOptions, SimulatedPair, SimulatedSide, SimulatedView, SynthesisOptions, VerifyOptions,
+    match_simulated, overlap_score,
 };
 use relievo_scene::{Features, Keypoint, Match, ViewGraph, ViewId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Extension of the result of one photo.
 pub(super) const EXTENSION: &str = ".synthesis";
@@ -144,33 +145,55 @@ pub(super) fn items(
         .collect()
 }
 
+/// Simulated views of the photos by name: weak photos share partners. At most
+/// [`CACHED`] photos are kept.
+pub(super) type Simulated = Mutex<BTreeMap<String, Arc<Vec<SimulatedView>>>>;
+
+/// About 5 MB each.
+const CACHED: usize = 40;
+
+fn simulate(
+    setup: &Setup,
+    ctx: &StageContext,
+    table: &IngestTable,
+    name: &str,
+    cache: &Simulated,
+) -> Result<Arc<Vec<SimulatedView>>, BoxError> {
+    let lock = || cache.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = lock().get(name) {
+        return Ok(Arc::clone(found));
+    }
+    let options = setup.options("matches")?.get::<AffineOptions>();
+    let store = setup.photos(ctx)?;
+    let id = entry_named(table, name)?.photo.view_id;
+    let (photo, mask) = (store.photo(id)?, store.mask(id)?);
+    let isa = setup.settings.isa;
+    let found = simulated_views(&photo, mask.as_ref(), &options, isa, ctx.task())?;
+    let views = Arc::new(found.into_iter().map(SimulatedView::new).collect());
+    let mut kept = lock();
+    if kept.len() < CACHED {
+        kept.insert(name.to_owned(), Arc::clone(&views));
+    }
+    Ok(views)
+}
+
 /// The pairs among a weak photo and its partners.
 pub(super) fn run(
     setup: &Setup,
     ctx: &StageContext,
     table: &IngestTable,
     weak: &Weak,
+    cache: &Simulated,
 ) -> Result<Vec<u8>, BoxError> {
     let tables = setup.options("matches")?;
-    let (affine, matching) = (tables.get::<AffineOptions>(), tables.get::<MatchOptions>());
+    let matching = tables.get::<MatchOptions>();
     let verification = tables.get::<VerifyOptions>();
-    let store = setup.photos(ctx)?;
     let mut names: Vec<&String> = weak.partners.iter().chain([&weak.name]).collect();
     names.sort();
-    let mut simulated = Vec::new();
-    for name in &names {
-        let entry = entry_named(table, name)?;
-        let photo = store.photo(entry.photo.view_id)?;
-        let mask = store.mask(entry.photo.view_id)?;
-        let isa = setup.settings.isa;
-        simulated.push(simulated_views(
-            &photo,
-            mask.as_ref(),
-            &affine,
-            isa,
-            ctx.task(),
-        )?);
-    }
+    let simulated = names
+        .iter()
+        .map(|name| simulate(setup, ctx, table, name, cache))
+        .collect::<Result<Vec<_>, BoxError>>()?;
     let side = |k: usize| -> Result<SimulatedSide<'_>, PipelineError> {
         let entry = entry_named(table, names[k])?;
         Ok(SimulatedSide {
@@ -186,7 +209,7 @@ pub(super) fn run(
     };
     let mut found = Vec::new();
     // What the photo itself matches, and where that lies in its partners.
-    let mut met: BTreeMap<usize, Vec<Features>> = BTreeMap::new();
+    let mut met: BTreeMap<usize, Vec<SimulatedView>> = BTreeMap::new();
     for k in (0..names.len()).filter(|k| *k != own) {
         let (i, j) = (own.min(k), own.max(k));
         if let Some(pair) = matched(&side(i)?, &side(j)?)? {
@@ -227,11 +250,12 @@ fn radius(table: &IngestTable, name: &str) -> Result<f32, PipelineError> {
 }
 
 /// The features of each view that lie within `radius` of one of `at`.
-fn near(views: &[Features], at: &Features, radius: f32) -> Vec<Features> {
+fn near(views: &[SimulatedView], at: &Features, radius: f32) -> Vec<SimulatedView> {
     let places = Places::new(at, radius);
     views
         .iter()
         .map(|view| {
+            let view = &view.features;
             let mut kept = Features::default();
             for (i, k) in view.keypoints.iter().enumerate() {
                 if places.nearest(at, k).is_some() {
@@ -240,7 +264,7 @@ fn near(views: &[Features], at: &Features, radius: f32) -> Vec<Features> {
                     kept.colors.push(view.colors[i]);
                 }
             }
-            kept
+            SimulatedView::new(kept)
         })
         .collect()
 }

@@ -183,6 +183,16 @@ fn merge(args: &RunArgs, old: Option<Settings>) -> Result<Settings, Failure> {
         let text = fs_err::read_to_string(file).map_err(PipelineError::from)?;
         s.hold_out = text.split_whitespace().map(str::to_owned).collect();
     }
+    if let Some(file) = &args.pairs {
+        must_exist(
+            file,
+            "--pairs takes a file with the names of two photos a line",
+        )?;
+        s.pairs = absolute(std::slice::from_ref(file))?.pop();
+    }
+    if let Some(mapper) = args.mapper {
+        s.set_option(mapper.assignment())?;
+    }
     if args.scale.is_some() {
         s.scale = args.scale;
     }

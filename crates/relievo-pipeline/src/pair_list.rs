@@ -1,0 +1,68 @@
+//! The pairs that a file names.
+
+use crate::error::PipelineError;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Pairs (a, b) of `names`, a before b, from a file with two names a line;
+/// empty lines and those that begin with # say nothing.
+pub(crate) fn read_pairs(
+    path: &Path,
+    names: &BTreeSet<&str>,
+) -> Result<BTreeSet<(String, String)>, PipelineError> {
+    let text = fs_err::read_to_string(path)?;
+    let fault = |line: usize, what: String| PipelineError::Input {
+        what: format!("{}, line {line}: {what}", path.display()),
+        hint: "each line names two photos of the input, as `relievo inspect WORK` lists them"
+            .to_owned(),
+    };
+    let mut pairs = BTreeSet::new();
+    for (k, line) in text.lines().map(str::trim).enumerate() {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        // Names may hold spaces: the line is cut where both parts are names.
+        let cuts = line.char_indices().filter(|(_, c)| c.is_whitespace());
+        let pair = cuts
+            .map(|(at, _)| (line[..at].trim(), line[at..].trim()))
+            .find(|(a, b)| names.contains(a) && names.contains(b));
+        let Some((a, b)) = pair else {
+            return Err(fault(k + 1, format!("'{line}' is not two photos")));
+        };
+        if a != b {
+            pairs.insert((a.min(b).to_owned(), a.max(b).to_owned()));
+        }
+    }
+    if pairs.is_empty() {
+        return Err(fault(1, "there is no pair".to_owned()));
+    }
+    Ok(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_read_once_each_and_faults_name_their_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pairs.txt");
+        let names = BTreeSet::from(["a.jpg", "b 2.jpg", "c.jpg"]);
+        let read = |text: &str| {
+            fs_err::write(&path, text).unwrap();
+            read_pairs(&path, &names)
+        };
+        let good = read("# mine\nc.jpg a.jpg\n\n a.jpg\tc.jpg\nb 2.jpg a.jpg\n").unwrap();
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(
+            good,
+            BTreeSet::from([pair("a.jpg", "b 2.jpg"), pair("a.jpg", "c.jpg")])
+        );
+        let fault = read("a.jpg c.jpg\na.jpg d.jpg\n").unwrap_err().to_string();
+        assert!(
+            fault.contains("line 2") && fault.contains("d.jpg"),
+            "{fault}"
+        );
+        assert!(read("# nothing\n").is_err());
+    }
+}
