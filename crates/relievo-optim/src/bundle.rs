@@ -119,6 +119,9 @@ pub trait BundleProblem: Sync {
     /// of the landmarks (3 each).
     fn step(&self, state: &Self::State, blocks: &[f64], landmarks: &[f64]) -> Self::State;
 
+    /// Hears the cost ½ Σ ρ after each step that is taken.
+    fn stepped(&self, _cost: f64) {}
+
     /// Priors on group parameters at `state`.
     fn priors(&self, _state: &Self::State) -> Vec<GroupPrior> {
         Vec::new()

@@ -100,6 +100,7 @@ pub fn minimise<P: BundleProblem>(
                 out.converged = small > 1 || decrease <= options.tolerance * out.final_cost;
                 out.final_cost = new_cost;
                 out.state = state;
+                problem.stepped(new_cost);
                 if out.converged || out.iterations >= options.max_iterations {
                     break;
                 }

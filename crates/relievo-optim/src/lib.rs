@@ -12,6 +12,7 @@
 //! | [`bundle`] | the shape of a bundle problem |
 //! | [`bundle_lm`] | Levenberg–Marquardt on it, covariance of the groups |
 //! | `schur` | the reduced camera system |
+//! | [`sparse_spd`] | symmetric systems of few entries |
 //! | `reduced_solve` | its Cholesky factorisation, dense or sparse |
 
 pub mod bundle;
@@ -22,6 +23,7 @@ pub mod ransac;
 pub mod ransac_arrsac;
 mod reduced_solve;
 mod schur;
+pub mod sparse_spd;
 
 pub use bundle::{
     BundleProblem, BundleStructure, FIXED, GroupPrior, MAX_GROUP_DIM, ObservationRows,
@@ -30,3 +32,4 @@ pub use bundle_lm::{BundleOptions, BundleSummary, group_covariance, minimise};
 pub use dense_lm::{DenseProblem, dense_lm};
 pub use loss::Loss;
 pub use ransac::{Estimator, RansacOptions, RansacResult, lo_ransac};
+pub use sparse_spd::{LowerEntry, solve_sparse_spd};

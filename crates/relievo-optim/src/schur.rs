@@ -127,7 +127,7 @@ impl Pattern {
 /// Everything about one linearisation point. Buffers are reused.
 #[derive(Default)]
 pub(crate) struct Linearisation {
-    /// poseᵀ landmark, 6×3, per observation.
+    /// poseᵀ landmark per observation, 6 numbers for each of x, y and z.
     w: Vec<[f64; 18]>,
     /// Per landmark: V (6: xx xy xz yy yz zz) and its gradient (3).
     landmarks: Vec<[f64; 9]>,
@@ -318,7 +318,7 @@ fn linearise_chunk<P: BundleProblem>(
                 let (pu, pv) = pose.split_at(6);
                 for i in 0..6 {
                     for k in 0..3 {
-                        w[i * 3 + k] = pu[i] * a[k] + pv[i] * a[3 + k];
+                        w[k * 6 + i] = pu[i] * a[k] + pv[i] * a[3 + k];
                     }
                 }
                 let slot = &mut slot_of[p as usize];
@@ -586,13 +586,10 @@ fn subtract_eliminated(
         for &(l, o) in &pattern.pose_observations[i] {
             let l = l as usize;
             let w = &lin.w[o as usize];
-            let mut t = [0.0; 18];
-            for a in 0..6 {
-                t[a * 3..a * 3 + 3].copy_from_slice(&times(&inverse[l], &w[a * 3..a * 3 + 3]));
-            }
+            let t = times_6(&inverse[l], w);
             let gl = &lin.landmarks[l][6..9];
             for a in 0..6 {
-                row.eliminated[a] += t[a * 3] * gl[0] + t[a * 3 + 1] * gl[1] + t[a * 3 + 2] * gl[2];
+                row.eliminated[a] += t[a] * gl[0] + t[6 + a] * gl[1] + t[12 + a] * gl[2];
             }
             for o2 in s.observations(l) {
                 let j = s.observation_pose[o2];
@@ -604,6 +601,8 @@ fn subtract_eliminated(
                     subtract_6x6(block, &t, &lin.w[o2]);
                 }
             }
+            // Group blocks hold the three numbers of a row side by side.
+            let t: [f64; 18] = std::array::from_fn(|at| t[at % 3 * 6 + at / 3]);
             for link in pattern.links(l) {
                 let g = pattern.link_group[link] as usize;
                 let dim = s.group_dims[g];
@@ -652,12 +651,25 @@ fn subtract_eliminated(
     }
 }
 
+/// V⁻¹ applied to the six columns of `w`.
+#[inline(always)]
+fn times_6(v: &[f64; 6], w: &[f64; 18]) -> [f64; 18] {
+    let mut t = [0.0; 18];
+    for a in 0..6 {
+        let (x, y, z) = (w[a], w[6 + a], w[12 + a]);
+        t[a] = v[0] * x + v[1] * y + v[2] * z;
+        t[6 + a] = v[1] * x + v[3] * y + v[4] * z;
+        t[12 + a] = v[2] * x + v[4] * y + v[5] * z;
+    }
+    t
+}
+
 #[inline(always)]
 fn subtract_6x6(block: &mut [f64; 36], t: &[f64; 18], w: &[f64; 18]) {
     for a in 0..6 {
-        let (x, y, z) = (t[a * 3], t[a * 3 + 1], t[a * 3 + 2]);
+        let (x, y, z) = (t[a], t[6 + a], t[12 + a]);
         for b in 0..6 {
-            block[a * 6 + b] -= x * w[b * 3] + y * w[b * 3 + 1] + z * w[b * 3 + 2];
+            block[a * 6 + b] -= x * w[b] + y * w[6 + b] + z * w[12 + b];
         }
     }
 }
@@ -698,7 +710,7 @@ pub(crate) fn back_substitute<P: BundleProblem>(
                 let w = &lin.w[o];
                 for k in 0..3 {
                     for a in 0..6 {
-                        rhs[k] += w[a * 3 + k] * d[a];
+                        rhs[k] += w[k * 6 + a] * d[a];
                     }
                 }
             }

@@ -158,6 +158,44 @@ fn decide_principal_points(
     Ok(())
 }
 
+/// Mean ρ of observations that were held out of a last adjustment; infinite
+/// where there are none.
+pub(crate) fn held_out_error(
+    scene: &Scene<'_>,
+    model: &Model,
+    options: &SfmOptions,
+    task: &Task,
+) -> Result<f64, Cancelled> {
+    let loss = Loss::Cauchy(options.loss_scale_px);
+    let bundle = BundleOptions {
+        max_iterations: options.final_iterations,
+        tolerance: 1e-6,
+        block_tolerance: options.final_block_tolerance,
+        loss,
+        ..BundleOptions::default()
+    };
+    let mut what = everything(scene, model, options, bundle);
+    what.hold_out = true;
+    let mut trial = model.clone();
+    adjust(scene, &mut trial, &what, task)?;
+    let sum: f64 = held_out_cost(scene, &trial, &what.points, loss)
+        .iter()
+        .sum();
+    let points = what.points.iter().map(|&id| &model.points[id as usize].obs);
+    let held = points
+        .flat_map(|obs| {
+            obs.iter()
+                .map(move |o| is_held_out(o.view, o.kp, obs.len()))
+        })
+        .filter(|held| *held)
+        .count();
+    Ok(if held > 0 {
+        sum / held as f64
+    } else {
+        f64::INFINITY
+    })
+}
+
 /// Σ ρ of the held-out observations, by camera.
 fn held_out_cost(scene: &Scene<'_>, model: &Model, points: &[u32], loss: Loss) -> Vec<f64> {
     let mut sums = vec![0.0; model.cameras.len()];

@@ -9,16 +9,16 @@
 
 use crate::initial_pair::{Start, best_start, rank};
 use crate::next_view::candidates;
-use crate::refine::{clean_up, global, limits, local};
+use crate::refine::{clean_up, limits, local};
 use crate::register::register;
 use crate::scene::{Pair, Scene};
 use crate::state::{Built, Growing, State, decode, encode};
 use crate::{
-    Checkpoint, ModelFigures, SfmError, SfmInput, SfmOptions, SfmResult, export, finish, focal,
+    Checkpoint, MapperKind, SfmError, SfmInput, SfmOptions, SfmResult, finish, focal, global,
+    triplets,
 };
 use relievo_scene::{Camera, TwoViewKind};
 use relievo_task::{Cancelled, Progress, Task};
-use std::collections::BTreeMap;
 
 /// First pairs reconstructed side by side; a constant, since the best of a
 /// batch wins.
@@ -29,6 +29,9 @@ const MAX_ATTEMPTS: usize = 3;
 
 /// A start that reaches this part of the photos it could reach is good.
 const GOOD_SHARE: f64 = 0.7;
+
+/// Photos that are mapped to learn the focal lengths for the global mapper.
+const SETTLING_VIEWS: usize = 12;
 
 /// Trials of one photo while the points it sees do not grow.
 const MAX_TRIALS: u32 = 3;
@@ -66,12 +69,25 @@ pub fn reconstruct(
             pairs: scene.pairs.len(),
         });
     }
+    let cameras = focal::calibrate(&scene, options);
+    let graph = options
+        .check_triplets
+        .then(|| triplets::without_doubtful(&scene))
+        .flatten();
+    let scene = match &graph {
+        None => scene,
+        Some(graph) => Scene::new(&SfmInput {
+            views: input.views.clone(),
+            cameras: input.cameras.clone(),
+            graph,
+        })?,
+    };
     let digest = digest(&scene, options, task);
     let state = checkpoint
         .load()
         .and_then(|bytes| decode(&bytes, digest, &scene));
     let mut mapper = Mapper {
-        cameras: focal::calibrate(&scene, options),
+        cameras,
         scene: &scene,
         options,
         task,
@@ -126,15 +142,16 @@ fn digest(scene: &Scene<'_>, options: &SfmOptions, task: &Task) -> u64 {
     u64::from_le_bytes(word)
 }
 
-struct Mapper<'s, 'a> {
-    scene: &'s Scene<'a>,
+/// A run of the mapper.
+pub(crate) struct Mapper<'s, 'a> {
+    pub(crate) scene: &'s Scene<'a>,
     /// Starting intrinsics, calibrated from the pairs where unknown.
-    cameras: Vec<Camera>,
-    options: &'s SfmOptions,
-    task: &'s Task,
-    state: State,
+    pub(crate) cameras: Vec<Camera>,
+    pub(crate) options: &'s SfmOptions,
+    pub(crate) task: &'s Task,
+    pub(crate) state: State,
     /// Pairs tried without a start, and the best of them, for the message.
-    best_failed: Option<(usize, Start)>,
+    pub(crate) best_failed: Option<(usize, Start)>,
     progress: Progress,
     reported: usize,
     digest: u64,
@@ -145,7 +162,10 @@ impl Mapper<'_, '_> {
         loop {
             self.task.check()?;
             if self.state.growing.is_none() && !self.begin()? {
-                return Ok(());
+                if !self.try_globally() {
+                    return self.keep_better();
+                }
+                continue;
             }
             let grew = self.grow()?;
             if !grew {
@@ -195,26 +215,94 @@ impl Mapper<'_, '_> {
         if spent || self.state.attempts.len() >= MAX_ATTEMPTS {
             return self.accept_attempt();
         }
+        if self.is_global() {
+            if !self.state.attempts.is_empty() {
+                return self.accept_attempt();
+            }
+            let (scene, options, task) = (self.scene, self.options, self.task);
+            let begun = self.state.global_starts as usize;
+            if begun < options.max_models.max(1) {
+                self.state.global_starts += 1;
+                let cameras = self.settled_cameras()?;
+                if let Some(built) = global::start(scene, &cameras, &taken, options, task)? {
+                    self.set_growing(built);
+                    return Ok(true);
+                }
+            }
+            if self.state.first.is_some() {
+                // The incremental mapper had its turn.
+                return Ok(false);
+            }
+        }
         let Some(start) = self.find_start(&taken)? else {
             return self.accept_attempt();
         };
         let pair = (start.a as u32, start.b as u32);
         self.state.tried.insert(pair);
-        self.state.growing = Some(Growing {
-            adjusted_views: 2,
-            adjusted_points: start.points as u32,
-            built: Built {
-                model: start.model,
-                initial: pair,
-                global_adjustments: 0,
-                local_adjustments: 0,
-                iterations: start.iterations as u64,
-                principal_points: Vec::new(),
+        self.set_growing(Built {
+            model: start.model,
+            initial: pair,
+            global_adjustments: 0,
+            local_adjustments: 0,
+            iterations: start.iterations as u64,
+            principal_points: Vec::new(),
+        });
+        Ok(true)
+    }
+
+    /// Cameras for the global mapper, whose rotations need focal lengths: those
+    /// of the model that the incremental one built, else those of a few photos
+    /// that are mapped for this alone.
+    fn settled_cameras(&self) -> Result<Vec<Camera>, SfmError> {
+        let known = self.cameras.iter().all(|c| c.has_prior_focal);
+        if let Some(first) = &self.state.first {
+            let largest = first.done.iter().max_by_key(|b| b.model.order.len());
+            return Ok(largest.map_or_else(|| self.cameras.clone(), |b| b.model.cameras.clone()));
+        }
+        if known || self.options.fix_intrinsics {
+            return Ok(self.cameras.clone());
+        }
+        let options = SfmOptions {
+            mapper: MapperKind::Incremental,
+            ..self.options.clone()
+        };
+        let mut trial = Mapper {
+            scene: self.scene,
+            cameras: self.cameras.clone(),
+            options: &options,
+            task: self.task,
+            state: State {
+                rejected: vec![(0, 0); self.scene.num_views()],
+                ..State::default()
             },
+            best_failed: None,
+            progress: self.task.progress("photos that tell the focal length", 0),
+            reported: usize::MAX,
+            digest: 0,
+        };
+        while trial.state.growing.is_some() || trial.begin()? {
+            let growing = trial.state.growing.as_ref();
+            let size = growing.map_or(0, |g| g.built.model.order.len());
+            if size >= SETTLING_VIEWS || !trial.grow()? {
+                break;
+            }
+        }
+        let cameras = trial.state.growing.map(|g| g.built.model.cameras);
+        Ok(cameras.unwrap_or_else(|| self.cameras.clone()))
+    }
+
+    fn set_growing(&mut self, built: Built) {
+        self.state.growing = Some(Growing {
+            adjusted_views: built.model.order.len() as u32,
+            adjusted_points: built.model.num_points() as u32,
+            built,
             failures: vec![(0, 0); self.scene.num_views()],
             relaxed: false,
         });
-        Ok(true)
+    }
+
+    fn is_global(&self) -> bool {
+        self.options.mapper == MapperKind::Global || self.state.first.is_some()
     }
 
     /// The best first pair among views that no model holds. Thresholds are
@@ -348,7 +436,8 @@ impl Mapper<'_, '_> {
         if built.model.order.len() == 2 {
             clean_up(scene, &mut built.model, &limits(options));
         }
-        built.iterations += global(scene, &mut built.model, options, rounds, task)? as u64;
+        built.iterations +=
+            crate::refine::global(scene, &mut built.model, options, rounds, task)? as u64;
         built.global_adjustments += 1;
         g.adjusted_views = built.model.order.len() as u32;
         g.adjusted_points = built.model.num_points() as u32;
@@ -356,7 +445,7 @@ impl Mapper<'_, '_> {
     }
 
     /// Views that matches connect to the model, itself included.
-    fn reachable(&self, built: &Built, taken: &[bool]) -> usize {
+    pub(crate) fn reachable(&self, built: &Built, taken: &[bool]) -> usize {
         let mut reached = vec![false; self.scene.num_views()];
         for &v in &built.model.order {
             reached[v as usize] = true;
@@ -422,81 +511,5 @@ impl Mapper<'_, '_> {
             .collect();
         self.state.done.push(built);
         Ok(true)
-    }
-
-    fn result(mut self) -> Result<SfmResult, SfmError> {
-        if self.state.done.is_empty() {
-            return Err(self.no_start());
-        }
-        self.state.done.sort_by(|p, q| {
-            let key = |b: &Built| (b.model.order.len(), b.model.num_points());
-            key(q).cmp(&key(p)).then_with(|| p.initial.cmp(&q.initial))
-        });
-        let mut out = SfmResult {
-            models: Vec::new(),
-            figures: Vec::new(),
-            unregistered: BTreeMap::new(),
-        };
-        for built in &self.state.done {
-            let frame = export::normalising(&built.model);
-            out.figures.push(self.figures(built, frame));
-            out.models
-                .push(export::to_sparse_model(self.scene, &built.model, &frame));
-        }
-        crate::reasons::explain(self.scene, &self.state, self.options, &mut out.unregistered);
-        Ok(out)
-    }
-
-    fn no_start(&self) -> SfmError {
-        if let Some((tried, best)) = &self.best_failed {
-            return SfmError::NoInitialPair {
-                tried: *tried,
-                a: self.scene.names[best.a].to_owned(),
-                b: self.scene.names[best.b].to_owned(),
-                points: best.points,
-                angle_deg: best.median_angle.to_degrees(),
-            };
-        }
-        let most = self
-            .scene
-            .pairs
-            .iter()
-            .max_by_key(|p| p.geometry.inliers.len());
-        match most {
-            Some(p) => SfmError::NoInitialPair {
-                tried: self.scene.pairs.len().min(self.options.init_max_trials),
-                a: self.scene.names[p.a].to_owned(),
-                b: self.scene.names[p.b].to_owned(),
-                points: 0,
-                angle_deg: 0.0,
-            },
-            None => SfmError::NoPairs {
-                views: self.scene.num_views(),
-            },
-        }
-    }
-
-    fn figures(&self, built: &Built, frame: relievo_geometry::Sim3) -> ModelFigures {
-        let model = &built.model;
-        let mut errors = model.errors_px(self.scene);
-        errors.sort_by(f64::total_cmp);
-        let observations = errors.len();
-        let points = model.num_points();
-        let name = |v: u32| self.scene.names[v as usize].to_owned();
-        let refined = |&(c, s): &(u32, f64)| (self.scene.camera_ids[c as usize], s);
-        ModelFigures {
-            registered: model.order.len(),
-            points,
-            observations,
-            mean_track_length: observations as f64 / points.max(1) as f64,
-            mean_error_px: errors.iter().sum::<f64>() / observations.max(1) as f64,
-            median_error_px: errors.get(observations / 2).copied().unwrap_or(0.0),
-            initial_pair: Some((name(built.initial.0), name(built.initial.1))),
-            global_adjustments: built.global_adjustments as usize,
-            local_adjustments: built.local_adjustments as usize,
-            iterations: built.iterations as usize,
-            principal_points_refined: built.principal_points.iter().map(refined).collect(),
-            model_from_mapper: frame,
-        }
     }
 }

@@ -10,12 +10,17 @@
 //! | [`input`] | [`SfmInput`], [`SfmView`] |
 //! | [`options`] | [`SfmOptions`] |
 //! | [`incremental`] | [`reconstruct`]: the incremental mapper (Schönberger & Frahm 2016) |
+//! | `global` | the global mapper (Pan et al. 2024), from which `incremental` goes on |
+//! | `rotation_averaging`, `global_tracks`, `global_positioning` | its parts |
 //! | `focal` | unknown focal lengths from the pairs (Mendonça & Cipolla 1999) |
+//! | `triplets` | pairs that look right and contradict the others |
+//! | `relative_pose` | poses of pairs under the calibrated cameras |
 //! | `initial_pair` | where a model starts |
 //! | `next_view`, `register`, `absolute_pose` | which photo comes next, and its pose |
 //! | `grow_points` | create, continue, complete, merge, filter points |
 //! | `adjust` | bundle adjustment: residuals, Jacobians, gauge |
 //! | `refine`, `finish` | local, global and last adjustments |
+//! | `outcome` | which mapper's models are kept, and how they are told |
 //! | `reasons` | why a photo has no pose |
 //! | `scene`, `model`, `state`, `export` | the mapper's dense data, its bytes, its result |
 //! | [`retriangulate`] | [`triangulate_under_poses`]: points for given poses |
@@ -28,6 +33,9 @@ pub mod checkpoint;
 mod export;
 mod finish;
 mod focal;
+mod global;
+mod global_positioning;
+mod global_tracks;
 mod grow_points;
 pub mod incremental;
 mod initial_pair;
@@ -35,17 +43,21 @@ pub mod input;
 mod model;
 mod next_view;
 pub mod options;
+mod outcome;
 mod reasons;
 mod refine;
 mod register;
+mod relative_pose;
 pub mod result;
 pub mod retriangulate;
+mod rotation_averaging;
 mod scene;
 mod state;
+mod triplets;
 
 pub use checkpoint::{Checkpoint, MemoryCheckpoint, NoCheckpoint};
 pub use incremental::reconstruct;
 pub use input::{SfmInput, SfmView};
-pub use options::{PrincipalPoint, SfmOptions};
+pub use options::{MapperKind, PrincipalPoint, SfmOptions};
 pub use result::{InputFault, ModelFigures, SfmError, SfmResult, UnregisteredReason};
 pub use retriangulate::triangulate_under_poses;

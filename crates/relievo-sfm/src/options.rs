@@ -1,4 +1,4 @@
-//! Options of the incremental mapper.
+//! Options of the mappers.
 
 use relievo_task::options;
 use serde::{Deserialize, Serialize};
@@ -18,9 +18,28 @@ pub enum PrincipalPoint {
     Refined,
 }
 
+/// How the first poses are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MapperKind {
+    /// Photo after photo; where this leaves photos out that matches connect, all
+    /// at once, too, and the better of both is kept by the number of photos and
+    /// the error of held-out observations.
+    #[default]
+    Auto,
+    /// Photo after photo (Schönberger & Frahm 2016).
+    Incremental,
+    /// All at once (Pan et al. 2024).
+    Global,
+}
+
 options! {
-    /// Options of the incremental mapper and its bundle adjustments.
+    /// Options of the mappers and their bundle adjustments.
     pub struct SfmOptions {
+        /// How the first poses are found: auto, incremental or global.
+        mapper: MapperKind = MapperKind::Auto, "", "the incremental mapper is as accurate where it places every photo: docs/decisions.md";
+        /// Leave out pairs whose matches lead elsewhere than the ways around third photos.
+        check_triplets: bool = true, "", "Zach et al. 2010: places that look alike";
         /// Keep every intrinsic value as given.
         fix_intrinsics: bool = false, "", "the photos decide unless the user knows better";
         /// When the principal point is refined at the end: auto, fixed or refined.

@@ -10,7 +10,7 @@ use nalgebra::{Quaternion, UnitQuaternion};
 use relievo_geometry::{CameraModel, CameraModelKind, Rigid3, Vec3};
 use std::collections::BTreeSet;
 
-const MAGIC: &[u8; 8] = b"RLVSFM\x01\0";
+const MAGIC: &[u8; 8] = b"RLVSFM\x02\0";
 
 /// A model and how it came about.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +45,17 @@ pub(crate) struct State {
     pub(crate) growing: Option<Growing>,
     /// Per view: inliers and matches of its last failed registration.
     pub(crate) rejected: Vec<(u32, u32)>,
+    /// Models that the global mapper has begun.
+    pub(crate) global_starts: u32,
+    /// What the incremental mapper came to, once the global one is tried, too.
+    pub(crate) first: Option<Outcome>,
+}
+
+/// What a mapper came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Outcome {
+    pub(crate) done: Vec<Built>,
+    pub(crate) rejected: Vec<(u32, u32)>,
 }
 
 /// The bytes of `state`.
@@ -65,6 +76,11 @@ pub(crate) fn encode(state: &State, digest: u64) -> Vec<u8> {
         w.u32(u32::from(g.relaxed));
     });
     w.list(&state.rejected, |w, p| w.pair(*p));
+    w.u32(state.global_starts);
+    w.list(state.first.as_slice(), |w, first| {
+        w.list(&first.done, Writer::built);
+        w.list(&first.rejected, |w, p| w.pair(*p));
+    });
     w.0
 }
 
@@ -91,13 +107,23 @@ pub(crate) fn decode(bytes: &[u8], digest: u64, scene: &Scene<'_>) -> Option<Sta
             relaxed,
         })
     })?;
+    let views = scene.num_views();
     let rejected = r.list(Reader::pair)?;
-    (r.0.is_empty() && growing.len() <= 1 && rejected.len() == scene.num_views()).then(|| State {
+    let global_starts = r.u32()?;
+    let mut first = r.list(|r| {
+        let done = r.list(built)?;
+        let rejected = r.list(Reader::pair)?;
+        (rejected.len() == views).then_some(Outcome { done, rejected })
+    })?;
+    let whole = r.0.is_empty() && growing.len() <= 1 && first.len() <= 1;
+    (whole && rejected.len() == views).then(|| State {
         done,
         tried,
         attempts,
         growing: growing.pop(),
         rejected,
+        global_starts,
+        first: first.pop(),
     })
 }
 

@@ -1,39 +1,19 @@
 //! The mapper on seeded scenes: exact, noisy with outliers, unknown intrinsics,
 //! plane, rotation, two parts, interruption, threads.
 
+mod common;
+
+use common::{fixed, input, tolerance};
 use relievo_geometry::CameraModel;
 use relievo_scene::{Camera, CameraId, SparseModel, ViewGraph, ViewId};
 use relievo_sfm::{
-    Checkpoint, MemoryCheckpoint, NoCheckpoint, SfmError, SfmInput, SfmOptions, SfmResult, SfmView,
+    Checkpoint, MemoryCheckpoint, NoCheckpoint, SfmError, SfmOptions, SfmResult,
     UnregisteredReason, reconstruct, triangulate_under_poses,
 };
+use relievo_synth::assert_model_near;
 use relievo_synth::scene::{Motion, Scene, SceneOptions, Shape};
-use relievo_synth::{ModelTolerance, assert_model_near};
 use relievo_task::Task;
 use std::collections::BTreeMap;
-
-fn input<'a>(scene: &'a Scene, graph: &'a ViewGraph, camera: Camera) -> SfmInput<'a> {
-    let views = scene
-        .truth
-        .views
-        .iter()
-        .map(|(id, v)| {
-            let f = &scene.features[id];
-            let view = SfmView {
-                name: &v.name,
-                camera_id: v.camera_id,
-                keypoints: &f.keypoints,
-                colors: &f.colors,
-            };
-            (*id, view)
-        })
-        .collect();
-    SfmInput {
-        views,
-        cameras: scene.truth.cameras.keys().map(|id| (*id, camera)).collect(),
-        graph,
-    }
-}
 
 fn map(scene: &Scene, camera: Camera, options: &SfmOptions) -> Result<SfmResult, SfmError> {
     let graph = scene.view_graph();
@@ -43,22 +23,6 @@ fn map(scene: &Scene, camera: Camera, options: &SfmOptions) -> Result<SfmResult,
         &Task::silent(),
         &mut NoCheckpoint,
     )
-}
-
-fn fixed() -> SfmOptions {
-    SfmOptions {
-        fix_intrinsics: true,
-        ..SfmOptions::default()
-    }
-}
-
-fn tolerance(center: f64, rotation_deg: f64, views: usize, tracks: usize) -> ModelTolerance {
-    ModelTolerance {
-        center,
-        rotation_deg,
-        min_views: views,
-        min_tracks: tracks,
-    }
 }
 
 #[test]

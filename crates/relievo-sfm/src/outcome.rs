@@ -1,0 +1,151 @@
+//! What the mappers came to: which outcome is kept, and how it is told.
+
+use crate::incremental::Mapper;
+use crate::scene::NONE;
+use crate::state::{Built, Outcome};
+use crate::{MapperKind, ModelFigures, SfmError, SfmResult, export, finish};
+use std::collections::BTreeMap;
+
+/// Held-out error, as a part of the other's, that a model with more photos may
+/// have.
+const MORE_PHOTOS_ERROR: f64 = 1.2;
+
+impl Mapper<'_, '_> {
+    /// Begins again with the global mapper, where the choice is open and the
+    /// incremental one left photos out that matches connect to its best model.
+    pub(crate) fn try_globally(&mut self) -> bool {
+        let none = vec![false; self.scene.num_views()];
+        let best = self.state.done.iter().map(|b| b.model.order.len()).max();
+        let reachable = self
+            .state
+            .done
+            .iter()
+            .map(|b| self.reachable(b, &none))
+            .max();
+        if self.options.mapper != MapperKind::Auto
+            || self.state.first.is_some()
+            || best >= reachable
+        {
+            return false;
+        }
+        let views = self.scene.num_views();
+        self.state.first = Some(Outcome {
+            done: std::mem::take(&mut self.state.done),
+            rejected: std::mem::replace(&mut self.state.rejected, vec![(0, 0); views]),
+        });
+        self.state.tried.clear();
+        true
+    }
+
+    /// Of two outcomes the one whose best model has the lower held-out error, if it
+    /// has no fewer photos; with more of them the error may be a little larger.
+    pub(crate) fn keep_better(&mut self) -> Result<(), SfmError> {
+        let Some(first) = self.state.first.take() else {
+            return Ok(());
+        };
+        let best = |done: &[Built]| {
+            let size = |b: &&Built| (b.model.order.len(), b.model.num_points());
+            done.iter().max_by_key(size).cloned()
+        };
+        let photos = |b: &Option<Built>| b.as_ref().map_or(0, |b| b.model.order.len());
+        let (a, b) = (best(&first.done), best(&self.state.done));
+        let error =
+            |b: &Built| finish::held_out_error(self.scene, &b.model, self.options, self.task);
+        let global_wins = match (&a, &b) {
+            (Some(p), Some(q)) if photos(&b) >= photos(&a) => {
+                // Photos that fit badly are no gain.
+                let slack = if photos(&b) > photos(&a) {
+                    MORE_PHOTOS_ERROR
+                } else {
+                    1.0
+                };
+                error(q)? < slack * error(p)?
+            }
+            (None, Some(_)) => true,
+            _ => false,
+        };
+        if !global_wins {
+            self.state.done = first.done;
+            self.state.rejected = first.rejected;
+        }
+        Ok(())
+    }
+
+    /// What came of it all.
+    pub(crate) fn result(mut self) -> Result<SfmResult, SfmError> {
+        if self.state.done.is_empty() {
+            return Err(self.no_start());
+        }
+        self.state.done.sort_by(|p, q| {
+            let key = |b: &Built| (b.model.order.len(), b.model.num_points());
+            key(q).cmp(&key(p)).then_with(|| p.initial.cmp(&q.initial))
+        });
+        let mut out = SfmResult {
+            models: Vec::new(),
+            figures: Vec::new(),
+            unregistered: BTreeMap::new(),
+        };
+        for built in &self.state.done {
+            let frame = export::normalising(&built.model);
+            out.figures.push(self.figures(built, frame));
+            out.models
+                .push(export::to_sparse_model(self.scene, &built.model, &frame));
+        }
+        crate::reasons::explain(self.scene, &self.state, self.options, &mut out.unregistered);
+        Ok(out)
+    }
+
+    fn no_start(&self) -> SfmError {
+        if let Some((tried, best)) = &self.best_failed {
+            return SfmError::NoInitialPair {
+                tried: *tried,
+                a: self.scene.names[best.a].to_owned(),
+                b: self.scene.names[best.b].to_owned(),
+                points: best.points,
+                angle_deg: best.median_angle.to_degrees(),
+            };
+        }
+        let most = self
+            .scene
+            .pairs
+            .iter()
+            .max_by_key(|p| p.geometry.inliers.len());
+        match most {
+            Some(p) => SfmError::NoInitialPair {
+                tried: self.scene.pairs.len().min(self.options.init_max_trials),
+                a: self.scene.names[p.a].to_owned(),
+                b: self.scene.names[p.b].to_owned(),
+                points: 0,
+                angle_deg: 0.0,
+            },
+            None => SfmError::NoPairs {
+                views: self.scene.num_views(),
+            },
+        }
+    }
+
+    fn figures(&self, built: &Built, frame: relievo_geometry::Sim3) -> ModelFigures {
+        let model = &built.model;
+        let mut errors = model.errors_px(self.scene);
+        errors.sort_by(f64::total_cmp);
+        let observations = errors.len();
+        let points = model.num_points();
+        let name = |v: u32| self.scene.names[v as usize].to_owned();
+        let refined = |&(c, s): &(u32, f64)| (self.scene.camera_ids[c as usize], s);
+        ModelFigures {
+            registered: model.order.len(),
+            points,
+            observations,
+            mean_track_length: observations as f64 / points.max(1) as f64,
+            mean_error_px: errors.iter().sum::<f64>() / observations.max(1) as f64,
+            median_error_px: errors.get(observations / 2).copied().unwrap_or(0.0),
+            initial_pair: (built.initial.0 != NONE)
+                .then(|| (name(built.initial.0), name(built.initial.1))),
+            global_adjustments: built.global_adjustments as usize,
+            local_adjustments: built.local_adjustments as usize,
+            iterations: built.iterations as usize,
+            principal_points_refined: built.principal_points.iter().map(refined).collect(),
+            model_from_mapper: frame,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What real sets do to mappers: the right answer, by both of them.
+
+mod common;
+
+use common::{fixed, input, tolerance};
+use relievo_geometry::{CameraModel, Mat3};
+use relievo_scene::{Camera, CameraId, Match, TwoViewKind, ViewGraph, ViewId};
+use relievo_sfm::{MapperKind, NoCheckpoint, SfmInput, SfmOptions, SfmResult, reconstruct};
+use relievo_synth::assert_model_near;
+use relievo_synth::scene::{Motion, Scene, SceneOptions};
+use relievo_task::Task;
+
+const MAPPERS: [MapperKind; 2] = [MapperKind::Incremental, MapperKind::Global];
+
+fn map(input: &SfmInput<'_>, options: &SfmOptions) -> SfmResult {
+    reconstruct(input, options, &Task::silent(), &mut NoCheckpoint).expect("a model")
+}
+
+fn with(mapper: MapperKind, options: &SfmOptions) -> SfmOptions {
+    SfmOptions {
+        mapper,
+        ..options.clone()
+    }
+}
+
+/// A ring of views around points, with noise and wrong matches.
+fn ring(outlier_ratio: f64) -> Scene {
+    Scene::new(&SceneOptions {
+        views: 16,
+        points: 900,
+        motion: Motion::Orbit(2.4),
+        outlier_ratio,
+        detection: 0.8,
+        ..SceneOptions::default()
+    })
+}
+
+#[test]
+fn both_mappers_find_the_scene_among_wrong_matches() {
+    let scene = ring(0.15);
+    let graph = scene.view_graph();
+    for mapper in MAPPERS {
+        let result = map(
+            &input(&scene, &graph, scene.camera()),
+            &with(mapper, &fixed()),
+        );
+        assert!(result.unregistered.is_empty(), "{mapper:?}");
+        let near = tolerance(3e-3, 0.1, 16, 700);
+        assert_model_near(&result.models[0], &scene.truth, near);
+    }
+}
+
+#[test]
+fn a_camera_that_drives_forwards_is_mapped() {
+    let scene = Scene::new(&SceneOptions {
+        views: 10,
+        points: 900,
+        motion: Motion::Forward,
+        outlier_ratio: 0.05,
+        ..SceneOptions::default()
+    });
+    let graph = scene.view_graph();
+    for mapper in MAPPERS {
+        let result = map(
+            &input(&scene, &graph, scene.camera()),
+            &with(mapper, &fixed()),
+        );
+        assert!(result.unregistered.is_empty(), "{mapper:?}");
+        // Centres on a line leave the alignment free to turn around it.
+        let near = tolerance(1e-2, 180.1, 10, 300);
+        assert_model_near(&result.models[0], &scene.truth, near);
+    }
+}
+
+#[test]
+fn a_focal_length_that_is_a_third_off_is_corrected() {
+    let scene = ring(0.05);
+    for factor in [0.7, 1.3] {
+        let guess = Camera {
+            model: CameraModel::SimpleRadial {
+                f: 1000.0 * factor,
+                cx: 500.0,
+                cy: 375.0,
+                k: 0.0,
+            },
+            ..scene.camera()
+        };
+        // Verification does not trust it: E would lose matches.
+        let mut graph = scene.view_graph();
+        for pair in graph.pairs.values_mut() {
+            pair.kind = TwoViewKind::Uncalibrated;
+            pair.b_from_a = None;
+        }
+        for mapper in MAPPERS {
+            let options = with(mapper, &SfmOptions::default());
+            let result = map(&input(&scene, &graph, guess), &options);
+            let near = tolerance(2e-2, 1.0, 16, 600);
+            assert_model_near(&result.models[0], &scene.truth, near);
+            let camera = result.models[0].cameras.values().next().unwrap();
+            let f = camera.model.mean_focal_px();
+            assert!((f / 1000.0 - 1.0).abs() < 0.01, "{mapper:?} {factor}: {f}");
+        }
+    }
+}
+
+/// Every second view is made one of another camera, whose pictures are half as
+/// large.
+fn second_camera(scene: &mut Scene, graph: &mut ViewGraph) -> Camera {
+    let half = |v: ViewId| v.0.is_multiple_of(2);
+    for (id, features) in &mut scene.features {
+        for k in features.keypoints.iter_mut().filter(|_| half(*id)) {
+            (k.x_px, k.y_px) = (0.5 * k.x_px, 0.5 * k.y_px);
+        }
+    }
+    let shrink = |v: ViewId| {
+        let s = if half(v) { 2.0 } else { 1.0 };
+        Mat3::new(s, 0.0, 0.0, 0.0, s, 0.0, 0.0, 0.0, 1.0)
+    };
+    for ((a, b), pair) in &mut graph.pairs {
+        pair.f = pair.f.map(|f| shrink(*b) * f * shrink(*a));
+    }
+    for (id, view) in &mut scene.truth.views {
+        if half(*id) {
+            view.camera_id = CameraId(2);
+            view.points_px.iter_mut().flatten().for_each(|v| *v *= 0.5);
+        }
+    }
+    let small = Camera {
+        model: CameraModel::SimpleRadial {
+            f: 500.0,
+            cx: 250.0,
+            cy: 187.5,
+            k: 0.0,
+        },
+        width_px: 500,
+        height_px: 375,
+        has_prior_focal: true,
+    };
+    scene.truth.cameras.insert(CameraId(2), small);
+    small
+}
+
+#[test]
+fn photos_of_two_cameras_are_one_model() {
+    let mut scene = ring(0.05);
+    let mut graph = scene.view_graph();
+    let small = second_camera(&mut scene, &mut graph);
+    let large = scene.camera();
+    for mapper in MAPPERS {
+        let mut input = input(&scene, &graph, large);
+        input.cameras.insert(CameraId(2), small);
+        let result = map(&input, &with(mapper, &SfmOptions::default()));
+        assert_eq!(result.models[0].cameras.len(), 2);
+        let near = tolerance(1e-2, 0.5, 16, 600);
+        assert_model_near(&result.models[0], &scene.truth, near);
+    }
+}
+
+/// Views that look alike: what view v + 6 shows at some places is what view
+/// v + 1 shows there, so that v and v + 6 agree on a wrong pose.
+fn look_alikes(scene: &mut Scene, graph: &mut ViewGraph, matches: usize) -> usize {
+    let mut wrong = 0;
+    for v in 1..=10_u32 {
+        let (a, next, far) = (ViewId(v), ViewId(v + 1), ViewId(v + 6));
+        let Some(pair) = graph.pairs.get(&(a, next)) else {
+            continue;
+        };
+        let mut pair = pair.clone();
+        pair.inliers.truncate(matches);
+        let seen = scene.features[&next].clone();
+        let Some(features) = scene.features.get_mut(&far) else {
+            continue;
+        };
+        for m in &mut pair.inliers {
+            features.keypoints.push(seen.keypoints[m.b_idx as usize]);
+            features.colors.push([128; 3]);
+            features
+                .descriptors
+                .push(seen.descriptors[m.b_idx as usize]);
+            *m = Match {
+                a_idx: m.a_idx,
+                b_idx: features.keypoints.len() as u32 - 1,
+            };
+        }
+        pair.b = far;
+        graph.pairs.insert((a, far), pair);
+        wrong += 1;
+    }
+    wrong
+}
+
+#[test]
+fn repeated_structure_does_not_fold_the_model() {
+    let mut scene = Scene::new(&SceneOptions {
+        views: 16,
+        points: 900,
+        motion: Motion::Orbit(4.0),
+        detection: 0.5,
+        ..SceneOptions::default()
+    });
+    let mut graph = scene.view_graph();
+    // Only neighbours see the same side, by hardly more matches than look-alikes.
+    graph.pairs.retain(|(a, b), pair| {
+        pair.inliers.truncate(120);
+        b.0 - a.0 <= 4
+    });
+    assert_eq!(look_alikes(&mut scene, &mut graph, 100), 10);
+    for mapper in MAPPERS {
+        let result = map(
+            &input(&scene, &graph, scene.camera()),
+            &with(mapper, &fixed()),
+        );
+        assert!(result.unregistered.is_empty(), "{mapper:?}");
+        let near = tolerance(2e-2, 0.5, 16, 200);
+        assert_model_near(&result.models[0], &scene.truth, near);
+    }
+}
+
+#[test]
+fn the_global_mapper_gives_the_same_bits_on_any_number_of_threads() {
+    let scene = ring(0.1);
+    let graph = scene.view_graph();
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let options = with(MapperKind::Global, &SfmOptions::default());
+        pool.unwrap()
+            .install(|| map(&input(&scene, &graph, scene.camera()), &options))
+    };
+    assert_eq!(run(1).models, run(3).models);
+}
