@@ -169,6 +169,7 @@ pub fn of_bal(f: &BalFigures, rows: &mut Vec<Row>) {
     add("rms", f.rms_px, "px", Better::Lower);
     add("iterations", f.iterations as f64, "", Better::Neither);
     add("wall", f.wall_s, "s", Better::Lower);
+    add("near_final", f.near_final_s, "s", Better::Lower);
 }
 
 /// A number with about five digits that matter.

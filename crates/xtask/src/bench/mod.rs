@@ -3,6 +3,8 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`sets`] | the data sets that are here |
+//! | [`bal`] | problems of bundle adjustment in the large, and Ceres on them |
+//! | [`known`] | true intrinsics, for every tool alike |
 //! | [`tools`] | who does a stage, and how |
 //! | [`timed`] | one run of a program: wall, CPU, memory |
 //! | [`calibrate`] | a fixed piece of work: how fast the machine is just now |
@@ -11,8 +13,10 @@
 //! | [`compare`] | better, worse or unchanged beyond the noise |
 //! | [`report`] | `docs/benchmarks.md` |
 
+mod bal;
 mod calibrate;
 mod compare;
+mod known;
 mod photos;
 mod quality;
 mod report;
@@ -31,6 +35,8 @@ type Problems = Vec<String>;
 
 /// Stages in the order of a full run.
 const STAGES: [&str; 6] = ["features", "sparse", "bundle", "dense", "mesh", "texture"];
+/// Stages to be asked for by name.
+const MORE_STAGES: [&str; 2] = ["known", "bal"];
 /// A tool that took longer than this on a set runs there once.
 const ONCE_OVER_S: f64 = 300.0;
 
@@ -75,7 +81,11 @@ pub(crate) fn bench(arguments: &[String]) -> Result<String, Problems> {
     }
     let request = parse(arguments)?;
     let mut results = Results::read_or_new(&request.results)?;
-    let sets = sets::find(&request)?;
+    let sets = if request.stages == ["bal"] {
+        bal::sets()
+    } else {
+        sets::find(&request)?
+    };
     if sets.is_empty() {
         return Err(vec!["no data set is here; set RELIEVO_DATA".to_owned()]);
     }
@@ -100,7 +110,7 @@ fn measure(
     let started = Instant::now();
     let (mut all, mut slow) = (Vec::new(), BTreeSet::new());
     for run in 0..request.runs.max(request.seeds) {
-        // Seeds are ours alone; a peer repeats its run.
+        // Seeds are ours alone, but in `known`; a peer repeats its run.
         let seed = if request.seeds > 1 { run } else { 0 };
         for set in sets {
             for stage in &request.stages {
@@ -233,11 +243,14 @@ fn parse(arguments: &[String]) -> Result<Request, Problems> {
             "--set" => request.set.push(value()?),
             "--results" => request.results = value()?.into(),
             "--compare" => request.compare = Some(value()?.into()),
-            other => match STAGES.iter().find(|s| **s == other) {
+            other => match STAGES.iter().chain(&MORE_STAGES).find(|s| **s == other) {
                 Some(stage) => request.stages.push(stage),
                 None => return Err(bad(format!("'{other}' is not known"))),
             },
         }
+    }
+    if request.stages.len() > 1 && request.stages.contains(&"bal") {
+        return Err(bad("bal has sets of its own: ask for it alone".to_owned()));
     }
     if request.quick && !runs_given {
         request.runs = 1;

@@ -26,8 +26,8 @@ pub(crate) fn of(
             };
             push(&mut rows, "keypoints", &count, "", Better::Higher);
         }
-        "sparse" => sparse(set, tool, steps, &mut rows)?,
-        "bundle" => bundle(&steps.output, &mut rows)?,
+        "sparse" | "known" => sparse(set, tool, steps, &mut rows)?,
+        "bundle" | "bal" => bundle(&steps.output, &mut rows)?,
         "dense" => {
             surface("cloud", set, steps, &mut rows)?;
             if tool.ours && set.root.join("gt/mesh.ply").is_file() {
@@ -91,8 +91,10 @@ fn sparse(set: &Set, tool: &Tool, steps: &Steps, rows: &mut Vec<Metric>) -> Resu
             "mm",
             Better::Lower,
         );
-        push(rows, "auc_1deg", &v["auc"]["1"], "%", Better::Higher);
-        push(rows, "auc_5deg", &v["auc"]["5"], "%", Better::Higher);
+        for limit in ["0.5", "1", "3", "5"] {
+            let name = format!("auc_{limit}deg");
+            push(rows, &name, &v["auc"][limit], "%", Better::Higher);
+        }
         push(rows, "registered", &v["reg"], "", Better::Higher);
         push(
             rows,
@@ -217,6 +219,10 @@ fn bundle(output: &Path, rows: &mut Vec<Metric>) -> Result<(), String> {
         let row = all.iter().find(|r| r["metric"] == metric);
         let value = row.ok_or("it names no cost")?["value"].clone();
         push(rows, name, &value, unit, better);
+    }
+    // How fast, where the tool tells: until a thousandth over its final cost.
+    if let Some(row) = all.iter().find(|r| r["metric"] == "near_final") {
+        push(rows, "near_final", &row["value"], "s", Better::Lower);
     }
     Ok(())
 }

@@ -7,6 +7,9 @@ use std::fmt::Write;
 /// Figures of quality in a row.
 const SHOWN: usize = 5;
 
+/// Figures of several thresholds: how their names begin, and how they are told.
+const FAMILIES: [(&str, &str); 3] = [("f_", "F"), ("f1_", "F"), ("auc_", "AUC")];
+
 /// Runs of one tool on one set.
 struct Group<'a> {
     runs: Vec<&'a Record>,
@@ -37,26 +40,29 @@ impl Group<'_> {
             median(&values)
         };
         let mut told: Vec<String> = Vec::new();
-        let (mut limits, mut f, mut unit) = (Vec::new(), Vec::new(), "");
         for m in &first.quality {
-            let threshold = ["f_", "f1_"].iter().find_map(|p| m.name.strip_prefix(p));
-            if let Some(threshold) = threshold {
-                let limit = threshold.trim_end_matches(char::is_alphabetic);
-                unit = &threshold[limit.len()..];
-                limits.push(limit);
-                f.push(format!("{:.3}", middle(&m.name)));
-            } else {
-                let value = short(middle(&m.name));
-                told.push(
-                    format!("{} {value} {}", m.name, m.unit)
-                        .trim_end()
-                        .to_owned(),
-                );
+            let value = middle(&m.name);
+            // One figure for all thresholds, where the first of them stands.
+            let family = FAMILIES.iter().find(|f| m.name.starts_with(f.0));
+            let Some((prefix, name)) = family else {
+                let figure = format!("{} {} {}", m.name, short(value), m.unit);
+                told.push(figure.trim_end().to_owned());
+                continue;
+            };
+            let of_family = first.quality.iter().filter(|q| q.name.starts_with(prefix));
+            let names: Vec<&str> = of_family.map(|q| &q.name[prefix.len()..]).collect();
+            if names.first() != Some(&&m.name[prefix.len()..]) {
+                continue;
             }
-        }
-        if !f.is_empty() {
-            let (limits, f) = (limits.join("/"), f.join("/"));
-            told.insert(0, format!("F at {limits} {unit} {f}"));
+            let unit = names[0].trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+            let limits: Vec<&str> = names.iter().map(|n| &n[..n.len() - unit.len()]).collect();
+            let digits = if name.starts_with('F') { 3 } else { 2 };
+            let values: Vec<String> = names
+                .iter()
+                .map(|n| format!("{:.digits$}", middle(&format!("{prefix}{n}"))))
+                .collect();
+            let (limits, values) = (limits.join("/"), values.join("/"));
+            told.push(format!("{name} at {limits} {unit} {values}"));
         }
         told.truncate(SHOWN);
         told
@@ -79,7 +85,10 @@ type Place<'a> = (usize, &'a str, &'a str);
 fn groups(rows: &[Record]) -> BTreeMap<Place<'_>, Vec<(&str, Group<'_>)>> {
     let mut all: BTreeMap<Place<'_>, Vec<(&str, Group<'_>)>> = BTreeMap::new();
     for r in rows {
-        let order = super::STAGES.iter().position(|s| *s == r.stage);
+        let order = super::STAGES
+            .iter()
+            .chain(&super::MORE_STAGES)
+            .position(|s| *s == r.stage);
         let place = (order.unwrap_or(usize::MAX), &*r.stage, &*r.set);
         let tools = all.entry(place).or_default();
         match tools.iter_mut().find(|(name, _)| *name == r.tool) {

@@ -1,6 +1,8 @@
 //! Who does a stage, and by which command line.
 
 use super::Request;
+use super::bal;
+use super::known::{TrueCamera, photos_with_matrix};
 use super::photos::{key_frames, photo_names, photos_alone};
 use super::sets::Set;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,6 +20,7 @@ enum Kind {
     Openmvg,
     OpencvSift,
     Ceres,
+    CeresProgram,
     Poisson(&'static str),
     PoissonRecon,
     Openmvs,
@@ -108,7 +111,7 @@ fn program(name: &str) -> Result<String, String> {
 pub(crate) fn of_stage(stage: &str, set: &Set, request: &Request) -> Vec<Tool> {
     let mut tools = Vec::new();
     let own = build(&request.set, request.share);
-    let from_ours = !["features", "sparse"].contains(&stage);
+    let from_ours = !["features", "sparse", "known", "bal"].contains(&stage);
     let start = own.clone().ok().filter(|_| from_ours);
     let mut add = |name: &str, kind: Kind, version: Result<String, String>| {
         let (version, absent) = match version {
@@ -127,6 +130,9 @@ pub(crate) fn of_stage(stage: &str, set: &Set, request: &Request) -> Vec<Tool> {
             share: request.share,
         });
     };
+    if stage == "known" && TrueCamera::of(set).is_none() {
+        return tools;
+    }
     add("relievo", Kind::Relievo, own);
     let video = |v: Result<String, String>| {
         if set.is_video() {
@@ -141,7 +147,7 @@ pub(crate) fn of_stage(stage: &str, set: &Set, request: &Request) -> Vec<Tool> {
             Kind::OpencvSift,
             video(package("opencv-python-headless")),
         ),
-        "sparse" => {
+        "sparse" | "known" => {
             let colmap = package("pycolmap");
             add(
                 "pycolmap incremental",
@@ -152,6 +158,11 @@ pub(crate) fn of_stage(stage: &str, set: &Set, request: &Request) -> Vec<Tool> {
             add("openmvg-rs", Kind::Openmvg, video(package("openmvg-rs")));
         }
         "bundle" => add("ceres (pycolmap)", Kind::Ceres, package("pycolmap")),
+        "bal" => add(
+            "ceres",
+            Kind::CeresProgram,
+            bal::ceres().map(|_| "of the system".to_owned()),
+        ),
         "dense" => add("openmvs", Kind::Openmvs, program("DensifyPointCloud")),
         "mesh" => {
             add("open3d", Kind::Poisson("open3d"), package("open3d"));
@@ -224,25 +235,34 @@ fn steps(stage: &str, set: &Set, tool: &Tool, id: RunId) -> Result<Steps, String
         held: stage == "texture" || tool.share,
     };
     let base = || start.upto(stage);
+    let known = TrueCamera::of(set).filter(|_| stage == "known");
     Ok(match &tool.kind {
         Kind::Relievo => return ours(stage, &start, id),
         Kind::Pycolmap(mapper) => {
             let script = peer("sparse_pycolmap.py");
-            let pairs = folder.join("pycolmap-pairs");
-            if *mapper == "incremental" {
+            let pairs = folder.join(format!("pycolmap-pairs-{stage}"));
+            // Of seeds the mapping alone is repeated.
+            if *mapper == "incremental" && (known.is_none() || id.1 == 0) {
                 let _ = fs_err::remove_dir_all(&pairs);
             }
             let _ = fs_err::remove_dir_all(&out);
             let shared = pairs.join("cost.json");
-            let command = words([&python, &script, input, &pairs, &out, mapper]);
+            let mut command = words([&python, &script, input, &pairs, &out, mapper]);
+            if let Some(camera) = known {
+                command.extend([id.0.to_string(), camera.spec()]);
+            }
             let mut steps = Steps::new(command, folder, out.join("model"));
             steps.shared = shared.is_file().then_some(shared);
             steps
         }
         Kind::Openmvg => {
             let _ = fs_err::remove_dir_all(&out);
-            let alone = photos_alone(input, &folder.join("photos"))?;
-            let command = words([&python, &peer("sparse_openmvg.py"), &alone, &out]);
+            let photos = match &known {
+                None => photos_alone(input, &folder.join("photos"))?,
+                Some(k) => photos_with_matrix(set, k, &folder.join("known-photos"), &python)?,
+            };
+            let mut command = words([&python, &peer("sparse_openmvg.py"), &photos, &out]);
+            command.extend(known.map(|_| id.0.to_string()));
             Steps::new(command, folder, out.join("sparse/0"))
         }
         Kind::OpencvSift => {
@@ -255,6 +275,13 @@ fn steps(stage: &str, set: &Set, tool: &Tool, id: RunId) -> Result<Steps, String
             let problem = problem(&work, &folder, &set.name)?;
             let command = words([&python, &peer("bundle_pycolmap.py"), &problem, &output]);
             Steps::new(command, work, output)
+        }
+        Kind::CeresProgram => {
+            bal::make(set, &python)?;
+            let output = out.with_extension("json");
+            let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            let command = words([&bal::ceres()?, input, &output, &threads.to_string()]);
+            Steps::new(command, folder, output)
         }
         Kind::Poisson(which) => {
             let (work, output) = (base()?, out.with_extension("ply"));
@@ -321,7 +348,7 @@ fn problem(work: &Path, folder: &Path, set: &str) -> Result<PathBuf, String> {
 fn span(stage: &str) -> (Option<&'static str>, &'static str) {
     match stage {
         "features" => (None, "features"),
-        "sparse" => (None, "sparse"),
+        "sparse" | "known" => (None, "sparse"),
         "dense" => (Some("depth"), "cloud"),
         "mesh" => (Some("mesh"), "mesh"),
         _ => (Some("texture"), "export"),
@@ -331,9 +358,15 @@ fn span(stage: &str) -> (Option<&'static str>, &'static str) {
 fn ours(stage: &str, start: &Start<'_>, (seed, run): RunId) -> Result<Steps, String> {
     let program = std::path::absolute(relievo()).map_err(|e| e.to_string())?;
     let folder = start.folder;
-    if stage == "bundle" {
-        let work = start.upto(stage)?;
-        let problem = problem(&work, folder, &start.set.name)?;
+    if stage == "bundle" || stage == "bal" {
+        let (work, problem) = if stage == "bal" {
+            bal::make(start.set, &python())?;
+            (folder.to_owned(), start.set.input.clone())
+        } else {
+            let work = start.upto(stage)?;
+            let problem = problem(&work, folder, &start.set.name)?;
+            (work, problem)
+        };
         let output = folder.join("bundle.json");
         let line = "exec \"$0\" bench \"$1\" --json > \"$2\"";
         let command = words([&"sh", &"-c", &line, &program, &problem, &output]);
@@ -352,12 +385,17 @@ fn ours(stage: &str, start: &Start<'_>, (seed, run): RunId) -> Result<Steps, Str
             folder.join(format!("{stage}-s{seed}.relievo"))
         };
         let _ = fs_err::remove_dir_all(&work);
-        let command = start.whole_run(&program, &work)?;
+        let mut command = start.whole_run(&program, &work)?;
+        if stage == "known"
+            && let Some(camera) = TrueCamera::of(start.set)
+        {
+            command.extend(words([&"--camera", &camera.spec(), &"--fix-intrinsics"]));
+        }
         (work, command)
     };
     command.extend(words([&"--until", &last, &"--progress", &"none"]));
     let output = match stage {
-        "sparse" => work.join("sparse/model"),
+        "sparse" | "known" => work.join("sparse/model"),
         "dense" => work.join("cloud/dense.ply"),
         "mesh" => work.join("mesh/surface.ply"),
         _ => work.clone(),
