@@ -4,17 +4,27 @@ use crate::error::PipelineError;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+const HINT: &str = "--pairs takes a file with the names of two photos of the input a line, as they \
+                    stand in WORK/ingest/photos.json";
+
+/// The file as it is.
+pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, PipelineError> {
+    fs_err::read(path).map_err(|e| PipelineError::Input {
+        what: e.to_string(),
+        hint: HINT.to_owned(),
+    })
+}
+
 /// Pairs (a, b) of `names`, a before b, from a file with two names a line;
 /// empty lines and those that begin with # say nothing.
 pub(crate) fn read_pairs(
     path: &Path,
     names: &BTreeSet<&str>,
 ) -> Result<BTreeSet<(String, String)>, PipelineError> {
-    let text = fs_err::read_to_string(path)?;
+    let text = String::from_utf8_lossy(&bytes(path)?).into_owned();
     let fault = |line: usize, what: String| PipelineError::Input {
         what: format!("{}, line {line}: {what}", path.display()),
-        hint: "each line names two photos of the input, as `relievo inspect WORK` lists them"
-            .to_owned(),
+        hint: HINT.to_owned(),
     };
     let mut pairs = BTreeSet::new();
     for (k, line) in text.lines().map(str::trim).enumerate() {
@@ -64,5 +74,7 @@ mod tests {
             "{fault}"
         );
         assert!(read("# nothing\n").is_err());
+        let gone = read_pairs(&dir.path().join("gone"), &names).unwrap_err();
+        assert!(gone.to_string().contains("gone"));
     }
 }

@@ -14,6 +14,7 @@
 //! | `exchange` | import, export, inspect, options, clean |
 //! | `measuring` | bench, scores without truth, two runs side by side, bad truth |
 //! | `eth3d` | the demo set in the layout of ETH3D, with its rule |
+//! | `mappers` | which pairs are matched, and how poses are found |
 //! | `real_photos` | the photo sets under `RELIEVO_DATA` |
 
 mod added_photos;
@@ -23,6 +24,7 @@ mod damage;
 mod eth3d;
 mod exchange;
 mod fresh;
+mod mappers;
 mod measuring;
 mod real_photos;
 mod same_bytes;

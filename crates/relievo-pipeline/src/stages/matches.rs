@@ -11,7 +11,7 @@ use super::ingest::IngestTable;
 use super::view_synthesis::Weak;
 use super::{Setup, file_error, json_bytes, read_json, view_synthesis};
 use crate::error::PipelineError;
-use crate::pair_list::read_pairs;
+use crate::pair_list::{self, read_pairs};
 use relievo_engine::{
     BoxError, Digest, Figures, Item, ItemWriter, Output, Parallelism, Stage, StageContext,
     digest_bytes, file_name,
@@ -137,7 +137,7 @@ impl Stage for Matches {
                 key = key.value(&e.photo.name, place);
             }
             if let Some(list) = &self.setup.settings.pairs {
-                key = key.input("list of pairs", digest_bytes(&fs_err::read(list)?));
+                key = key.input("list of pairs", digest_bytes(&pair_list::bytes(list)?));
             }
             return Ok(vec![Item::new("pairs", key.finish())]);
         }

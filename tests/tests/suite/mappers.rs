@@ -1,0 +1,75 @@
+//! Which pairs are matched and how poses are found, as the user asks.
+
+use relievo_tests::data::{demo, demo_photos};
+use relievo_tests::program::{Ran, relievo};
+use relievo_tests::work::json;
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::Path;
+
+fn poses(work: &Path, more: &[&str]) -> Ran {
+    let mut all: Vec<OsString> = vec!["run".into()];
+    all.extend(demo_photos(1..=12).into_iter().map(OsString::from));
+    all.extend(["-o".into(), work.into(), "--until".into(), "sparse".into()]);
+    all.extend(more.iter().map(OsString::from));
+    relievo(all)
+}
+
+/// All photos have a pose, at most this far from the truth on average.
+fn all_placed_within(work: &Path, most_mm: f64) {
+    let words: [OsString; 7] = [
+        "eval".into(),
+        "poses".into(),
+        "--json".into(),
+        "--estimate".into(),
+        work.into(),
+        "--truth".into(),
+        demo().into(),
+    ];
+    let figures = relievo(words).ends(0).json();
+    assert_eq!(figures["reg"].as_f64(), Some(12.0));
+    let mean = figures["pos_mm"]["mean"].as_f64().expect("a mean");
+    assert!(mean < most_mm, "{mean} mm");
+}
+
+#[test]
+fn both_mappers_place_all_photos() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for mapper in ["incremental", "global"] {
+        let work = folder.path().join(mapper);
+        poses(&work, &["--mapper", mapper]).ends(0);
+        all_placed_within(&work, 0.25);
+        let figures = json(&work.join("sparse/figures.json"));
+        assert_eq!(figures["initial_pair"].is_null(), mapper == "global");
+    }
+}
+
+#[test]
+fn the_pairs_of_a_list_are_matched_and_no_others() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (work, list) = (folder.path().join("work"), folder.path().join("pairs.txt"));
+    let mut text = "# each photo with the two after it\n".to_owned();
+    for a in 1..=12 {
+        for b in a + 1..=12.min(a + 2) {
+            writeln!(text, "{b:04}.jpg {a:04}.jpg").expect("text grows");
+        }
+    }
+    fs_err::write(&list, &text).expect("a list can be written");
+    let path = list.to_str().expect("a temporary folder has a plain name");
+    poses(&work, &["--pairs", path]).ends(0);
+    let record = json(&work.join("matches/stage.json"));
+    assert_eq!(record["figures"]["pairs_tried"].as_u64(), Some(21));
+    all_placed_within(&work, 1.0);
+    // The list is kept, and a change of it is seen.
+    fs_err::write(&list, format!("{text}0001.jpg 0012.jpg\n")).expect("a list can be written");
+    poses(&work, &[]).ends(0);
+    let record = json(&work.join("matches/stage.json"));
+    assert_eq!(record["figures"]["pairs_tried"].as_u64(), Some(22));
+    fs_err::write(&list, "0001.jpg 0099.jpg\n").expect("a list can be written");
+    poses(&work, &[])
+        .ends(1)
+        .says(&["pairs.txt", "line 1", "0099.jpg"]);
+    let gone = folder.path().join("gone.txt");
+    let gone = gone.to_str().expect("a temporary folder has a plain name");
+    poses(&work, &["--pairs", gone]).ends(1).says(&["gone.txt"]);
+}
