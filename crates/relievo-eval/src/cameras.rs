@@ -42,7 +42,15 @@ pub fn cameras_of_model(model: &SparseModel) -> Cameras {
 /// The folder that holds a COLMAP model: the path itself, its `gt/`, or the
 /// `sparse/model` of a work folder.
 pub fn model_folder(path: &Path) -> Option<PathBuf> {
-    ["", "gt", "sparse/model", "sparse/0", "gt_dense_cameras"]
+    const PLACES: [&str; 6] = [
+        "",
+        "gt",
+        "sparse/model",
+        "sparse/0",
+        "sparse",
+        "gt_dense_cameras",
+    ];
+    PLACES
         .iter()
         .map(|sub| {
             if sub.is_empty() {

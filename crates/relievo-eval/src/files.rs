@@ -11,7 +11,7 @@ use nalgebra::Matrix4;
 use relievo_formats::gltf::{GlbModel, read_glb};
 use relievo_formats::{colmap, ply};
 use relievo_geometry::Sim3;
-use relievo_media::{decode_photo, decode_photo_bytes};
+use relievo_media::{decode_photo, decode_texture_bytes};
 use relievo_scene::{TextureAtlas, TexturedMesh};
 use relievo_spatial::TriangleBvh;
 use relievo_task::Task;
@@ -179,7 +179,7 @@ fn textured_mesh(
     let pages = glb
         .images
         .iter()
-        .map(|i| decode_photo_bytes(&i.bytes).map(|p| p.rgb))
+        .map(|i| decode_texture_bytes(&i.bytes))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| fail("holds a picture that does not read"))?;
     let seen = vec![true; page.len()];

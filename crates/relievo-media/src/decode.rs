@@ -49,7 +49,17 @@ pub fn probe_photo(path: &Path) -> Result<PhotoInfo, MediaError> {
 /// apart by content, never by file name. 16 bits are rounded to 8, transparent
 /// pixels laid over black. A file that is cut off or damaged is an error.
 pub fn decode_photo_bytes(data: &[u8]) -> Result<DecodedPhoto, PhotoProblem> {
-    let info = probe_photo_bytes(data)?;
+    decode_at_least(data, MIN_SIDE_PX)
+}
+
+/// The pixels of a texture, which may be of any size; otherwise as
+/// [`decode_photo_bytes`].
+pub fn decode_texture_bytes(data: &[u8]) -> Result<Raster<Rgb8>, PhotoProblem> {
+    decode_at_least(data, 1).map(|p| p.rgb)
+}
+
+fn decode_at_least(data: &[u8], min_side_px: u32) -> Result<DecodedPhoto, PhotoProblem> {
+    let info = probe_at_least(data, min_side_px)?;
     let stored = match recognise(data)? {
         ImageFormat::Jpeg => jpeg::decode(data)?,
         format => to_rgb(decode_other(data, format)?),
@@ -66,6 +76,10 @@ pub fn decode_photo_bytes(data: &[u8]) -> Result<DecodedPhoto, PhotoProblem> {
 
 /// Size and EXIF data of a photo in memory.
 pub fn probe_photo_bytes(data: &[u8]) -> Result<PhotoInfo, PhotoProblem> {
+    probe_at_least(data, MIN_SIDE_PX)
+}
+
+fn probe_at_least(data: &[u8], min_side_px: u32) -> Result<PhotoInfo, PhotoProblem> {
     let (w, h) = match recognise(data)? {
         ImageFormat::Jpeg => jpeg::size(data)?,
         format => {
@@ -75,7 +89,7 @@ pub fn probe_photo_bytes(data: &[u8]) -> Result<PhotoInfo, PhotoProblem> {
             (w, h)
         }
     };
-    if w.min(h) < MIN_SIDE_PX {
+    if w.min(h) < min_side_px {
         return Err(PhotoProblem::TooSmall {
             width_px: w,
             height_px: h,

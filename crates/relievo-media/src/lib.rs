@@ -30,7 +30,7 @@ pub mod video;
 
 pub use decode::{
     DecodedPhoto, MIN_SIDE_PX, PhotoInfo, decode_mask, decode_mask_bytes, decode_photo,
-    decode_photo_bytes, probe_photo, probe_photo_bytes,
+    decode_photo_bytes, decode_texture_bytes, probe_photo, probe_photo_bytes,
 };
 pub use encode::{encode_jpeg, encode_png_gray, encode_png_gray16, encode_png_rgb};
 pub use error::{MediaError, PhotoProblem, VideoProblem};

@@ -294,3 +294,12 @@ fn cmyk_and_progressive_jpegs_have_the_right_colours() {
         assert!(d < 3.0, "{d}");
     }
 }
+
+#[test]
+fn a_texture_may_be_a_strip_where_a_photo_may_not() {
+    let strip = relievo_image::Raster::from_fn(300, 16, |x, y| [x as u8, y as u8, 7]);
+    let png = relievo_media::encode_png_rgb(&strip).unwrap();
+    assert_eq!(relievo_media::decode_texture_bytes(&png).unwrap(), strip);
+    let refused = relievo_media::decode_photo_bytes(&png).unwrap_err();
+    assert_eq!(refused.kind(), "photo-tiny");
+}

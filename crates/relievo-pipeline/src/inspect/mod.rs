@@ -103,7 +103,7 @@ pub fn inspect_file(path: &Path, with_picture: bool) -> Result<Finding, Pipeline
             let pages = glb
                 .images
                 .iter()
-                .map(|i| relievo_media::decode_photo_bytes(&i.bytes).map(|p| p.rgb))
+                .map(|i| relievo_media::decode_texture_bytes(&i.bytes))
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(|e| fail(&e))?;
             let figures = json!({ "vertices": glb.mesh.positions.len(),

@@ -155,9 +155,9 @@ pub fn read_textured(read: &ReadFile<'_>) -> Result<TexturedMesh, PipelineError>
         .map_err(|e| damaged(ATLAS_FILE, &e))?;
     for i in 0..pages {
         let name = page_name(i);
-        let page = relievo_media::decode_photo_bytes(&read("texture", &name)?)
+        let page = relievo_media::decode_texture_bytes(&read("texture", &name)?)
             .map_err(|e| damaged(&name, &e))?;
-        atlas.pages.push(page.rgb);
+        atlas.pages.push(page);
     }
     let textured = TexturedMesh { mesh, atlas };
     textured.check().map_err(|e| damaged(ATLAS_FILE, &e))?;
