@@ -24,10 +24,6 @@ const WINDOW: f32 = 2.0;
 /// Largest element of the unit vector before it is normalised again.
 const CLAMP: f32 = 0.2;
 
-/// Every second row of pixels is enough: a level is as smooth as its sigma of
-/// two pixels and more says.
-const ROW_STEP: usize = 2;
-
 /// Histograms filled by turns, so that one addition need not wait for the last.
 const COPIES: usize = 4;
 
@@ -71,7 +67,7 @@ pub(crate) fn describe(
         *w = (falloff * dx * dx).exp();
     }
     let mut histograms: Histograms = [[[0.0; DIRECTIONS]; PADDED * PADDED + 4]; COPIES];
-    for y in (y0..y0 + ny).step_by(ROW_STEP) {
+    for y in y0..y0 + ny {
         let dy = y as f32 - place.y;
         // |cos dx + sin dy| < reach and |cos dy − sin dx| < reach.
         let (a, b) = interval(cos, sin * dy, reach);

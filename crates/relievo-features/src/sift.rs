@@ -79,7 +79,7 @@ impl Detector for Sift {
     }
 
     fn version(&self) -> u32 {
-        3
+        2
     }
 
     fn detect(

@@ -7,7 +7,7 @@
 
 #![expect(clippy::print_stdout, reason = "a program that prints its figures")]
 
-use relievo_geometry::{CameraModel, Mat3, Rigid3, Vec2, Vec3};
+use relievo_geometry::{Mat3, Rigid3, Vec2, Vec3};
 use relievo_matching::{
     MatchOptions, PairOptions, PairView, PreparedView, ScheduleOptions, VerifyOptions, ViewInput,
     choose_pairs, match_and_verify,
@@ -16,7 +16,7 @@ use relievo_scene::{
     Camera, CameraId, DESCRIPTOR_LEN, Features, Keypoint, TwoViewKind, ViewGraph, ViewId,
 };
 use relievo_sfm::{NoCheckpoint, SfmInput, SfmOptions, SfmView, reconstruct};
-use relievo_synth::scene::{normal, uniform};
+use relievo_synth::scene::{SceneOptions, normal, uniform};
 use relievo_task::{Rng, Task};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -40,20 +40,6 @@ fn descriptor(base: Option<&Descriptor>, rng: &mut Rng) -> Descriptor {
     }
     let norm = v.iter().map(|x| x * x).sum::<f64>().sqrt();
     v.map(|x| (512.0 * x / norm + 0.5).min(255.0) as u8)
-}
-
-fn camera() -> Camera {
-    Camera {
-        model: CameraModel::SimpleRadial {
-            f: 1000.0,
-            cx: 500.0,
-            cy: 375.0,
-            k: 0.0,
-        },
-        width_px: 1000,
-        height_px: 750,
-        has_prior_focal: true,
-    }
 }
 
 /// Looks outwards at `angle` of a circle.
@@ -128,7 +114,8 @@ fn peak_mib() -> f64 {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let views: usize = std::env::args().nth(1).ok_or("growth VIEWS")?.parse()?;
-    let (camera, task) = (camera(), Task::silent());
+    // 1000 by 750 pixels, a focal length of 1000.
+    let (camera, task) = (SceneOptions::default().camera, Task::silent());
     let features = features(views, &camera);
     let names: BTreeMap<ViewId, String> = features
         .keys()

@@ -147,7 +147,7 @@ fn decide_principal_points(
             - with_fixed.cameras[c].model.principal_point_px();
         let far = moved.amax() > options.principal_point_far * f64::from(camera.width_px);
         let most = if far { FAR_MOVE_ERROR } else { 1.0 };
-        let better = error_free[c] < most * error_fixed[c];
+        let better = error_free[c].0 < most * error_fixed[c].0;
         if (determined && better) || options.principal_point == PrincipalPoint::Refined {
             what.intrinsics[c] = Intrinsics::All;
             out.principal_points.push((c, sigma));
@@ -178,17 +178,11 @@ pub(crate) fn held_out_error(
     what.hold_out = true;
     let mut trial = model.clone();
     adjust(scene, &mut trial, &what, task)?;
-    let sum: f64 = held_out_cost(scene, &trial, &what.points, loss)
-        .iter()
-        .sum();
-    let points = what.points.iter().map(|&id| &model.points[id as usize].obs);
-    let held = points
-        .flat_map(|obs| {
-            obs.iter()
-                .map(move |o| is_held_out(o.view, o.kp, obs.len()))
-        })
-        .filter(|held| *held)
-        .count();
+    let (mut sum, mut held) = (0.0, 0_usize);
+    for (cost, count) in held_out_cost(scene, &trial, &what.points, loss) {
+        sum += cost;
+        held += count;
+    }
     Ok(if held > 0 {
         sum / held as f64
     } else {
@@ -196,9 +190,14 @@ pub(crate) fn held_out_error(
     })
 }
 
-/// Σ ρ of the held-out observations, by camera.
-fn held_out_cost(scene: &Scene<'_>, model: &Model, points: &[u32], loss: Loss) -> Vec<f64> {
-    let mut sums = vec![0.0; model.cameras.len()];
+/// Σ ρ of the held-out observations and their number, by camera.
+fn held_out_cost(
+    scene: &Scene<'_>,
+    model: &Model,
+    points: &[u32],
+    loss: Loss,
+) -> Vec<(f64, usize)> {
+    let mut sums = vec![(0.0, 0); model.cameras.len()];
     for &id in points {
         let p = &model.points[id as usize];
         let out = |o: &&Obs| is_held_out(o.view, o.kp, p.obs.len());
@@ -209,7 +208,9 @@ fn held_out_cost(scene: &Scene<'_>, model: &Model, points: &[u32], loss: Loss) -
         }
         for o in held {
             let e2 = model.squared_error(scene, o, &p.x).min(1e4);
-            sums[scene.camera_of[o.view as usize]] += loss.evaluate(e2).0;
+            let (sum, count) = &mut sums[scene.camera_of[o.view as usize]];
+            *sum += loss.evaluate(e2).0;
+            *count += 1;
         }
     }
     sums

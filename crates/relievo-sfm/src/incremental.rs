@@ -96,6 +96,7 @@ pub fn reconstruct(
             ..State::default()
         }),
         best_failed: None,
+        settled: None,
         progress: task.progress("photos registered", scene.num_views() as u64),
         reported: 0,
         digest,
@@ -152,6 +153,8 @@ pub(crate) struct Mapper<'s, 'a> {
     pub(crate) state: State,
     /// Pairs tried without a start, and the best of them, for the message.
     pub(crate) best_failed: Option<(usize, Start)>,
+    /// See [`Mapper::settled_cameras`]; found once.
+    settled: Option<Vec<Camera>>,
     progress: Progress,
     reported: usize,
     digest: u64,
@@ -223,8 +226,13 @@ impl Mapper<'_, '_> {
             let begun = self.state.global_starts as usize;
             if begun < options.max_models.max(1) {
                 self.state.global_starts += 1;
-                let cameras = self.settled_cameras()?;
-                if let Some(built) = global::start(scene, &cameras, &taken, options, task)? {
+                let cameras = match self.settled.take() {
+                    Some(cameras) => cameras,
+                    None => self.settled_cameras()?,
+                };
+                let start = global::start(scene, &cameras, &taken, options, task)?;
+                self.settled = Some(cameras);
+                if let Some(built) = start {
                     self.set_growing(built);
                     return Ok(true);
                 }
@@ -276,6 +284,7 @@ impl Mapper<'_, '_> {
                 ..State::default()
             },
             best_failed: None,
+            settled: None,
             progress: self.task.progress("photos that tell the focal length", 0),
             reported: usize::MAX,
             digest: 0,

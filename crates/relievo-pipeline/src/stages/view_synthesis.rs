@@ -11,6 +11,7 @@ use super::ingest::IngestTable;
 use super::matches::{camera_of, read_shards};
 use super::{Setup, file_error};
 use crate::error::PipelineError;
+use crate::photos;
 use crate::stages::features::{entry_named, read_all};
 use relievo_engine::{BoxError, Item, StageContext};
 use relievo_features::{AffineOptions, simulated_views};
@@ -164,9 +165,10 @@ fn simulate(
         return Ok(Arc::clone(found));
     }
     let options = setup.options("matches")?.get::<AffineOptions>();
-    let store = setup.photos(ctx)?;
-    let id = entry_named(table, name)?.photo.view_id;
-    let (photo, mask) = (store.photo(id)?, store.mask(id)?);
+    // The views are kept: the photo need not be.
+    let entry = entry_named(table, name)?;
+    let photo = photos::decode(&entry.source)?;
+    let mask = entry.mask.as_deref().map(photos::decode_mask).transpose()?;
     let isa = setup.settings.isa;
     let found = simulated_views(&photo, mask.as_ref(), &options, isa, ctx.task())?;
     let views = Arc::new(found.into_iter().map(SimulatedView::new).collect());
