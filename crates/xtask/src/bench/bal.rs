@@ -12,6 +12,9 @@ const SIZES: [(usize, usize, usize); 3] = [
     (372, 47_423, 204_472),
 ];
 
+/// The problem that `--quick` takes.
+pub(crate) const SMALLEST: &str = "ladybug-like-49";
+
 /// The problems as sets; made when they are first needed.
 pub(crate) fn sets() -> Vec<Set> {
     let sizes = SIZES.iter();
@@ -19,14 +22,8 @@ pub(crate) fn sets() -> Vec<Set> {
         .map(|(cameras, ..)| {
             let name = format!("ladybug-like-{cameras}");
             let root = Path::new("target/bench/work").join(&name);
-            Set {
-                input: root.join(format!("problem-{cameras}.txt")),
-                name,
-                root,
-                has_truth: false,
-                has_surface: false,
-                scans_only: false,
-            }
+            let file = root.join(format!("problem-{cameras}.txt"));
+            Set::problem(&name, root, file)
         })
         .collect()
 }

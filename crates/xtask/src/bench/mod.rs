@@ -34,9 +34,9 @@ use std::time::{Duration, Instant};
 type Problems = Vec<String>;
 
 /// Stages in the order of a full run.
-const STAGES: [&str; 6] = ["features", "sparse", "bundle", "dense", "mesh", "texture"];
-/// Stages to be asked for by name.
-const MORE_STAGES: [&str; 2] = ["known", "bal"];
+const STAGES: [&str; 8] = [
+    "features", "sparse", "known", "bundle", "bal", "dense", "mesh", "texture",
+];
 /// A tool that took longer than this on a set runs there once.
 const ONCE_OVER_S: f64 = 300.0;
 
@@ -81,11 +81,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<String, Problems> {
     }
     let request = parse(arguments)?;
     let mut results = Results::read_or_new(&request.results)?;
-    let sets = if request.stages == ["bal"] {
-        bal::sets()
-    } else {
-        sets::find(&request)?
-    };
+    let sets = sets::find(&request)?;
     if sets.is_empty() {
         return Err(vec!["no data set is here; set RELIEVO_DATA".to_owned()]);
     }
@@ -100,55 +96,84 @@ pub(crate) fn bench(arguments: &[String]) -> Result<String, Problems> {
 }
 
 /// All that was asked for: first everything once, set by set, then the
-/// repeats, so that tools alternate and an early end leaves no gap.
+/// repeats, the shortest first, so that an early end leaves no gap and few rows
+/// without a spread. Tools alternate.
 fn measure(
     request: &Request,
     sets: &[Set],
     results: &mut Results,
 ) -> Result<Vec<Record>, Problems> {
-    let machine = results::machine();
-    let started = Instant::now();
-    let (mut all, mut slow) = (Vec::new(), BTreeSet::new());
-    for run in 0..request.runs.max(request.seeds) {
-        // Seeds are ours alone, but in `known`; a peer repeats its run.
-        let seed = if request.seeds > 1 { run } else { 0 };
-        for set in sets {
-            for stage in &request.stages {
-                for tool in tools::of_stage(stage, set, request) {
-                    let place = (set.name.clone(), *stage, tool.name.clone());
-                    let peer_done = !tool.ours && run >= request.runs;
-                    let once = tool.absent.is_some() || slow.contains(&place);
-                    if peer_done || (run > 0 && once) {
-                        continue;
-                    }
-                    let known = results.find(stage, &set.name, &tool, (seed, run));
-                    let record = if let Some(record) = known {
-                        record.clone()
-                    } else if run > 0 && started.elapsed() > request.repeat_for {
-                        continue;
-                    } else {
-                        let minutes = started.elapsed().as_secs_f64() / 60.0;
-                        let what = format!("{stage} {} {} run {run}", set.name, tool.name);
-                        eprintln!("bench: {minutes:5.1} min  {what}");
-                        let record = one(
-                            stage,
-                            set,
-                            &tool,
-                            (seed, run),
-                            (request.peer_limit_s, &machine),
-                        );
-                        results.append(&record)?;
-                        record
-                    };
-                    if record.wall_s > ONCE_OVER_S || record.failed.is_some() {
-                        slow.insert(place);
-                    }
-                    all.push(record);
-                }
-            }
+    let mut round = Round {
+        request,
+        results,
+        machine: results::machine(),
+        started: Instant::now(),
+        once: BTreeSet::new(),
+        all: Vec::new(),
+    };
+    let mut places = Vec::new();
+    for set in sets {
+        for stage in &request.stages {
+            let wall_s = round.run(set, stage, 0)?;
+            places.push((wall_s, set, *stage));
         }
     }
-    Ok(all)
+    places.sort_by(|a, b| a.0.total_cmp(&b.0));
+    for (_, set, stage) in places {
+        for run in 1..request.runs.max(request.seeds) {
+            round.run(set, stage, run)?;
+        }
+    }
+    Ok(round.all)
+}
+
+/// What was measured so far.
+struct Round<'a> {
+    request: &'a Request,
+    results: &'a mut Results,
+    machine: results::Machine,
+    started: Instant,
+    /// Set, stage and tool that are not repeated: slow, failed or absent.
+    once: BTreeSet<(String, &'static str, String)>,
+    all: Vec<Record>,
+}
+
+impl Round<'_> {
+    /// All tools of a stage on a set, one after the other; their wall seconds.
+    fn run(&mut self, set: &Set, stage: &'static str, run: usize) -> Result<f64, Problems> {
+        let request = self.request;
+        // Seeds are ours alone, but in `known`; a peer repeats its run.
+        let seed = if request.seeds > 1 { run } else { 0 };
+        let mut wall_s = 0.0;
+        for tool in tools::of_stage(stage, set, request) {
+            let place = (set.name.clone(), stage, tool.name.clone());
+            let peer_done = !tool.ours && run >= request.runs;
+            if peer_done || self.once.contains(&place) {
+                continue;
+            }
+            let known = self.results.find(stage, &set.name, &tool, (seed, run));
+            let record = if let Some(record) = known {
+                record.clone()
+            } else if run > 0 && self.started.elapsed() > request.repeat_for {
+                continue;
+            } else {
+                let minutes = self.started.elapsed().as_secs_f64() / 60.0;
+                let what = format!("{stage} {} {} run {run}", set.name, tool.name);
+                eprintln!("bench: {minutes:5.1} min  {what}");
+                let limit_s = request.peer_limit_s;
+                let id = (seed, run);
+                let record = one(stage, set, &tool, id, (limit_s, &self.machine));
+                self.results.append(&record)?;
+                record
+            };
+            if record.wall_s > ONCE_OVER_S || record.failed.is_some() {
+                self.once.insert(place);
+            }
+            wall_s += record.wall_s;
+            self.all.push(record);
+        }
+        Ok(wall_s)
+    }
 }
 
 /// One run of a tool on a set, measured and scored.
@@ -243,14 +268,11 @@ fn parse(arguments: &[String]) -> Result<Request, Problems> {
             "--set" => request.set.push(value()?),
             "--results" => request.results = value()?.into(),
             "--compare" => request.compare = Some(value()?.into()),
-            other => match STAGES.iter().chain(&MORE_STAGES).find(|s| **s == other) {
+            other => match STAGES.iter().find(|s| **s == other) {
                 Some(stage) => request.stages.push(stage),
                 None => return Err(bad(format!("'{other}' is not known"))),
             },
         }
-    }
-    if request.stages.len() > 1 && request.stages.contains(&"bal") {
-        return Err(bad("bal has sets of its own: ask for it alone".to_owned()));
     }
     if request.quick && !runs_given {
         request.runs = 1;

@@ -85,10 +85,7 @@ type Place<'a> = (usize, &'a str, &'a str);
 fn groups(rows: &[Record]) -> BTreeMap<Place<'_>, Vec<(&str, Group<'_>)>> {
     let mut all: BTreeMap<Place<'_>, Vec<(&str, Group<'_>)>> = BTreeMap::new();
     for r in rows {
-        let order = super::STAGES
-            .iter()
-            .chain(&super::MORE_STAGES)
-            .position(|s| *s == r.stage);
+        let order = super::STAGES.iter().position(|s| *s == r.stage);
         let place = (order.unwrap_or(usize::MAX), &*r.stage, &*r.set);
         let tools = all.entry(place).or_default();
         match tools.iter_mut().find(|(name, _)| *name == r.tool) {

@@ -1,6 +1,7 @@
-//! The data sets that are here: folders of `RELIEVO_DATA` and the demo set.
+//! The data sets that are here: folders of `RELIEVO_DATA` and the demo set, and
+//! the problems of bundle adjustment.
 
-use super::{Problems, Request};
+use super::{Problems, Request, bal};
 use std::path::{Path, PathBuf};
 
 /// One set.
@@ -10,6 +11,8 @@ pub(crate) struct Set {
     pub(crate) root: PathBuf,
     /// Folder of photos, or a video.
     pub(crate) input: PathBuf,
+    /// The input is a problem of bundle adjustment instead (BAL).
+    pub(crate) is_problem: bool,
     /// `relievo bench` can score it.
     pub(crate) has_truth: bool,
     /// It has a true surface.
@@ -19,34 +22,82 @@ pub(crate) struct Set {
 }
 
 impl Set {
+    /// The stage can be done with it.
+    pub(crate) fn has(&self, stage: &str) -> bool {
+        self.is_problem == (stage == "bal")
+    }
+
     pub(crate) fn is_video(&self) -> bool {
-        self.input.is_file()
+        !self.is_problem && self.input.is_file()
+    }
+
+    /// Photos or a video in one of the layouts, or without truth; `None` for anything
+    /// else.
+    fn read(name: &str, root: &Path) -> Option<Self> {
+        let eth3d = root.join("images/dslr_images_undistorted");
+        let photos = [eth3d, root.join("images")]
+            .into_iter()
+            .find(|p| p.is_dir());
+        let par = with_ending(root, &["_par.txt"]);
+        let input = photos
+            .or_else(|| with_ending(root, &[".mp4", ".mov"]))
+            .or_else(|| par.as_ref().map(|_| root.to_owned()))?;
+        let there = |p: &str| root.join(p).exists();
+        let scans_only = there("dslr_scan_eval/scan_alignment.mlp");
+        let has_surface = scans_only || there("gt/mesh.ply") || there("gt/scan.ply");
+        let has_truth = has_surface
+            || par.is_some()
+            || there("gt_dense_cameras")
+            || there("transforms.json")
+            || there("gt/images.txt")
+            || there("sparse");
+        Some(Self {
+            name: name.to_owned(),
+            root: root.to_owned(),
+            input,
+            is_problem: false,
+            has_truth,
+            has_surface,
+            scans_only,
+        })
+    }
+
+    /// A problem file of bundle adjustment; results of it go to `root`.
+    pub(crate) fn problem(name: &str, root: PathBuf, input: PathBuf) -> Self {
+        Self {
+            name: name.to_owned(),
+            root,
+            input,
+            is_problem: true,
+            has_truth: false,
+            has_surface: false,
+            scans_only: false,
+        }
     }
 }
 
 /// All sets asked for, by name.
 pub(crate) fn find(request: &Request) -> Result<Vec<Set>, Problems> {
-    let mut sets: Vec<Set> = read("demo", Path::new("datasets/demo"))
+    let mut sets: Vec<Set> = Set::read("demo", Path::new("datasets/demo"))
         .into_iter()
         .collect();
     if let Some(data) = std::env::var_os("RELIEVO_DATA") {
-        let data = PathBuf::from(data);
-        for folder in folders(&data) {
-            let name = folder.file_name().unwrap_or_default().to_string_lossy();
-            if let Some(set) = read(&name, &folder) {
-                sets.push(set);
+        for folder in folders(Path::new(&data)) {
+            let found = read(&folder);
+            if !found.is_empty() {
+                sets.extend(found);
                 continue;
             }
             // One level of grouping, as `synthetic/`.
-            for inner in folders(&folder) {
-                let name = inner.file_name().unwrap_or_default().to_string_lossy();
-                sets.extend(read(&name, &inner));
-            }
+            sets.extend(folders(&folder).iter().flat_map(|inner| read(inner)));
         }
     }
+    sets.extend(bal::sets());
     sets.sort_by(|a, b| a.name.cmp(&b.name));
     if request.sets.is_empty() {
-        sets.retain(|s| !request.quick || s.name == "demo");
+        let small = ["demo", bal::SMALLEST];
+        sets.retain(|s| !request.quick || small.contains(&&*s.name));
+        sets.retain(|s| request.stages.iter().any(|stage| s.has(stage)));
         return Ok(sets);
     }
     for name in &request.sets {
@@ -60,6 +111,23 @@ pub(crate) fn find(request: &Request) -> Result<Vec<Set>, Problems> {
     }
     sets.retain(|s| request.sets.contains(&s.name));
     Ok(sets)
+}
+
+/// What a folder holds: photos or a video, or problems of bundle adjustment.
+fn read(folder: &Path) -> Vec<Set> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    if let Some(set) = Set::read(&name, folder) {
+        return vec![set];
+    }
+    let entries = fs_err::read_dir(folder).into_iter().flatten();
+    let problem = |path: PathBuf| {
+        let file = path.file_stem()?.to_string_lossy().into_owned();
+        let is_one = file.starts_with("problem-") && path.extension()? == "txt";
+        let set_name = format!("{name}-{file}");
+        let work = Path::new("target/bench/work").join(&set_name);
+        is_one.then(|| Set::problem(&set_name, work, path))
+    };
+    entries.filter_map(|e| problem(e.ok()?.path())).collect()
 }
 
 fn folders(path: &Path) -> Vec<PathBuf> {
@@ -85,34 +153,4 @@ fn with_ending(path: &Path, endings: &[&str]) -> Option<PathBuf> {
         .collect();
     all.sort();
     all.into_iter().next()
-}
-
-/// A set in one of the layouts, or photos without truth; `None` for anything
-/// else.
-fn read(name: &str, root: &Path) -> Option<Set> {
-    let eth3d = root.join("images/dslr_images_undistorted");
-    let photos = [eth3d, root.join("images")]
-        .into_iter()
-        .find(|p| p.is_dir());
-    let par = with_ending(root, &["_par.txt"]);
-    let input = photos
-        .or_else(|| with_ending(root, &[".mp4", ".mov"]))
-        .or_else(|| par.as_ref().map(|_| root.to_owned()))?;
-    let there = |p: &str| root.join(p).exists();
-    let scans_only = there("dslr_scan_eval/scan_alignment.mlp");
-    let has_surface = scans_only || there("gt/mesh.ply") || there("gt/scan.ply");
-    let has_truth = has_surface
-        || par.is_some()
-        || there("gt_dense_cameras")
-        || there("transforms.json")
-        || there("gt/images.txt")
-        || there("sparse");
-    Some(Set {
-        name: name.to_owned(),
-        root: root.to_owned(),
-        input,
-        has_truth,
-        has_surface,
-        scans_only,
-    })
 }

@@ -130,7 +130,7 @@ pub(crate) fn of_stage(stage: &str, set: &Set, request: &Request) -> Vec<Tool> {
             share: request.share,
         });
     };
-    if stage == "known" && TrueCamera::of(set).is_none() {
+    if !set.has(stage) || (stage == "known" && TrueCamera::of(set).is_none()) {
         return tools;
     }
     add("relievo", Kind::Relievo, own);
