@@ -55,14 +55,21 @@ pub(crate) fn pyramid_score(px: impl Iterator<Item = Vec2>, width: f64, height: 
     score
 }
 
-/// Unregistered views with their number of visible points, best first.
+/// Unregistered views beside registered ones with their number of visible points,
+/// best first.
 pub(crate) fn candidates(
     scene: &Scene<'_>,
     model: &Model,
     allowed: impl Fn(usize) -> bool + Sync + Send,
 ) -> Vec<(usize, usize)> {
+    // Only what is matched with a registered view can see a point.
+    let mut beside = vec![false; scene.num_views()];
+    for pair in &scene.pairs {
+        beside[pair.a] |= model.poses[pair.b].is_some();
+        beside[pair.b] |= model.poses[pair.a].is_some();
+    }
     let views: Vec<usize> = (0..scene.num_views())
-        .filter(|&v| model.poses[v].is_none() && allowed(v))
+        .filter(|&v| beside[v] && model.poses[v].is_none() && allowed(v))
         .collect();
     let mut scored: Vec<(u64, usize, usize)> = ordered::map(&views, |&v| {
         let seen = visible(scene, model, v);
