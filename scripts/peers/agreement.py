@@ -4,13 +4,14 @@
 
 WORK: a finished run; TRUTH: a rendered set's folder. Compared: position errors with evo's ATE (Sim3
 alignment) and relative poses with its RPE; accuracy, completeness and F of a cloud with Open3D; and,
-with --tools, every figure that eval_pose.py and eval_geometry.py print. Exit 1 on disagreement.
+with --tools, the figures of eval_pose.py, eval_geometry.py (cloud and mesh) and eval_texture.py. Exit 1 on disagreement.
 """
 import json
 import pathlib
 import subprocess
 import sys
 import tempfile
+import tomllib
 
 import numpy as np
 
@@ -141,7 +142,7 @@ def cloud():
 
 
 def shared():
-    print(f"{tools}: eval_pose.py, eval_geometry.py")
+    print(f"{tools}: eval_pose.py")
     model = f"{work}/sparse/model"
     said = subprocess.run([sys.executable, tools / "eval_pose.py", model, f"{truth}/gt"], capture_output=True,
                           text=True)
@@ -150,26 +151,59 @@ def shared():
         check(f"AUC at {limit} deg", ours["auc"][limit], auc, 0.0, 0.011)
     check("position mean [mm]", ours["pos_mm"]["mean"], theirs["pos_mm"]["mean"], 0.0, 0.00051)
     check("rotation mean [deg]", ours["rot_deg"]["mean"], theirs["rot_deg"]["mean"], 0.0, 0.000051)
-    cloud_path = f"{work}/cloud/dense.ply"
-    if not pathlib.Path(cloud_path).is_file():
+    for what, flag, file in (("cloud", "--points", "cloud/dense.ply"), ("mesh", "--mesh", "mesh/surface.ply")):
+        surface = f"{work}/{file}"
+        if not pathlib.Path(surface).is_file():
+            continue
+        print(f"{tools}: {what}")
+        with tempfile.TemporaryDirectory() as folder:
+            out = f"{folder}/figures.json"
+            subprocess.run([sys.executable, tools / "eval_geometry.py", truth, flag, surface, "--model", model,
+                            "--json", out], check=True, stdout=subprocess.DEVNULL)
+            theirs = json.load(open(out))[what]
+        ours = eval_(what, "--estimate", work, "--truth", truth)
+        # A mesh is sampled at random on both sides.
+        relative, absolute = (0.01, 0.02) if what == "cloud" else (0.03, 0.05)
+        for which in ("accuracy_mm", "completeness_mm"):
+            for key in ("median", "mean"):
+                check(f"{which[:-3]} {key} [mm]", ours[which][key], theirs[which][key], relative, absolute)
+        for limit, row in theirs["by_threshold_mm"].items():
+            mine = ours["by_threshold_mm"][f"{float(limit):g}"]
+            for key, name in (("precision", "precision"), ("recall", "recall"), ("f", "F")):
+                check(f"{name} at {limit} mm", mine[key], row[key], 0.0, 0.005)
+
+
+def texture():
+    """The GLB against the photos that the run held out, or against the first."""
+    glb = pathlib.Path(work) / "export" / "model.glb"
+    if not glb.is_file():
         return
+    print(f"{tools}: eval_texture.py")
+    raw = glb.read_bytes()
+    size = int.from_bytes(raw[12:16], "little")
+    extras = json.loads(raw[20:20 + size])["asset"]["extras"]
+    settings = tomllib.loads((pathlib.Path(work) / "relievo.toml").read_text())
+    only = settings.get("hold_out") or [sorted(p.name for p in (pathlib.Path(truth) / "images").iterdir())[0]]
     with tempfile.TemporaryDirectory() as folder:
-        out = f"{folder}/figures.json"
-        subprocess.run([sys.executable, tools / "eval_geometry.py", truth, "--points", cloud_path, "--model", model,
-                        "--json", out], check=True, stdout=subprocess.DEVNULL)
-        theirs = json.load(open(out))
-    ours = eval_("cloud", "--estimate", work, "--truth", truth)
-    theirs = theirs["cloud"]
-    for limit, row in theirs["by_threshold_mm"].items():
-        mine = ours["by_threshold_mm"][f"{float(limit):g}"]
-        for key in ("precision", "recall"):
-            check(f"{key} at {limit} mm", mine[key], row[key], 0.0, 0.005)
+        transform, out = f"{folder}/cameras_from_gltf.txt", f"{folder}/figures.json"
+        np.savetxt(transform, np.linalg.inv(np.array(extras["gltf_from_model"], float).reshape(4, 4)))
+        subprocess.run([sys.executable, tools / "eval_texture.py", glb, f"{work}/sparse/model", f"{truth}/images",
+                        "--only", ",".join(only), "--transform", transform, "--json", out], check=True,
+                       stdout=subprocess.DEVNULL)
+        theirs = json.load(open(out))["mean"]
+    names = [word for name in only for word in ("--only", name)]
+    ours = eval_("texture", "--estimate", work, "--truth", truth, *names)
+    check("PSNR [dB]", ours["psnr"], theirs["psnr"], 0.0, 0.1)
+    check("PSNR after gains [dB]", ours["psnr_gain"], theirs["psnr_gain"], 0.0, 0.1)
+    check("SSIM", ours["ssim"], theirs["ssim"], 0.0, 0.005)
+    check("share covered", ours["hit"], theirs["hit"], 0.0, 0.002)
 
 
 poses()
 cloud()
 if tools:
     shared()
+    texture()
 if failed:
     sys.exit(f"{len(failed)} figures differ: {', '.join(failed)}")
 print("all figures agree")

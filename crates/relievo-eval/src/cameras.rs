@@ -1,8 +1,8 @@
 //! Posed cameras to compare with: a rendered set's `gt/`, a COLMAP model, a
 //! folder of Strecha's `.camera` files, a `transforms.json`, a Middlebury par
-//! file, or a work folder.
+//! file, a work folder, or a data set in any layout that is read.
 
-use crate::benchmark::{middlebury, nerfstudio, strecha};
+use crate::benchmark::{self, middlebury, nerfstudio, strecha};
 use crate::error::EvalError;
 use relievo_geometry::Rigid3;
 use relievo_scene::{Camera, SparseModel};
@@ -75,16 +75,17 @@ pub fn read_cameras(path: &Path) -> Result<Cameras, EvalError> {
     if path.is_file() && name.ends_with("_par.txt") {
         return middlebury::read_par(path);
     }
+    let fail = |what| EvalError::Truth {
+        path: path.to_owned(),
+        what,
+    };
     let Some(dir) = model_folder(path) else {
-        let what = if path.exists() {
-            "holds no cameras"
-        } else {
-            "does not exist"
+        return match benchmark::open(path) {
+            Ok(set) => Ok(set.cameras),
+            Err(EvalError::DataSet { .. }) if path.exists() => Err(fail("holds no cameras")),
+            Err(EvalError::DataSet { .. }) => Err(fail("does not exist")),
+            Err(damaged) => Err(damaged),
         };
-        return Err(EvalError::Truth {
-            path: path.to_owned(),
-            what,
-        });
     };
     let cameras = if strecha::has_cameras(&dir) {
         strecha::read_folder(&dir)?
@@ -92,9 +93,7 @@ pub fn read_cameras(path: &Path) -> Result<Cameras, EvalError> {
         cameras_of_model(&relievo_formats::colmap::read_model(&dir)?)
     };
     if cameras.values().any(|c| !c.cam_from_world.is_finite()) {
-        return Err(EvalError::NotFinite {
-            what: "the set of cameras",
-        });
+        return Err(fail("holds cameras that are not finite"));
     }
     Ok(cameras)
 }

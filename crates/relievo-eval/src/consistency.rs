@@ -9,7 +9,8 @@
 //!
 //! Which photo sees a voxel: inside the picture, normal within 75° of the ray,
 //! nothing of the cloud clearly in front (1.5 voxels, more on slopes). So a second layer behind
-//! the surface is hidden and one before it fails: a thick cloud scores worse.
+//! the surface is hidden and one before it fails: a thick cloud scores worse. What
+//! is thick within a voxel is averaged there; `thickness` tells it.
 //! After the photo-consistency of Goesele et al., "Multi-view stereo for
 //! community photo collections", ICCV 2007 (the NCC and its three views).
 
@@ -71,6 +72,9 @@ pub struct ConsistencyFigures {
     pub consistent_share: f64,
     /// Failing ones among those that are not blank.
     pub failing_share: f64,
+    /// Median over voxels of the root mean square of the points' distance from the
+    /// mean point along the mean normal, in voxel sides; 0 where no voxel holds three points.
+    pub thickness: f64,
 }
 
 impl fmt::Display for ConsistencyFigures {
@@ -88,11 +92,12 @@ impl fmt::Display for ConsistencyFigures {
         )?;
         write!(
             f,
-            "  failing {} ({:.2} %)  hidden {}  blank {}",
+            "  failing {} ({:.2} %)  hidden {}  blank {}  thickness {:.3} voxels",
             self.failing,
             100.0 * self.failing_share,
             self.hidden,
-            self.blank
+            self.blank,
+            self.thickness
         )
     }
 }
@@ -109,6 +114,9 @@ enum Verdict {
 struct Voxel {
     position: Vec3,
     normal: Vec3,
+    /// Root mean square of the points' distance along the normal, where there are
+    /// three.
+    thickness: Option<f64>,
 }
 
 /// Scores a cloud with normals against the photos it was made from.
@@ -150,13 +158,21 @@ pub fn photo_consistency(
         blank,
         consistent_share: consistent as f64 / shown,
         failing_share: failing as f64 / shown,
+        thickness: median(voxels.iter().filter_map(|v| v.thickness)) / side,
     })
+}
+
+/// The middle value; 0 of none.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// Two half-resolution pixels at the median depth of the cloud in its photos.
 fn voxel_side(cloud: &PointCloud, photos: &[HalfPhoto]) -> Option<f64> {
     let step = (cloud.len() / 2000).max(1);
-    let mut footprints: Vec<f64> = Vec::new();
+    let mut footprints = Vec::new();
     for p in cloud.positions.iter().step_by(step) {
         let x = Vec3::from(p.map(f64::from));
         for photo in photos {
@@ -166,9 +182,8 @@ fn voxel_side(cloud: &PointCloud, photos: &[HalfPhoto]) -> Option<f64> {
             }
         }
     }
-    footprints.sort_by(f64::total_cmp);
-    let median = *footprints.get(footprints.len() / 2)?;
-    (median > 0.0).then_some(2.0 * median)
+    let footprint = median(footprints.into_iter());
+    (footprint > 0.0).then_some(2.0 * footprint)
 }
 
 /// The pixel of a point in camera coordinates, where it lies in the picture.
@@ -198,9 +213,19 @@ fn voxels_of(cloud: &PointCloud, side: f64) -> Vec<Voxel> {
                 let n = cloud.normals.get(*i as usize).copied().unwrap_or_default();
                 normal += Vec3::from(n.map(f64::from));
             }
+            let (position, normal) = (
+                position / cell.len() as f64,
+                normal / normal.norm().max(1e-12),
+            );
+            let square = |i: u32| {
+                let p = Vec3::from(cloud.positions[i as usize].map(f64::from));
+                (p - position).dot(&normal).powi(2)
+            };
+            let squares: f64 = cell.iter().map(|(_, i)| square(*i)).sum();
             Voxel {
-                position: position / cell.len() as f64,
-                normal: normal / normal.norm().max(1e-12),
+                position,
+                normal,
+                thickness: (cell.len() >= 3).then(|| (squares / cell.len() as f64).sqrt()),
             }
         })
         .collect()

@@ -76,6 +76,16 @@ pub enum EvalError {
         /// Cameras in both.
         common: usize,
     },
+    /// Neither places nor directions of the cameras fit.
+    #[error(
+        "after the best similarity the camera centres are still {centres_percent:.0} % of their spread off, and relative rotations {rotation_deg:.0} degrees in the median: the truth belongs to other photos, or the model is wrong throughout"
+    )]
+    OtherCameras {
+        /// Root mean square error of the centres over that of their distance from their mean.
+        centres_percent: f64,
+        /// Median error of relative rotations.
+        rotation_deg: f64,
+    },
     /// Too few cameras to compare.
     #[error(
         "{common} of the {estimated} estimated and {true_} true cameras have the same file name; at least 3 are needed"
@@ -101,7 +111,7 @@ pub enum EvalError {
     #[error("{what} holds values that are not finite")]
     NotFinite {
         /// What was to be scored.
-        what: &'static str,
+        what: String,
     },
 }
 
@@ -122,15 +132,18 @@ impl EvalError {
                 "--truth takes a rendered set's folder (with gt/), a COLMAP model, a folder of .camera files, or a PLY"
             }
             Self::Estimate { .. } => {
-                "--estimate and --model take a work folder whose cameras are known (`relievo status` says how far it is), or a COLMAP model"
+                "--estimate and --model take a work folder that got so far (`relievo status` says how far it is), a COLMAP model or a PLY"
             }
             Self::DataSet { .. } => "docs/datasets.md lists the layouts that are read",
             Self::OtherFrame { .. } => {
                 "give the cameras of the estimate with --model, so that it can be aligned"
             }
             Self::NoAgreement { .. } => "score the cameras alone with `relievo eval poses`",
-            Self::FewCommon { .. } => {
+            Self::FewCommon { .. } | Self::OtherCameras { .. } => {
                 "cameras are paired by file name; check that the truth belongs to these photos"
+            }
+            Self::NotFinite { .. } => {
+                "take those points out first: a score that leaves them out would say nothing of them"
             }
             Self::Empty { .. } => "check the stage that made it with `relievo status`",
             _ => return None,

@@ -12,7 +12,7 @@ use relievo_formats::gltf::{GlbModel, read_glb};
 use relievo_formats::{colmap, ply};
 use relievo_geometry::Sim3;
 use relievo_media::{decode_photo, decode_texture_bytes};
-use relievo_scene::{TextureAtlas, TexturedMesh};
+use relievo_scene::{PointCloud, TextureAtlas, TexturedMesh};
 use relievo_spatial::TriangleBvh;
 use relievo_task::Task;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,8 +34,7 @@ pub fn eval_cloud(
     truth: &Path,
     model: Option<&Path>,
 ) -> Result<SurfaceFigures, EvalError> {
-    let file = file_of(estimate, "cloud/dense.ply");
-    let cloud = ply::read_cloud(&file)?;
+    let cloud = read_cloud(&file_of(estimate, "cloud/dense.ply")?)?;
     let truth = TrueScene::read(truth)?;
     let align = truth_from_estimate(estimate, model, &truth)?;
     score_cloud(&cloud.positions, &truth, &align)
@@ -47,8 +46,7 @@ pub fn eval_mesh(
     truth: &Path,
     model: Option<&Path>,
 ) -> Result<SurfaceFigures, EvalError> {
-    let file = file_of(estimate, "mesh/surface.ply");
-    let mesh = ply::read_mesh(&file)?;
+    let mesh = ply::read_mesh(&file_of(estimate, "mesh/surface.ply")?)?;
     let truth = TrueScene::read(truth)?;
     let align = truth_from_estimate(estimate, model, &truth)?;
     score_mesh(&mesh, &truth, &align)
@@ -75,12 +73,33 @@ fn cameras_of_estimate(path: &Path) -> Result<Cameras, EvalError> {
     read_cameras(path).map_err(EvalError::of_estimate)
 }
 
-fn file_of(estimate: &Path, inside: &str) -> PathBuf {
-    if estimate.is_dir() {
+/// The file itself, or that of a work folder.
+pub fn file_of(estimate: &Path, inside: &str) -> Result<PathBuf, EvalError> {
+    let path = if estimate.is_dir() {
         estimate.join(inside)
     } else {
         estimate.to_owned()
+    };
+    if path.is_file() {
+        return Ok(path);
     }
+    Err(EvalError::Estimate {
+        path,
+        what: "does not exist",
+    })
+}
+
+/// A cloud to be scored. The reader drops points that are not finite; here they
+/// are refused.
+pub fn read_cloud(path: &Path) -> Result<PointCloud, EvalError> {
+    let bytes = fs_err::read(path)?;
+    let cloud = ply::decode_cloud(&bytes)?;
+    if (cloud.len() as u64) < ply::count_vertices(&bytes)? {
+        return Err(EvalError::NotFinite {
+            what: format!("{}: the cloud", path.display()),
+        });
+    }
+    Ok(cloud)
 }
 
 /// Which photos a textured model is held against, and how.
@@ -108,7 +127,7 @@ pub fn eval_texture(
     query: &TextureQuery,
     task: &Task,
 ) -> Result<TextureFigures, EvalError> {
-    let glb = file_of(glb, "export/model.glb");
+    let glb = file_of(glb, "export/model.glb")?;
     let model = textured_mesh(&glb, read_glb(&glb)?, query.transform.as_ref())?;
     let bvh = TriangleBvh::new(&model.mesh);
     let folder = model_folder(&query.cameras).ok_or_else(|| EvalError::Truth {

@@ -2,19 +2,24 @@
 //!
 //! Positions after a least-squares similarity over all common cameras
 //! (Umeyama 1991); rotations after the same; relative poses over all true
-//! pairs, where a pair with a missing camera counts as failed.
+//! pairs, where a pair with a missing camera counts as failed. Cameras of other
+//! photos (far off in place and in direction at once) are refused.
 
 use crate::align::common_centers;
 use crate::cameras::Cameras;
 use crate::error::EvalError;
 use crate::statistics::Spread;
-use relievo_geometry::{Mat3, umeyama};
+use relievo_geometry::{Mat3, Vec3, umeyama};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// Limits of the AUC, degrees.
 const AUC_DEG: [f64; 4] = [0.5, 1.0, 3.0, 5.0];
+/// Centres farther off and relative rotations farther off than this, together, are
+/// of other photos.
+const OTHER_CENTRES_PERCENT: f64 = 50.0;
+const OTHER_ROTATION_DEG: f64 = 20.0;
 
 /// Figures of a set of poses.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -34,6 +39,9 @@ pub struct PoseFigures {
     /// Area under the recall of relative poses up to a limit in degrees,
     /// percent.
     pub auc: BTreeMap<String, f64>,
+    /// The same over pairs of common cameras alone: what counts where the truth
+    /// knows frames of a video that are no key frames.
+    pub auc_common: BTreeMap<String, f64>,
 }
 
 impl fmt::Display for PoseFigures {
@@ -50,12 +58,16 @@ impl fmt::Display for PoseFigures {
         row("rotation [deg]", &self.rot_deg, 4)?;
         row("relative rotation [deg]", &self.relrot_deg, 4)?;
         row("relative direction [deg]", &self.reltrans_deg, 4)?;
-        let auc: Vec<String> = self
-            .auc
-            .iter()
-            .map(|(t, v)| format!("{v:.2} at {t}"))
-            .collect();
-        write!(f, "  relative-pose AUC [%]    {} deg", auc.join(", "))
+        let auc = |of: &BTreeMap<String, f64>| {
+            let told: Vec<String> = of.iter().map(|(t, v)| format!("{v:.2} at {t}")).collect();
+            told.join(", ")
+        };
+        write!(f, "  relative-pose AUC [%]    {} deg", auc(&self.auc))?;
+        if self.reg < self.gt {
+            let common = auc(&self.auc_common);
+            write!(f, "\n    without missing cameras {common} deg")?;
+        }
+        Ok(())
     }
 }
 
@@ -99,18 +111,41 @@ pub fn score_poses(estimate: &Cameras, truth: &Cameras) -> Result<PoseFigures, E
             rel_direction.push(direction);
         }
     }
+    let common: Vec<f64> = errors.iter().copied().filter(|e| e.is_finite()).collect();
+    let auc = |errors: &[f64]| -> BTreeMap<String, f64> {
+        let limits = AUC_DEG.iter();
+        limits
+            .map(|t| (t.to_string(), auc_percent(errors, *t)))
+            .collect()
+    };
+    let relative = Spread::of(&rel_rotation, 1.0);
+    let centres_percent = 100.0 * residual(&position, &to);
+    if centres_percent > OTHER_CENTRES_PERCENT && relative.med > OTHER_ROTATION_DEG {
+        return Err(EvalError::OtherCameras {
+            centres_percent,
+            rotation_deg: relative.med,
+        });
+    }
     Ok(PoseFigures {
         reg: from.len(),
         gt: truth.len(),
         pos_mm: Spread::of(&position, 1000.0),
         rot_deg: Spread::of(&rotations, 1.0),
-        relrot_deg: Spread::of(&rel_rotation, 1.0),
+        relrot_deg: relative,
         reltrans_deg: Spread::of(&rel_direction, 1.0),
-        auc: AUC_DEG
-            .iter()
-            .map(|t| (t.to_string(), auc_percent(&errors, *t)))
-            .collect(),
+        auc: auc(&errors),
+        auc_common: auc(&common),
     })
+}
+
+/// Root mean square of the errors over that of the distances of `centres` from
+/// their mean: 1 where a similarity explains nothing.
+fn residual(errors: &[f64], centres: &[Vec3]) -> f64 {
+    let n = centres.len() as f64;
+    let mean = centres.iter().sum::<Vec3>() / n;
+    let spread: f64 = centres.iter().map(|c| (c - mean).norm_squared()).sum();
+    let squares: f64 = errors.iter().map(|e| e * e).sum();
+    (squares / spread.max(f64::MIN_POSITIVE)).sqrt()
 }
 
 /// Angle of a rotation from its chord: 2 asin(‖R − I‖ / 2√2).
@@ -138,7 +173,7 @@ mod tests {
     use super::*;
     use crate::cameras::PosedCamera;
     use nalgebra::UnitQuaternion;
-    use relievo_geometry::{CameraModel, Rigid3, Sim3, Vec3};
+    use relievo_geometry::{CameraModel, Rigid3, Sim3};
     use relievo_scene::Camera;
 
     fn ring(n: usize) -> Cameras {
@@ -191,6 +226,18 @@ mod tests {
         let figures = score_poses(&moved, &truth).unwrap();
         assert_eq!((figures.reg, figures.gt), (5, 6));
         assert!((figures.auc["5"] - 100.0 * 10.0 / 15.0).abs() < 1e-4);
+        assert!((figures.auc_common["5"] - 100.0).abs() < 1e-4);
+        // The same names for other cameras.
+        let mut other = truth.clone();
+        for (i, c) in other.values_mut().enumerate() {
+            let turn = UnitQuaternion::from_euler_angles(0.0, (5 * i * i) as f64, 1.0);
+            let far = Vec3::new((7 * i % 5) as f64, (3 * i % 7) as f64, (5 * i % 3) as f64);
+            c.cam_from_world = Rigid3::new(turn, far);
+        }
+        assert!(matches!(
+            score_poses(&other, &truth),
+            Err(EvalError::OtherCameras { .. })
+        ));
         let few: Cameras = moved.into_iter().take(2).collect();
         assert!(matches!(
             score_poses(&few, &truth),

@@ -159,7 +159,9 @@ pub fn score_mesh(
     truth_from_estimate: &Sim3,
 ) -> Result<SurfaceFigures, EvalError> {
     if mesh.positions.iter().flatten().any(|v| !v.is_finite()) {
-        return Err(EvalError::NotFinite { what: "the mesh" });
+        return Err(EvalError::NotFinite {
+            what: "the mesh".to_owned(),
+        });
     }
     let moved = TriMesh {
         positions: transform(&mesh.positions, truth_from_estimate)

@@ -91,6 +91,10 @@ fn the_right_surface_is_consistent_and_a_thick_one_is_worse() {
         shifted.consistent_share < 0.1 && shifted.failing_share > 0.8,
         "{shifted}"
     );
+    // Two layers half a voxel apart, in one row of voxels: as consistent, thicker.
+    let double = figures(&[0.005, 0.015]);
+    assert!((double.thickness - 0.25).abs() < 0.01, "{double}");
+    assert!(right.thickness < 1e-6, "{right}");
     // More of the same points is not better.
     let twice = figures(&[0.0, 0.0]);
     assert_eq!(twice.consistent, right.consistent);

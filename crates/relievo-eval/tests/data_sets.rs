@@ -62,8 +62,12 @@ fn photos(folder: &Path) {
 /// ten others are exact. Recall rises from 10/15 at 0 to 11/15 at 0.6° and then
 /// at once to 1: AUC@1° = 0.6 · (10/15 + 11/15)/2 + 0.4 = 0.82.
 fn turned(truth: &Cameras) -> Cameras {
+    turned_named(truth, "0002.png")
+}
+
+fn turned_named(truth: &Cameras, name: &str) -> Cameras {
     let mut moved = truth.clone();
-    let c = moved.get_mut("0002.png").unwrap();
+    let c = moved.get_mut(name).unwrap();
     let turn = UnitQuaternion::from_euler_angles(0.0, 0.0, 0.6_f64.to_radians());
     c.cam_from_world = Rigid3::new(turn, Vec3::zeros()) * c.cam_from_world;
     moved
@@ -99,6 +103,42 @@ fn colmap_truth() {
     let place = dir.path().join("sparse/0");
     relievo_formats::colmap::write_model_text(&model(), &place).unwrap();
     check(&benchmark::open(dir.path()).unwrap(), "colmap");
+}
+
+/// Our own rendered set lies beside the crates.
+#[test]
+fn rendered() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/demo");
+    let set = benchmark::open(&demo).unwrap();
+    assert_eq!((set.layout, set.cameras.len()), ("rendered", 12));
+    let own = score_poses(&set.cameras, &set.cameras).unwrap();
+    assert!((own.auc["0.5"] - 100.0).abs() < 1e-3, "{own}");
+    // 11 of 66 pairs are 0.6° off: recall 55/66 until there, then 56/66 to 1:
+    // AUC@1° = 0.6 · (55 + 66)/2/66 + 0.4 with the steps of `turned`.
+    let off = score_poses(&turned_named(&set.cameras, "0003.jpg"), &set.cameras).unwrap();
+    let by_hand = 100.0 * (0.6 * (55.0 + 56.0) / 2.0 / 66.0 + 0.4);
+    assert!((off.auc["1"] - by_hand).abs() < 1e-2, "{by_hand}: {off}");
+
+    let benchmark::Surface::Mesh(place) = &set.surface else {
+        panic!("no surface");
+    };
+    let truth = relievo_eval::TrueScene::read(place).unwrap();
+    let score = |off: f64| {
+        let points = truth.points.iter().zip(&truth.normals);
+        let moved: Vec<[f32; 3]> = points
+            .map(|(p, n)| std::array::from_fn(|k| (p[k] + off * n[k]) as f32))
+            .collect();
+        relievo_eval::score_cloud(&moved, &truth, &Sim3::identity()).unwrap()
+    };
+    let own = score(0.0);
+    assert!(own.by_threshold_mm.values().all(|t| t.f > 0.9999), "{own}");
+    // 1.5 mm above every point: none within 1 mm, all within 2 mm, but where
+    // another face is nearer.
+    let off = score(0.0015);
+    let at = |t: &str| off.by_threshold_mm[t].precision;
+    assert!(at("1") < 0.03 && at("2") > 0.999, "{off}");
+    let median = off.accuracy_mm.unwrap().median;
+    assert!((median - 1.5).abs() < 0.02, "{median}");
 }
 
 #[test]

@@ -397,6 +397,9 @@ pub(crate) enum BenchStage {
 pub(crate) struct BenchArgs {
     /// Folder of the data set, or a BAL problem file; docs/datasets.md lists the layouts
     pub(crate) dataset: PathBuf,
+    /// Say what the folder is taken for and what can be scored, run nothing
+    #[arg(long)]
+    pub(crate) info: bool,
     /// How far to run
     #[arg(long, value_enum, default_value_t)]
     pub(crate) stage: BenchStage,

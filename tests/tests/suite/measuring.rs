@@ -147,7 +147,7 @@ fn the_demo_set_is_run_and_scored_and_a_bad_one_is_refused() {
     assert!(row("poses", "auc_1deg") > 95.0, "{figures}");
     // CPU time in units of a fixed kernel that runs beside it.
     let units = row("time", "cpu") / unit;
-    assert!(units > 0.0 && units < 400.0, "{units} units of {unit} s");
+    assert!(units > 0.0 && units < 250.0, "{units} units of {unit} s");
     let csv = run(&[
         &"bench",
         &demo(),
@@ -235,12 +235,20 @@ fn a_shift_of_half_a_pixel_shows_and_a_bad_truth_is_no_number() {
         &cloud,
         &"--truth",
         &demo(),
+        &"--json",
     ]);
-    assert!(
-        ran.code == Some(1) || !ran.stdout.contains("precision 0.9"),
-        "{}",
-        ran.stdout
-    );
+    if ran.code == Some(1) {
+        assert!(ran.stderr.contains("different frames"), "{}", ran.stderr);
+    } else {
+        // By chance some points lie near the true surface.
+        let f = &ran.ends(0).json()["by_threshold_mm"]["10"]["f"];
+        assert!(f.as_f64().is_some_and(|f| f < 0.3), "{f}");
+    }
+    let no_cloud = folder.path().join("no-cloud");
+    fs_err::create_dir_all(&no_cloud).unwrap();
+    run(&[&"eval", &"cloud", &"--estimate", &no_cloud])
+        .ends(1)
+        .says(&["dense.ply", "does not exist", "relievo status"]);
     let empty = folder.path().join("empty.ply");
     let header = "ply\nformat ascii 1.0\nelement vertex 0\nproperty float x\nproperty float y\n\
         property float z\nend_header\n";

@@ -98,9 +98,7 @@ pub fn open(path: &Path) -> Result<DataSet, EvalError> {
             return Err(fail("holds fewer than three true cameras"));
         }
         if set.cameras.values().any(|c| !c.cam_from_world.is_finite()) {
-            return Err(EvalError::NotFinite {
-                what: "the set of true cameras",
-            });
+            return Err(fail("holds true cameras that are not finite"));
         }
         return Ok(set);
     }
@@ -140,7 +138,7 @@ impl DataSet {
         cloud: &Path,
         model: &Path,
     ) -> Result<Option<SurfaceScore>, EvalError> {
-        let points = || Ok::<_, EvalError>(ply::read_cloud(cloud)?.positions);
+        let points = || Ok::<_, EvalError>(crate::files::read_cloud(cloud)?.positions);
         Ok(match &self.surface {
             Surface::None => None,
             Surface::Mesh(truth) => {

@@ -69,6 +69,13 @@ pub fn decode_cloud(data: &[u8]) -> Result<PointCloud, FormatError> {
     Ok(cloud)
 }
 
+/// Vertices that the header announces.
+pub fn count_vertices(data: &[u8]) -> Result<u64, FormatError> {
+    let header = Header::parse(data)?;
+    let vertices = header.elements.iter().find(|e| e.name == "vertex");
+    Ok(vertices.map_or(0, |e| e.count))
+}
+
 /// True where the vertices of the file carry normals (nx, ny, nz).
 pub fn has_normals(data: &[u8]) -> Result<bool, FormatError> {
     let header = Header::parse(data)?;

@@ -22,6 +22,10 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
         return bundle(args);
     }
     let set = benchmark::open(&args.dataset).map_err(|e| refuse(&e))?;
+    if args.info {
+        tell(&set, args.json);
+        return Ok(Done::Whole);
+    }
     let default = || PathBuf::from(format!("./{}.bench.relievo", set.name));
     let work = args.output.clone().unwrap_or_else(default);
     let (until, stages) = reach(args.stage);
@@ -75,6 +79,27 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
     } else {
         Done::Partly
     })
+}
+
+/// What the folder is taken for.
+fn tell(set: &DataSet, json: bool) {
+    let surface = match &set.surface {
+        Surface::None => "none",
+        Surface::Mesh(_) => "mesh",
+        Surface::Scans(_) => "scans",
+    };
+    if json {
+        let all = serde_json::json!({ "set": set.name, "layout": set.layout, "truth": set.truth,
+            "inputs": set.inputs, "cameras": set.cameras.len(), "surface": surface });
+        println!("{all}");
+        return;
+    }
+    println!("{} ({}; truth: {})", set.name, set.layout, set.truth);
+    for input in &set.inputs {
+        println!("  photos or video  {}", input.display());
+    }
+    println!("  true cameras     {}", set.cameras.len());
+    println!("  true surface     {surface}");
 }
 
 /// The stage to stop after, and those that are scored.

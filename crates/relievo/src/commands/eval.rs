@@ -5,7 +5,7 @@ use crate::{Done, Failure};
 use relievo_eval::benchmark::{self, DataSet, SurfaceScore};
 use relievo_eval::{
     ConsistencyFigures, DepthErrors, DepthFigures, EvalError, HalfPhoto, TextureFigures,
-    TextureQuery, TrueScene, combine_depth, score_depth_map,
+    TextureQuery, TrueScene, combine_depth, files, score_depth_map,
 };
 use relievo_formats::{colmap, native, ply};
 use relievo_pipeline::PipelineError;
@@ -74,11 +74,7 @@ fn by_protocol(
         return Ok(None);
     }
     let set = benchmark::open(truth).map_err(|e| refuse(&e))?;
-    let file = if args.estimate.is_dir() {
-        args.estimate.join(inside)
-    } else {
-        args.estimate.clone()
-    };
+    let file = files::file_of(&args.estimate, inside).map_err(|e| refuse(&e))?;
     score(&set, &file, model).map_err(|e| refuse(&e))
 }
 
@@ -112,8 +108,7 @@ pub(crate) fn depth(
     cameras: Option<&Path>,
 ) -> Result<DepthFigures, Failure> {
     let truth = TrueScene::read(truth).map_err(|e| refuse(&e))?;
-    let align =
-        relievo_eval::files::truth_from_estimate(work, cameras, &truth).map_err(|e| refuse(&e))?;
+    let align = files::truth_from_estimate(work, cameras, &truth).map_err(|e| refuse(&e))?;
     let dir = work.join("sparse").join("model");
     let file = |path: &Path, what: String| PipelineError::File {
         path: path.to_owned(),
@@ -169,18 +164,14 @@ fn consistency(args: &EvalArgs) -> Result<ConsistencyFigures, Failure> {
             "give --truth, or the work folder with the photos of this cloud as --model".to_owned(),
         ));
     }
-    let cloud = if args.estimate.is_dir() {
-        args.estimate.join("cloud").join("dense.ply")
-    } else {
-        args.estimate.clone()
-    };
+    let cloud = files::file_of(&args.estimate, "cloud/dense.ply").map_err(|e| refuse(&e))?;
     let bytes = fs_err::read(&cloud).map_err(PipelineError::from)?;
     let has_normals = ply::has_normals(&bytes).map_err(|e| file(&cloud, e.to_string()))?;
     if !has_normals {
         let what = "has no normals, along which photos could be compared".to_owned();
         return Err(file(&cloud, what).into());
     }
-    let points = ply::decode_cloud(&bytes).map_err(|e| file(&cloud, e.to_string()))?;
+    let points = files::read_cloud(&cloud).map_err(|e| refuse(&e))?;
     let dir = work.join("sparse").join("model");
     let model = colmap::read_model(&dir).map_err(|e| file(&dir, e.to_string()))?;
     let sources = sources(work)?;
