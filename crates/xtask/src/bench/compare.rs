@@ -37,7 +37,7 @@ type Series = BTreeMap<(String, String, String), (Better, BTreeMap<(usize, usize
 
 fn series(rows: &[Record]) -> Series {
     let mut all = Series::new();
-    for r in rows.iter().filter(|r| r.ours) {
+    for r in newest(rows) {
         let mut add = |name: &str, value: f64, better: Better| {
             let key = (r.stage.clone(), r.set.clone(), name.to_owned());
             let entry = all.entry(key).or_insert((better, BTreeMap::new()));
@@ -63,7 +63,19 @@ fn series(rows: &[Record]) -> Series {
     all
 }
 
-/// Every figure that both have.
+/// Rows of ours, of each set and stage those of the build that ran there last: a
+/// file may hold several builds.
+fn newest(rows: &[Record]) -> impl Iterator<Item = &Record> {
+    let place = |r: &Record| (r.stage.clone(), r.set.clone());
+    let mut last = BTreeMap::new();
+    for r in rows.iter().filter(|r| r.ours) {
+        last.insert(place(r), &r.version);
+    }
+    rows.iter()
+        .filter(move |r| r.ours && last.get(&place(r)) == Some(&&r.version))
+}
+
+/// Every figure that both have, and those that the new one lost.
 pub(crate) fn compare(old: &[Record], new: &[Record]) -> Vec<Change> {
     let (old, new) = (series(old), series(new));
     let mut changes = Vec::new();
@@ -121,6 +133,35 @@ pub(crate) fn compare(old: &[Record], new: &[Record]) -> Vec<Change> {
         });
     }
     agree_on_time(&mut changes);
+    changes.extend(lost(&old, &new));
+    changes
+}
+
+/// Figures that runs of the old build have and the same runs of the new one, which
+/// succeed, have not.
+fn lost(old: &Series, new: &Series) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for (key, (_, before)) in old {
+        let place = (key.0.clone(), key.1.clone(), "succeeds".to_owned());
+        let Some((_, succeeds)) = new.get(&place) else {
+            continue;
+        };
+        let has = new.get(key).map(|s| &s.1);
+        let gone = before.iter().filter(|(id, _)| {
+            succeeds.get(id) == Some(&1.0) && !has.is_some_and(|h| h.contains_key(id))
+        });
+        let gone: Vec<f64> = gone.map(|(_, v)| *v).collect();
+        if !gone.is_empty() {
+            changes.push(Change {
+                name: format!("{} {} {}", key.0, key.1, key.2),
+                before: gone.iter().sum::<f64>() / gone.len() as f64,
+                after: f64::NAN,
+                noise: 0.0,
+                pairs: gone.len(),
+                verdict: Verdict::Worse,
+            });
+        }
+    }
     changes
 }
 
@@ -149,11 +190,19 @@ pub(crate) fn text(changes: &[Change]) -> String {
     let mut text = String::new();
     for (verdict, word) in [(Verdict::Worse, "worse"), (Verdict::Better, "better")] {
         for c in changes.iter().filter(|c| c.verdict == verdict) {
-            let _ = writeln!(
-                text,
-                "{word:<7} {:<40} {:.5} to {:.5} (noise {:.5}, {} pairs)",
-                c.name, c.before, c.after, c.noise, c.pairs
-            );
+            let (name, before, pairs) = (&c.name, c.before, c.pairs);
+            let _ = if c.after.is_nan() {
+                writeln!(
+                    text,
+                    "{word:<7} {name:<40} {before:.5} to nothing ({pairs} runs)"
+                )
+            } else {
+                let (after, noise) = (c.after, c.noise);
+                writeln!(
+                    text,
+                    "{word:<7} {name:<40} {before:.5} to {after:.5} (noise {noise:.5}, {pairs} pairs)"
+                )
+            };
         }
     }
     let same = changes.iter().filter(|c| c.verdict == Verdict::Unchanged);
@@ -265,6 +314,21 @@ mod tests {
         let back = compare(&rows(0.13, 0.6, |_| 0.5), &old);
         assert_eq!(verdict(&back, "f_1mm"), Verdict::Better);
         assert!(compare(&old, &[]).is_empty());
+        // A figure that is gone is worse; an older build in the same file does not count.
+        let mut gone = old.clone();
+        for r in &mut gone {
+            r.quality.retain(|m| m.name != "f_1mm");
+        }
+        let changes = compare(&old, &gone);
+        assert_eq!(verdict(&changes, "f_1mm"), Verdict::Worse);
+        assert!(text(&changes).contains("to nothing (5 runs)"));
+        let mut two = rows(0.13, 0.6, |_| 0.5);
+        for r in &mut two {
+            r.version = "older".to_owned();
+        }
+        two.extend(old.clone());
+        let changes = compare(&two, &old);
+        assert!(changes.iter().all(|c| c.verdict == Verdict::Unchanged));
         // What fails now is worse, although it has no figures.
         let mut broken = old.clone();
         for r in &mut broken {

@@ -5,7 +5,7 @@ use super::sets::Set;
 use super::tools::{Steps, Tool, relievo};
 use serde_json::Value;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// Figures of a run, the most telling first.
@@ -72,18 +72,15 @@ fn surface(what: &str, set: &Set, steps: &Steps, rows: &mut Vec<Metric>) -> Resu
     let mut add = |name: &str, key: &str, better| push(rows, name, &v[key], "", better);
     add("consistent_share", "consistent_share", Better::Higher);
     add("failing_share", "failing_share", Better::Lower);
+    add("thickness", "thickness", Better::Lower);
     add("consistent_voxels", "consistent", Better::Neither);
     Ok(())
 }
 
 fn sparse(set: &Set, tool: &Tool, steps: &Steps, rows: &mut Vec<Metric>) -> Result<(), String> {
     if set.has_truth {
-        let truth = truth_cameras(&set.root);
-        let v = eval(
-            "poses",
-            &steps.output,
-            &["--truth".as_ref(), truth.as_os_str()],
-        )?;
+        let truth: [&OsStr; 2] = ["--truth".as_ref(), set.root.as_os_str()];
+        let v = eval("poses", &steps.output, &truth)?;
         push(
             rows,
             "position_mean",
@@ -91,9 +88,11 @@ fn sparse(set: &Set, tool: &Tool, steps: &Steps, rows: &mut Vec<Metric>) -> Resu
             "mm",
             Better::Lower,
         );
+        // The truth of a video knows frames that are no key frames.
+        let auc = &v[if set.is_video() { "auc_common" } else { "auc" }];
         for limit in ["0.5", "1", "3", "5"] {
             let name = format!("auc_{limit}deg");
-            push(rows, &name, &v["auc"][limit], "%", Better::Higher);
+            push(rows, &name, &auc[limit], "%", Better::Higher);
         }
         push(rows, "registered", &v["reg"], "", Better::Higher);
         push(
@@ -146,34 +145,6 @@ fn sparse(set: &Set, tool: &Tool, steps: &Steps, rows: &mut Vec<Metric>) -> Resu
         );
     }
     Ok(())
-}
-
-/// Where the true cameras of a set are.
-fn truth_cameras(root: &Path) -> PathBuf {
-    let places = [
-        "gt/images.txt",
-        "gt_dense_cameras",
-        "dslr_calibration_undistorted",
-    ];
-    if places.iter().any(|p| root.join(p).exists()) {
-        let eth3d = root.join("dslr_calibration_undistorted");
-        return if eth3d.is_dir() {
-            eth3d
-        } else {
-            root.to_owned()
-        };
-    }
-    let transforms = root.join("transforms.json");
-    if transforms.is_file() {
-        return transforms;
-    }
-    let par = fs_err::read_dir(root).ok().and_then(|entries| {
-        let paths = entries.filter_map(|e| Some(e.ok()?.path()));
-        paths
-            .into_iter()
-            .find(|p| p.to_string_lossy().ends_with("_par.txt"))
-    });
-    par.unwrap_or_else(|| root.to_owned())
 }
 
 fn against_truth(v: &Value, rows: &mut Vec<Metric>) {
@@ -256,7 +227,8 @@ fn inspect(path: &Path) -> Result<Value, String> {
     )
 }
 
-fn said(command: &mut Command) -> Result<Value, String> {
+/// The JSON that a program prints.
+pub(super) fn said(command: &mut Command) -> Result<Value, String> {
     let output = command.output().map_err(|e| e.to_string())?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());

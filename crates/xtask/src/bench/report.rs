@@ -167,7 +167,8 @@ pub(crate) fn markdown(rows: &[Record]) -> String {
         `bundle` the sparse model moved off its optimum and solved again, `dense` depth and cloud,\n\
         `mesh` our cloud to a surface (peers: Poisson, as fine as ours, and trimming by density; ours\n\
         also carves, repairs and simplifies), `texture` surface to model. For texture every eighth\n\
-        photo is kept out of the run and re-rendered.\n\n"
+        photo is kept out of the run and re-rendered. `known` is `sparse` under the true intrinsics,\n\
+        `bal` problems of bundle adjustment with the statistics of Ladybug.\n\n"
         .to_owned();
     let shown = groups(rows);
     let runs = || shown.values().flatten().flat_map(|(_, g)| &g.runs);

@@ -1,8 +1,10 @@
 //! The data sets that are here: folders of `RELIEVO_DATA` and the demo set, and
 //! the problems of bundle adjustment.
 
-use super::{Problems, Request, bal};
+use super::tools::relievo;
+use super::{Problems, Request, bal, quality};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// One set.
 #[derive(Clone, Debug)]
@@ -31,34 +33,32 @@ impl Set {
         !self.is_problem && self.input.is_file()
     }
 
-    /// Photos or a video in one of the layouts, or without truth; `None` for anything
-    /// else.
+    /// A data set in a layout that `relievo bench` reads, else photos in `images/` or
+    /// a video without truth; `None` for anything else.
     fn read(name: &str, root: &Path) -> Option<Self> {
-        let eth3d = root.join("images/dslr_images_undistorted");
-        let photos = [eth3d, root.join("images")]
-            .into_iter()
-            .find(|p| p.is_dir());
-        let par = with_ending(root, &["_par.txt"]);
-        let input = photos
-            .or_else(|| with_ending(root, &[".mp4", ".mov"]))
-            .or_else(|| par.as_ref().map(|_| root.to_owned()))?;
-        let there = |p: &str| root.join(p).exists();
-        let scans_only = there("dslr_scan_eval/scan_alignment.mlp");
-        let has_surface = scans_only || there("gt/mesh.ply") || there("gt/scan.ply");
-        let has_truth = has_surface
-            || par.is_some()
-            || there("gt_dense_cameras")
-            || there("transforms.json")
-            || there("gt/images.txt")
-            || there("sparse");
+        let told = quality::said(
+            Command::new(relievo())
+                .args(["bench", "--info", "--json"])
+                .arg(root),
+        );
+        let told = told.ok().filter(|v| v["inputs"][0].is_string());
+        let images = Some(root.join("images")).filter(|p| p.is_dir());
+        let alone = || images.or_else(|| with_ending(root, &[".mp4", ".mov"]));
+        let input = match &told {
+            Some(v) => v["inputs"][0].as_str().map(PathBuf::from),
+            None => alone(),
+        };
+        let surface = told
+            .as_ref()
+            .map_or("none", |v| v["surface"].as_str().unwrap_or("none"));
         Some(Self {
             name: name.to_owned(),
             root: root.to_owned(),
-            input,
+            input: input?,
             is_problem: false,
-            has_truth,
-            has_surface,
-            scans_only,
+            has_truth: told.is_some(),
+            has_surface: surface != "none",
+            scans_only: surface == "scans",
         })
     }
 
