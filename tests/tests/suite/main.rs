@@ -24,6 +24,7 @@ mod damage;
 mod eth3d;
 mod exchange;
 mod fresh;
+mod golden;
 mod mappers;
 mod measuring;
 mod real_photos;
