@@ -127,6 +127,14 @@ pub fn photo_consistency(
     if cloud.positions.is_empty() {
         return Err(EvalError::Empty { what: "the cloud" });
     }
+    let lengths = cloud
+        .normals
+        .iter()
+        .map(|n| n.iter().map(|v| v * v).sum::<f32>());
+    let without = lengths.filter(|l| !(*l > 0.25 && *l < 4.0)).count();
+    if cloud.normals.len() < cloud.len() || 10 * without > cloud.len() {
+        return Err(EvalError::NoNormals);
+    }
     if photos.len() < PHOTOS {
         return Err(EvalError::Empty {
             what: "the list of photos (three are needed)",

@@ -101,6 +101,11 @@ pub enum EvalError {
     /// The camera centres coincide or lie on a line.
     #[error("the camera centres give no similarity between estimate and truth")]
     NoSimilarity,
+    /// The points have no directions.
+    #[error(
+        "more than a tenth of the points have no unit normal, along which photos could be compared"
+    )]
+    NoNormals,
     /// Nothing to score.
     #[error("{what} is empty")]
     Empty {

@@ -93,10 +93,16 @@ pub fn file_of(estimate: &Path, inside: &str) -> Result<PathBuf, EvalError> {
 /// are refused.
 pub fn read_cloud(path: &Path) -> Result<PointCloud, EvalError> {
     let bytes = fs_err::read(path)?;
-    let cloud = ply::decode_cloud(&bytes)?;
+    let cloud = ply::decode_cloud(&bytes).map_err(|e| e.in_file(path))?;
     if (cloud.len() as u64) < ply::count_vertices(&bytes)? {
         return Err(EvalError::NotFinite {
             what: format!("{}: the cloud", path.display()),
+        });
+    }
+    if cloud.positions.is_empty() {
+        return Err(EvalError::Estimate {
+            path: path.to_owned(),
+            what: "the cloud is empty",
         });
     }
     Ok(cloud)
@@ -139,6 +145,12 @@ pub fn eval_texture(
         .registered()
         .filter(|(_, v, _)| query.only.is_empty() || query.only.contains(&v.name))
         .collect();
+    if chosen.is_empty() {
+        return Err(EvalError::Estimate {
+            path: folder,
+            what: "holds no camera for any of the photos to compare with",
+        });
+    }
     let progress = task.progress("photos", chosen.len() as u64);
     let mut rows = BTreeMap::new();
     for (_, view, cam_from_world) in chosen {

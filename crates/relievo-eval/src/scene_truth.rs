@@ -123,7 +123,8 @@ impl TrueScene {
             &bytes,
             "vertex",
             &["x", "y", "z", "nx8", "ny8", "nz8", "label"],
-        )?;
+        )
+        .map_err(|e| e.in_file(&points_path))?;
         let [Some(x), Some(y), Some(z), nx, ny, nz, Some(label)] = columns.as_slice() else {
             return Err(EvalError::Truth {
                 path: points_path,
@@ -147,7 +148,7 @@ impl TrueScene {
 
         let mesh_path = gt.join("mesh.ply");
         let bytes = fs_err::read(&mesh_path)?;
-        let mesh = ply::decode_mesh(&bytes)?;
+        let mesh = ply::decode_mesh(&bytes).map_err(|e| e.in_file(&mesh_path))?;
         if mesh.positions.iter().flatten().any(|v| !v.is_finite()) {
             return Err(EvalError::Truth {
                 path: mesh_path,
@@ -159,7 +160,14 @@ impl TrueScene {
             what: "has no label for each triangle",
         })?;
 
-        let (low_depth, low_step) = read_low_depth(&gt.join("depth_low.npz"))?;
+        let low_path = gt.join("depth_low.npz");
+        let (low_depth, low_step) = read_low_depth(&low_path)?;
+        if let Some(name) = cameras.keys().find(|n| !low_depth.contains_key(*n)) {
+            return Err(EvalError::Npz {
+                path: low_path,
+                what: format!("holds no depth for {name}"),
+            });
+        }
         let distance = median_depth(&low_depth);
 
         let good = mesh_area(&mesh, |i| face_scored[i]);
@@ -192,8 +200,9 @@ impl TrueScene {
             .filter(|&i| scored.contains(&all_labels[i]))
             .collect();
         if chosen.is_empty() {
-            return Err(EvalError::Empty {
-                what: "the true surface",
+            return Err(EvalError::Truth {
+                path: points_path,
+                what: "holds no point of a class that is scored",
             });
         }
         Ok(Self {
@@ -223,10 +232,11 @@ impl TrueScene {
     /// A bare surface or cloud: everything is scored, nothing is hidden.
     fn from_ply(path: &Path) -> Result<Self, EvalError> {
         let bytes = fs_err::read(path)?;
-        let mesh = ply::decode_mesh(&bytes)?;
+        let mesh = ply::decode_mesh(&bytes).map_err(|e| e.in_file(path))?;
         if mesh.positions.is_empty() {
-            return Err(EvalError::Empty {
-                what: "the true surface",
+            return Err(EvalError::Truth {
+                path: path.to_owned(),
+                what: "holds no surface",
             });
         }
         if mesh.positions.iter().flatten().any(|v| !v.is_finite()) {
@@ -376,6 +386,12 @@ fn read_low_depth(path: &Path) -> Result<(BTreeMap<String, Raster<f32>>, f64), E
         return Err(EvalError::Npz {
             path: path.to_owned(),
             what: "names and depth differ".to_owned(),
+        });
+    }
+    if values.iter().any(|v| !v.is_finite()) {
+        return Err(EvalError::Npz {
+            path: path.to_owned(),
+            what: "holds depths that are not finite".to_owned(),
         });
     }
     let maps = names

@@ -188,6 +188,28 @@ fn transform(points: &[[f32; 3]], t: &Sim3) -> Vec<[f64; 3]> {
         .collect()
 }
 
+/// Refused where hardly a point of one lies in the box around the other.
+fn check_frames(estimate: &[[f32; 3]], truth: &[[f32; 3]]) -> Result<(), EvalError> {
+    let inside = |points: &[[f32; 3]], of: &[[f32; 3]]| {
+        let around = Aabb::of(of).map(|b| b.grown(0.5));
+        let near = points
+            .iter()
+            .filter(|p| around.is_some_and(|b| b.contains(**p)));
+        near.count()
+    };
+    if 100 * inside(estimate, truth) < estimate.len() {
+        return Err(EvalError::OtherFrame {
+            what: "less than 1 % of the estimate lies around the true surface",
+        });
+    }
+    if 1000 * inside(truth, estimate) < truth.len() {
+        return Err(EvalError::OtherFrame {
+            what: "less than a thousandth of the true surface lies around the estimate",
+        });
+    }
+    Ok(())
+}
+
 /// Refused without points, and where hardly any lies near the truth.
 /// `surface`: normals and mean spacing of mesh samples.
 fn score_points(
@@ -203,16 +225,7 @@ fn score_points(
     let last = thresholds[thresholds.len() - 1];
     let queries: Vec<[f32; 3]> = points.iter().map(|p| p.map(|v| v as f32)).collect();
     let narrow: Vec<[f32; 3]> = truth.points.iter().map(|p| p.map(|v| v as f32)).collect();
-    let around = Aabb::of(&narrow).map(|b| b.grown(0.5));
-    let near = queries
-        .iter()
-        .filter(|p| around.is_some_and(|b| b.contains(**p)))
-        .count();
-    if 100 * near < points.len() {
-        return Err(EvalError::OtherFrame {
-            what: "less than 1 % of the estimate lies around the true surface",
-        });
-    }
+    check_frames(&queries, &narrow)?;
     let nearest: Vec<usize> = truth
         .tree
         .nearest_batch(&queries)

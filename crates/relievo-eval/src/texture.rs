@@ -178,6 +178,11 @@ pub fn combine_texture(
             what: "the list of photos",
         });
     }
+    if per_photo.values().all(|p| p.psnr.is_none()) {
+        return Err(EvalError::OtherFrame {
+            what: "no photo sees the model",
+        });
+    }
     let over = |get: fn(&PhotoScore) -> Option<f64>| {
         mean(&per_photo.values().filter_map(get).collect::<Vec<_>>())
     };
@@ -298,8 +303,15 @@ mod tests {
         let photo = Raster::filled(64, 48, [10; 3]);
         let s = score_photo(&model, &bvh, &camera, &photo, 0.5).unwrap();
         assert_eq!((s.hit, s.psnr), (0.0, None));
-        let all = combine_texture(BTreeMap::from([("a".to_owned(), s)])).unwrap();
-        assert!(all.to_string().contains("psnr -"));
+        let seen = score_photo(&model, &bvh, &wall().1, &photo, 0.5).unwrap();
+        let photos = |more: Option<PhotoScore>| {
+            let names = ["a", "b"].map(str::to_owned);
+            let scores = std::iter::once(s.clone()).chain(more);
+            combine_texture(names.into_iter().zip(scores).collect())
+        };
+        let both = photos(Some(seen)).unwrap();
+        assert!(both.to_string().contains("psnr -") && both.psnr > 0.0);
+        assert!(matches!(photos(None), Err(EvalError::OtherFrame { .. })));
         assert!(combine_texture(BTreeMap::new()).is_err());
     }
 }

@@ -113,8 +113,8 @@ fn rendered() {
     assert_eq!((set.layout, set.cameras.len()), ("rendered", 12));
     let own = score_poses(&set.cameras, &set.cameras).unwrap();
     assert!((own.auc["0.5"] - 100.0).abs() < 1e-3, "{own}");
-    // 11 of 66 pairs are 0.6° off: recall 55/66 until there, then 56/66 to 1:
-    // AUC@1° = 0.6 · (55 + 66)/2/66 + 0.4 with the steps of `turned`.
+    // 11 of 66 pairs are 0.6° off: recall rises from 55/66 at 0 to 56/66 there and at
+    // once to 1, as in `turned`: AUC@1° = 0.6 · (55 + 56)/2/66 + 0.4.
     let off = score_poses(&turned_named(&set.cameras, "0003.jpg"), &set.cameras).unwrap();
     let by_hand = 100.0 * (0.6 * (55.0 + 56.0) / 2.0 / 66.0 + 0.4);
     assert!((off.auc["1"] - by_hand).abs() < 1e-2, "{by_hand}: {off}");

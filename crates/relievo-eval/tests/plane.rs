@@ -121,6 +121,23 @@ fn a_mesh_is_a_surface_and_not_its_samples() {
 }
 
 #[test]
+fn a_cloud_in_another_unit_is_refused() {
+    let n = 100;
+    let at = |k: usize, size: f32| {
+        let place = |i: usize| size * (i as f32 / n as f32 + 0.1);
+        [place(k / n), place(k % n), 0.0]
+    };
+    for size in [0.001, 1000.0] {
+        let cloud: Vec<[f32; 3]> = (0..n * n).map(|k| at(k, size)).collect();
+        let refused = score_cloud(&cloud, &TRUTH, &Sim3::identity());
+        assert!(
+            matches!(refused, Err(EvalError::OtherFrame { .. })),
+            "{size}: {refused:?}"
+        );
+    }
+}
+
+#[test]
 fn a_depth_map_is_compared_in_its_own_camera() {
     let truth = &*TRUTH;
     let camera = Camera {

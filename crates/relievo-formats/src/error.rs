@@ -85,7 +85,8 @@ pub enum FormatError {
 
 impl FormatError {
     /// Says which file the error is about; I/O errors name it already.
-    pub(crate) fn in_file(self, path: &Path) -> Self {
+    #[must_use]
+    pub fn in_file(self, path: &Path) -> Self {
         match self {
             Self::Io(_) | Self::File { .. } | Self::Missing { .. } => self,
             inner => Self::File {

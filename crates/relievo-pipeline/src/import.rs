@@ -69,6 +69,11 @@ pub fn import_colmap(
     Ok(warnings)
 }
 
+/// True where the poses of a work folder were imported without points.
+pub fn has_imported_poses(work: &Path) -> bool {
+    work.join("ingest").join(IMPORTED_POSES).is_dir()
+}
+
 fn figures(name: &str, count: usize) -> Figures {
     let mut figures = Figures::new();
     figures.insert(name.to_owned(), count.into());

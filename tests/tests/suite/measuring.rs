@@ -90,7 +90,7 @@ fn a_texture_needs_held_out_photos_or_names() {
         &"--only",
         &"no.jpg",
     ]);
-    none.ends(1).says(&["empty"]);
+    none.ends(1).says(&["no camera for any of the photos"]);
     run(&[&"eval", &"poses", &"--estimate", estimate])
         .ends(2)
         .says(&["--truth"]);
@@ -163,6 +163,15 @@ fn the_demo_set_is_run_and_scored_and_a_bad_one_is_refused() {
             .stdout
             .starts_with("set,stage,metric,value,unit\ndemo,poses,")
     );
+    // The same folder for poses from elsewhere.
+    run(&[&"bench", &demo(), &"-o", &out, &"--known-poses"])
+        .ends(1)
+        .says(&["found its own poses", "-o"]);
+    let info = run(&[&"bench", &demo(), &"--info", &"--json"])
+        .ends(0)
+        .json();
+    assert_eq!(info["photos_with_camera"], 12);
+    assert_eq!(info["surface"], "mesh");
     for (bad, words) in [("does not exist", "no"), ("no truth", "")] {
         let place = folder.path().join("sets").join(words);
         fs_err::create_dir_all(folder.path().join("sets")).unwrap();

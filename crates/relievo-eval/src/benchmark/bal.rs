@@ -150,6 +150,12 @@ pub fn read(path: &Path) -> Result<BalProblem, EvalError> {
 }
 
 impl BalProblem {
+    /// Cameras, points, observations.
+    pub fn size(&self) -> (usize, usize, usize) {
+        let (cameras, points) = (self.start.cameras.len(), self.start.points.len());
+        (cameras, points, self.observed.len())
+    }
+
     /// From values and observations (point, camera, pixel), sorted by point.
     pub fn new(start: BalState, rows: &[(usize, usize, Vec2)]) -> Self {
         let landmark_starts = (0..=start.points.len())

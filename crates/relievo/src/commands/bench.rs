@@ -35,6 +35,9 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
         settings.hold_out = held_out(&settings)?;
     }
     let task = crate::task::start(&args.compute, settings.seed, settings.isa)?;
+    if let Some(old) = &old {
+        same_kind(args.known_poses, &work, old, &settings)?;
+    }
     if args.known_poses {
         if old.is_none() {
             import_truth(&set, &work, &task)?;
@@ -44,13 +47,6 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
         kept.hold_out.clone_from(&settings.hold_out);
         (kept.quality, kept.seed) = (settings.quality, settings.seed);
         settings = kept;
-    } else if old.is_some_and(|o| o.inputs != settings.inputs) {
-        return Err(PipelineError::Work {
-            path: work,
-            what: "it holds the run of other photos".to_owned(),
-            hint: "name another folder with -o".to_owned(),
-        }
-        .into());
     }
     let setup = run::prepare(&settings)?;
     let selection = Selection {
@@ -81,8 +77,40 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
     })
 }
 
+/// Refuses a work folder that holds a run of other photos, or poses from elsewhere.
+fn same_kind(
+    known_poses: bool,
+    work: &Path,
+    old: &Settings,
+    new: &Settings,
+) -> Result<(), PipelineError> {
+    let what = match (known_poses, import::has_imported_poses(work)) {
+        _ if old.inputs != new.inputs => "it holds the run of other photos",
+        (true, false) => "it holds a run that found its own poses",
+        (false, true) => "it holds a run with the true poses",
+        _ => return Ok(()),
+    };
+    Err(PipelineError::Work {
+        path: work.to_owned(),
+        what: what.to_owned(),
+        hint: "name another folder with -o".to_owned(),
+    })
+}
+
+/// Photos of the inputs, and those that have a true camera; `None` of a video.
+fn paired(set: &DataSet) -> Option<(usize, usize)> {
+    let found = relievo_media::scan_inputs(&set.inputs).ok()?;
+    let photos = found
+        .iter()
+        .filter(|f| f.kind == relievo_media::FileKind::Photo);
+    let names: Vec<&str> = photos.filter_map(|f| f.name.rsplit('/').next()).collect();
+    let with_camera = names.iter().filter(|n| set.cameras.contains_key(**n));
+    (!names.is_empty()).then(|| (names.len(), with_camera.count()))
+}
+
 /// What the folder is taken for.
 fn tell(set: &DataSet, json: bool) {
+    let paired = paired(set);
     let surface = match &set.surface {
         Surface::None => "none",
         Surface::Mesh(_) => "mesh",
@@ -90,7 +118,8 @@ fn tell(set: &DataSet, json: bool) {
     };
     if json {
         let all = serde_json::json!({ "set": set.name, "layout": set.layout, "truth": set.truth,
-            "inputs": set.inputs, "cameras": set.cameras.len(), "surface": surface });
+            "inputs": set.inputs, "cameras": set.cameras.len(), "surface": surface,
+            "photos": paired.map(|p| p.0), "photos_with_camera": paired.map(|p| p.1) });
         println!("{all}");
         return;
     }
@@ -99,6 +128,14 @@ fn tell(set: &DataSet, json: bool) {
         println!("  photos or video  {}", input.display());
     }
     println!("  true cameras     {}", set.cameras.len());
+    if let Some((photos, with_camera)) = paired {
+        println!("  photos           {photos}, {with_camera} of them with a true camera");
+        if with_camera < set.cameras.len() {
+            println!(
+                "  note: cameras are paired with photos by file name; those without count as missed"
+            );
+        }
+    }
     println!("  true surface     {surface}");
 }
 
@@ -247,6 +284,13 @@ fn costs(work: &Path, rows: &mut Vec<Row>) -> Result<(), Failure> {
 fn bundle(args: &BenchArgs) -> Result<Done, Failure> {
     let task = crate::task::start(&args.compute, 0, Isa::Native)?;
     let problem = bal::read(&args.dataset).map_err(|e| refuse(&e))?;
+    if args.info {
+        let (cameras, points, observations) = problem.size();
+        println!(
+            "bundle adjustment: {cameras} cameras, {points} points, {observations} observations"
+        );
+        return Ok(Done::Whole);
+    }
     let options = relievo_eval::benchmark::bal::options();
     let figures = problem.solve(&options, &task).map_err(|e| refuse(&e))?;
     let mut rows = Vec::new();

@@ -49,7 +49,11 @@ pub(crate) fn eval(what: EvalWhat) -> Result<Done, Failure> {
         } => {
             let query = texture_query(&common, images, &only, scale)?;
             let found = relievo_eval::eval_texture(&common.estimate, &query, &Task::silent());
-            print(&found.map_err(|e| refuse(&e))?, common.json)
+            let found = found.map_err(|e| refuse(&e))?;
+            for name in only.iter().filter(|n| !found.per_photo.contains_key(*n)) {
+                eprintln!("note: there is no camera for {name}; it is left out");
+            }
+            print(&found, common.json)
         }
     }
 }
@@ -107,7 +111,17 @@ pub(crate) fn depth(
     truth: &Path,
     cameras: Option<&Path>,
 ) -> Result<DepthFigures, Failure> {
-    let truth = TrueScene::read(truth).map_err(|e| refuse(&e))?;
+    let path = truth;
+    let truth = TrueScene::read(path).map_err(|e| refuse(&e))?;
+    if truth.cameras.is_empty() {
+        let what = format!("{}: a surface without cameras", path.display());
+        let hint = "depth maps are aligned by their cameras: give a rendered set's folder";
+        return Err(PipelineError::Input {
+            what,
+            hint: hint.to_owned(),
+        }
+        .into());
+    }
     let align = files::truth_from_estimate(work, cameras, &truth).map_err(|e| refuse(&e))?;
     let dir = work.join("sparse").join("model");
     let file = |path: &Path, what: String| PipelineError::File {
@@ -242,6 +256,11 @@ fn texture_query(
     let Some(truth) = &common.truth else {
         return work_query(common, images, only, scale);
     };
+    if !truth.exists() {
+        let path = truth.clone();
+        let what = "does not exist";
+        return Err(refuse(&EvalError::Truth { path, what }));
+    }
     let cameras = common.model.clone().unwrap_or_else(|| {
         if common.estimate.is_dir() {
             common.estimate.clone()

@@ -69,7 +69,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<String, Problems> {
                 return Err(vec!["usage: bench compare OLD NEW".to_owned()]);
             };
             let (old, new) = (Results::read(old.as_ref())?, Results::read(new.as_ref())?);
-            return Ok(compare::text(&compare::compare(&old.rows, &new.rows)));
+            return compare::verdict(&old.rows, &new.rows);
         }
         Some("report") => {
             let rows = Results::read(&default_results())?.rows;
@@ -86,13 +86,12 @@ pub(crate) fn bench(arguments: &[String]) -> Result<String, Problems> {
         return Err(vec!["no data set is here; set RELIEVO_DATA".to_owned()]);
     }
     let fresh = measure(&request, &sets, &mut results)?;
-    let mut said = report::text(&fresh);
-    if let Some(old) = &request.compare {
-        let old = Results::read(old)?;
-        said.push('\n');
-        said.push_str(&compare::text(&compare::compare(&old.rows, &fresh)));
-    }
-    Ok(said)
+    let said = report::text(&fresh);
+    let Some(old) = &request.compare else {
+        return Ok(said);
+    };
+    println!("{said}");
+    compare::verdict(&Results::read(old)?.rows, &fresh)
 }
 
 /// All that was asked for: first everything once, set by set, then the

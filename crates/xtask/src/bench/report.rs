@@ -12,7 +12,10 @@ const FAMILIES: [(&str, &str); 3] = [("f_", "F"), ("f1_", "F"), ("auc_", "AUC")]
 
 /// Runs of one tool on one set.
 struct Group<'a> {
+    /// Those that ended well; all where none did.
     runs: Vec<&'a Record>,
+    /// Those that failed beside them.
+    failed: usize,
 }
 
 impl Group<'_> {
@@ -88,21 +91,24 @@ fn groups(rows: &[Record]) -> BTreeMap<Place<'_>, Vec<(&str, Group<'_>)>> {
         let order = super::STAGES.iter().position(|s| *s == r.stage);
         let place = (order.unwrap_or(usize::MAX), &*r.stage, &*r.set);
         let tools = all.entry(place).or_default();
-        match tools.iter_mut().find(|(name, _)| *name == r.tool) {
-            Some((_, g)) => {
-                let new = |f: &&Record| (&f.version, &f.start) != (&r.version, &r.start);
-                if g.runs.first().is_some_and(new) {
-                    g.runs.clear();
-                }
-                g.runs.push(r);
+        if let Some((_, g)) = tools.iter_mut().find(|(name, _)| *name == r.tool) {
+            let new = |f: &&Record| (&f.version, &f.start) != (&r.version, &r.start);
+            if g.runs.first().is_some_and(new) {
+                g.runs.clear();
             }
-            None => tools.push((&r.tool, Group { runs: vec![r] })),
+            g.runs.push(r);
+        } else {
+            let (runs, failed) = (vec![r], 0);
+            tools.push((&r.tool, Group { runs, failed }));
         }
     }
     for tools in all.values_mut() {
         for (_, g) in tools {
-            let good = g.runs.iter().any(|r| r.failed.is_none());
-            g.runs.retain(|r| r.failed.is_none() || !good);
+            let bad = g.runs.iter().filter(|r| r.failed.is_some()).count();
+            if bad < g.runs.len() {
+                g.runs.retain(|r| r.failed.is_none());
+                g.failed = bad;
+            }
         }
     }
     all
@@ -119,6 +125,10 @@ fn line(name: &str, group: &Group<'_>, own_cpu: Option<f64>) -> [String; 7] {
     let spread = group.spread(|r| r.cpu_s);
     let ratio = own_cpu.filter(|own| *own > 0.0).map(|own| cpu / own);
     let mut quality = group.quality().join(", ");
+    if group.failed > 0 {
+        let all = group.failed + group.runs.len();
+        quality = format!("{} of {all} runs failed; {quality}", group.failed);
+    }
     if let Some(note) = group.runs.first().and_then(|r| r.note.as_ref()) {
         let note = note.lines().next().unwrap_or_default();
         let _ = write!(quality, "not scored: {note}");

@@ -105,6 +105,7 @@ pub(crate) struct Results {
 impl Results {
     pub(crate) fn read_or_new(path: &Path) -> Result<Self, Problems> {
         if path.is_file() {
+            drop_cut_line(path).map_err(|e| vec![e.to_string()])?;
             return Self::read(path);
         }
         Ok(Self {
@@ -115,14 +116,17 @@ impl Results {
 
     pub(crate) fn read(path: &Path) -> Result<Self, Problems> {
         let text = fs_err::read_to_string(path).map_err(|e| vec![e.to_string()])?;
-        // A last line that was cut off by a kill is done again.
-        let rows = text.lines().filter_map(|l| serde_json::from_str(l).ok());
-        let rows: Vec<Record> = rows.collect();
-        if rows.is_empty() && !text.trim().is_empty() {
-            return Err(vec![format!(
-                "{}: holds no rows of the harness",
-                path.display()
-            )]);
+        let mut rows = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            match serde_json::from_str(line) {
+                Ok(row) => rows.push(row),
+                // Cut off by a kill.
+                Err(_) if !text.ends_with('\n') && number + 1 == text.lines().count() => {}
+                Err(e) => {
+                    let number = number + 1;
+                    return Err(vec![format!("{}: line {number}: {e}", path.display())]);
+                }
+            }
         }
         Ok(Self {
             path: path.to_owned(),
@@ -162,6 +166,16 @@ impl Results {
             same && version && ended && (r.seed, r.run) == (seed, run)
         })
     }
+}
+
+/// A last line that was cut off by a kill is dropped: its run is done again.
+fn drop_cut_line(path: &Path) -> std::io::Result<()> {
+    let text = fs_err::read_to_string(path)?;
+    if text.ends_with('\n') || text.is_empty() {
+        return Ok(());
+    }
+    let whole = text.rfind('\n').map_or(0, |i| i + 1);
+    fs_err::write(path, &text[..whole])
 }
 
 /// Median; 0 of nothing.

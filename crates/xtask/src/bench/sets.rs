@@ -41,6 +41,11 @@ impl Set {
                 .args(["bench", "--info", "--json"])
                 .arg(root),
         );
+        if let Err(why) = &told
+            && !why.contains("no truth in a layout")
+        {
+            eprintln!("bench: {name} is taken as photos without truth: {why}");
+        }
         let told = told.ok().filter(|v| v["inputs"][0].is_string());
         let images = Some(root.join("images")).filter(|p| p.is_dir());
         let alone = || images.or_else(|| with_ending(root, &[".mp4", ".mov"]));
