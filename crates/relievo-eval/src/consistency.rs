@@ -15,6 +15,7 @@
 //! community photo collections", ICCV 2007 (the NCC and its three views).
 
 use crate::error::EvalError;
+use crate::statistics::percentile;
 use rayon::prelude::*;
 use relievo_geometry::{CameraModel, Rigid3, Vec2, Vec3};
 use relievo_image::Raster;
@@ -131,7 +132,7 @@ pub fn photo_consistency(
         .normals
         .iter()
         .map(|n| n.iter().map(|v| v * v).sum::<f32>());
-    let without = lengths.filter(|l| !(*l > 0.25 && *l < 4.0)).count();
+    let without = lengths.filter(|l| !(*l > 0.0 && l.is_finite())).count();
     if cloud.normals.len() < cloud.len() || 10 * without > cloud.len() {
         return Err(EvalError::NoNormals);
     }
@@ -170,11 +171,10 @@ pub fn photo_consistency(
     })
 }
 
-/// The middle value; 0 of none.
 fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+    percentile(&sorted, 50.0)
 }
 
 /// Two half-resolution pixels at the median depth of the cloud in its photos.

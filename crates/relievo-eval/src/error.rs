@@ -102,9 +102,7 @@ pub enum EvalError {
     #[error("the camera centres give no similarity between estimate and truth")]
     NoSimilarity,
     /// The points have no directions.
-    #[error(
-        "more than a tenth of the points have no unit normal, along which photos could be compared"
-    )]
+    #[error("more than a tenth of the points have no normal, along which photos could be compared")]
     NoNormals,
     /// Nothing to score.
     #[error("{what} is empty")]

@@ -104,6 +104,15 @@ fn the_right_surface_is_consistent_and_a_thick_one_is_worse() {
 fn what_cannot_be_judged_is_said() {
     let blank = photo_consistency(&layers(&[0.0]), &photos(true)).unwrap();
     assert_eq!((blank.blank, blank.consistent), (blank.voxels, 0));
+    let mut flat = layers(&[0.0]);
+    let third = flat.len() / 3;
+    flat.normals[..third].fill([0.0; 3]);
+    let flat = photo_consistency(&flat, &photos(false));
+    assert!(matches!(flat, Err(EvalError::NoNormals)), "{flat:?}");
+    let mut long = layers(&[0.0]);
+    long.normals.fill([0.0, 0.0, -7.0]);
+    let long = photo_consistency(&long, &photos(false)).unwrap();
+    assert_eq!(long, figures(&[0.0]));
     let empty = photo_consistency(&PointCloud::default(), &photos(false));
     assert!(matches!(empty, Err(EvalError::Empty { .. })));
     let mut away = layers(&[0.0]);

@@ -2,8 +2,8 @@
 //!
 //! SET is a data set with true cameras; pairs are neighbours and next neighbours
 //! by name, both detectors have the same budget of keypoints a photo. Where the
-//! true surface is known (rendered sets), a keypoint's true place in the other photo
-//! is:
+//! true surface is known (rendered sets), so is a keypoint's true place in the other
+//! photo:
 //!
 //! - repeatability: share of the keypoints that the other photo sees too for
 //!   which it has a keypoint within 1.5 px (Mikolajczyk et al., IJCV 2005);
@@ -39,8 +39,7 @@ struct Photo {
 
 impl Photo {
     fn normalised(&self, k: &Keypoint) -> Vec3 {
-        let px = Vec2::new(f64::from(k.x_px), f64::from(k.y_px));
-        self.camera.camera.model.unproject(&px).push(1.0)
+        self.camera.camera.model.unproject(&px(k)).push(1.0)
     }
 }
 

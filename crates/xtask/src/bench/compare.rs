@@ -26,7 +26,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Change {
     pub(crate) name: String,
     pub(crate) before: f64,
-    pub(crate) after: f64,
+    /// `None` where the new results have no such figure any more.
+    pub(crate) after: Option<f64>,
     pub(crate) noise: f64,
     pub(crate) pairs: usize,
     pub(crate) verdict: Verdict,
@@ -131,7 +132,7 @@ pub(crate) fn compare(old: &[Record], new: &[Record]) -> Vec<Change> {
         changes.push(Change {
             name: format!("{} {} {}", key.0, key.1, key.2),
             before: a,
-            after: b,
+            after: Some(b),
             noise,
             pairs: pairs.len(),
             verdict,
@@ -207,7 +208,7 @@ fn lost(old: &Series, new: &Series) -> Vec<Change> {
             changes.push(Change {
                 name: format!("{} {} {}", key.0, key.1, key.2),
                 before: gone.iter().sum::<f64>() / gone.len() as f64,
-                after: f64::NAN,
+                after: None,
                 noise: 0.0,
                 pairs: gone.len(),
                 verdict: Verdict::Worse,
@@ -240,18 +241,11 @@ pub(crate) fn text(changes: &[Change]) -> String {
     for (verdict, word) in [(Verdict::Worse, "worse"), (Verdict::Better, "better")] {
         for c in changes.iter().filter(|c| c.verdict == verdict) {
             let (name, before, pairs) = (&c.name, c.before, c.pairs);
-            let _ = if c.after.is_nan() {
-                writeln!(
-                    text,
-                    "{word:<7} {name:<40} {before:.5} to nothing ({pairs} runs)"
-                )
-            } else {
-                let (after, noise) = (c.after, c.noise);
-                writeln!(
-                    text,
-                    "{word:<7} {name:<40} {before:.5} to {after:.5} (noise {noise:.5}, {pairs} pairs)"
-                )
+            let end = match c.after {
+                Some(after) => format!("{after:.5} (noise {:.5}, {pairs} pairs)", c.noise),
+                None => format!("nothing ({pairs} runs)"),
             };
+            let _ = writeln!(text, "{word:<7} {name:<40} {before:.5} to {end}");
         }
     }
     let same = changes.iter().filter(|c| c.verdict == Verdict::Unchanged);

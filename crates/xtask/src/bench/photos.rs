@@ -4,18 +4,20 @@ use super::tools::{said, words};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
+/// True for the name of a file that the tools take for a photo.
+pub(crate) fn is_photo(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    [".jpg", ".jpeg", ".png"].iter().any(|e| name.ends_with(e))
+}
+
 /// The photos of a folder, by name.
 pub(crate) fn photo_names(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs_err::read_dir(folder) else {
         return Vec::new();
     };
-    let photo = |n: &String| {
-        let n = n.to_ascii_lowercase();
-        [".jpg", ".jpeg", ".png"].iter().any(|e| n.ends_with(e))
-    };
     let mut names: Vec<String> = entries
         .filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned()))
-        .filter(photo)
+        .filter(|n| is_photo(n))
         .collect();
     names.sort();
     names

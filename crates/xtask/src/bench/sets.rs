@@ -2,7 +2,8 @@
 //! the problems of bundle adjustment.
 
 use super::tools::relievo;
-use super::{Problems, Request, bal, quality};
+use super::{Problems, Request, bal, photos, quality};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -46,13 +47,13 @@ impl Set {
         {
             eprintln!("bench: {name} is taken as photos without truth: {why}");
         }
-        let told = told.ok().filter(|v| v["inputs"][0].is_string());
+        let told = told.ok();
         let images = Some(root.join("images")).filter(|p| p.is_dir());
         let alone = || images.or_else(|| with_ending(root, &[".mp4", ".mov"]));
-        let input = match &told {
-            Some(v) => v["inputs"][0].as_str().map(PathBuf::from),
-            None => alone(),
-        };
+        let input = told.as_ref().map_or_else(alone, |v| {
+            let inputs = v["inputs"].as_array()?.iter().filter_map(Value::as_str);
+            one_input(&inputs.map(PathBuf::from).collect::<Vec<_>>())
+        });
         let surface = told
             .as_ref()
             .map_or("none", |v| v["surface"].as_str().unwrap_or("none"));
@@ -118,6 +119,16 @@ pub(crate) fn find(request: &Request) -> Result<Vec<Set>, Problems> {
     Ok(sets)
 }
 
+/// What all tools are given: the folder, the first video, or, where the set names its
+/// photos one by one, the folder that they are in.
+fn one_input(inputs: &[PathBuf]) -> Option<PathBuf> {
+    let first = inputs.first()?;
+    if photos::is_photo(&first.to_string_lossy()) {
+        return first.parent().map(Path::to_owned);
+    }
+    Some(first.clone())
+}
+
 /// What a folder holds: photos or a video, or problems of bundle adjustment.
 fn read(folder: &Path) -> Vec<Set> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
@@ -158,4 +169,18 @@ fn with_ending(path: &Path, endings: &[&str]) -> Option<PathBuf> {
         .collect();
     all.sort();
     all.into_iter().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_that_names_its_photos_is_its_folder() {
+        let one = |names: &[&str]| one_input(&names.iter().map(PathBuf::from).collect::<Vec<_>>());
+        assert_eq!(one(&["s/a.PNG", "s/b.PNG"]), Some(PathBuf::from("s")));
+        assert_eq!(one(&["s/images"]), Some(PathBuf::from("s/images")));
+        assert_eq!(one(&["s/a.mp4", "s/b.mp4"]), Some(PathBuf::from("s/a.mp4")));
+        assert_eq!(one(&[]), None);
+    }
 }
