@@ -121,6 +121,8 @@ pub(crate) struct Query {
     limit: i32,
     /// The same for the bound, rounding of `from` included.
     pub(crate) bound_limit: i32,
+    /// Near enough for a match.
+    near: bool,
 }
 
 /// Those of `matches` whose partner is the nearest of all in `to` (on equal dot
@@ -151,23 +153,19 @@ fn clearly_nearest_by(
             let (a, b) = (&from.descriptors[i as usize], &to.descriptors[j as usize]);
             let dot = dot(a, b);
             let limit = limit(dot, options);
-            // What is not near enough need not be looked at.
+            // What is not near enough fails before it is held against others.
             let alone = Nearest {
                 idx: j,
                 best: dot,
                 second: -1,
-            };
-            let bound_limit = if passes(&alone, options) {
-                rounding.bound_limit(limit, &from.sketches[i as usize])
-            } else {
-                i32::MAX
             };
             Query {
                 from: i,
                 to: j,
                 dot,
                 limit,
-                bound_limit,
+                bound_limit: rounding.bound_limit(limit, &from.sketches[i as usize]),
+                near: passes(&alone, options),
             }
         })
         .collect();
@@ -177,13 +175,13 @@ fn clearly_nearest_by(
         to,
         slacks: &slacks,
     };
-    let mut stands = vec![
-        Standing {
+    let mut stands: Vec<Standing> = queries
+        .iter()
+        .map(|q| Standing {
             second: -1,
-            fails: false
-        };
-        queries.len()
-    ];
+            fails: !q.near,
+        })
+        .collect();
     visit(near, &queries, &mut stands);
     matches
         .into_iter()
@@ -305,6 +303,41 @@ fn visit(isa: Isa) -> Visit {
     }
     let _ = isa;
     visit_portable
+}
+
+/// Holds queries against one tile of `to` after the other; those that failed are
+/// packed away once they are an eighth.
+pub(crate) fn tile_by_tile<B>(
+    tiles: usize,
+    queries: &[Query],
+    stands: &mut [Standing],
+    pack: impl Fn(&[Query]) -> B,
+    visit: impl Fn(usize, &B, &[Query], &mut [Standing]),
+) {
+    let mut places: Vec<usize> = (0..queries.len()).collect();
+    let mut live = (queries.to_vec(), stands.to_vec());
+    let mut packed = None;
+    for tile in 0..tiles {
+        let fail = live.1.iter().filter(|s| s.fails).count();
+        if 8 * fail > live.1.len() {
+            let mut kept = (Vec::new(), Vec::new(), Vec::new());
+            for ((place, query), stand) in places.iter().zip(&live.0).zip(&live.1) {
+                stands[*place] = *stand;
+                if !stand.fails {
+                    kept.0.push(*place);
+                    kept.1.push(*query);
+                    kept.2.push(*stand);
+                }
+            }
+            (places, live) = (kept.0, (kept.1, kept.2));
+            packed = None;
+        }
+        let packed = packed.get_or_insert_with(|| pack(&live.0));
+        visit(tile, packed, &live.0, &mut live.1);
+    }
+    for (place, stand) in places.into_iter().zip(live.1) {
+        stands[place] = stand;
+    }
 }
 
 fn visit_portable(near: Nearness<'_>, queries: &[Query], stands: &mut [Standing]) {

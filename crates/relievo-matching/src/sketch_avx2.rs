@@ -4,7 +4,7 @@
 #![allow(clippy::wildcard_imports, reason = "a kernel of intrinsics")]
 #![expect(unsafe_code, reason = "AVX2 intrinsics behind run-time detection")]
 
-use crate::match_sketched::{Nearness, Query, Standing, fold_bounds};
+use crate::match_sketched::{Nearness, Query, Standing, fold_bounds, tile_by_tile};
 use crate::nearest::{Descriptor, Nearest};
 use crate::nearest_avx2::{LANES, Lanes, Running, available, load};
 use crate::sketch::{KEPT, Sketch, sketch_body};
@@ -166,15 +166,21 @@ pub(crate) fn visit(near: Nearness<'_>, queries: &[Query], stands: &mut [Standin
         groups[j / LANES].start[j % LANES] = *slack;
     }
     let sketches = near.from.sketches;
-    let blocks = pack_rows(queries.iter().map(|q| &sketches[q.from as usize]));
-    for (tile, groups) in groups.chunks(TILE).enumerate() {
-        for (i, block) in blocks.iter().enumerate() {
-            let rows = i * ROWS..(i * ROWS + ROWS).min(queries.len());
-            let (queries, stands) = (&queries[rows.clone()], &mut stands[rows]);
-            // SAFETY: `available` was asserted.
-            unsafe { visit_block(near, block, groups, queries, stands, tile * TILE) };
-        }
-    }
+    let pack = |queries: &[Query]| pack_rows(queries.iter().map(|q| &sketches[q.from as usize]));
+    let tiles: Vec<_> = groups.chunks(TILE).collect();
+    tile_by_tile(
+        tiles.len(),
+        queries,
+        stands,
+        pack,
+        |t, blocks, queries, stands| {
+            let rows = queries.chunks(ROWS).zip(stands.chunks_mut(ROWS));
+            for (block, (queries, stands)) in blocks.iter().zip(rows) {
+                // SAFETY: `available` was asserted.
+                unsafe { visit_block(near, block, tiles[t], queries, stands, t * TILE) };
+            }
+        },
+    );
 }
 
 #[target_feature(enable = "avx2")]

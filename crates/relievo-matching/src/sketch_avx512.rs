@@ -6,7 +6,7 @@
 #![allow(clippy::wildcard_imports, reason = "a kernel of intrinsics")]
 #![expect(unsafe_code, reason = "AVX-512 intrinsics behind run-time detection")]
 
-use crate::match_sketched::{Nearness, Query, Standing, fold_bounds};
+use crate::match_sketched::{Nearness, Query, Standing, fold_bounds, tile_by_tile};
 use crate::nearest::{Descriptor, Nearest};
 use crate::nearest_avx512::{LANES, Lanes, Running, load};
 use crate::sketch::{KEPT, Sketch};
@@ -207,15 +207,21 @@ pub(crate) fn visit(near: Nearness<'_>, queries: &[Query], stands: &mut [Standin
         starts[j / LANES][j % LANES] = *slack;
     }
     let sketches = near.from.sketches;
-    let blocks = pack_rows(queries.iter().map(|q| &sketches[q.from as usize]));
-    for (tile, (groups, starts)) in groups.chunks(TILE).zip(starts.chunks(TILE)).enumerate() {
-        for (i, block) in blocks.iter().enumerate() {
-            let rows = i * ROWS..(i * ROWS + ROWS).min(queries.len());
-            let (queries, stands) = (&queries[rows.clone()], &mut stands[rows]);
-            // SAFETY: availability was asserted.
-            unsafe { visit_block(near, block, (groups, starts), queries, stands, tile * TILE) };
-        }
-    }
+    let pack = |queries: &[Query]| pack_rows(queries.iter().map(|q| &sketches[q.from as usize]));
+    let tiles: Vec<_> = groups.chunks(TILE).zip(starts.chunks(TILE)).collect();
+    tile_by_tile(
+        tiles.len(),
+        queries,
+        stands,
+        pack,
+        |t, blocks, queries, stands| {
+            let rows = queries.chunks(ROWS).zip(stands.chunks_mut(ROWS));
+            for (block, (queries, stands)) in blocks.iter().zip(rows) {
+                // SAFETY: availability was asserted.
+                unsafe { visit_block(near, block, tiles[t], queries, stands, t * TILE) };
+            }
+        },
+    );
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]

@@ -208,26 +208,31 @@ impl<'p> Pair<'p> {
         }
     }
 
+    /// A model with `min_inliers` and more that are significant, if any.
     fn ransac<E: Estimator>(
         &self,
         estimator: &E,
-        scale: f64,
+        min_inliers: usize,
         seed: u64,
     ) -> Option<RansacResult<E::Model>> {
-        self.ransac_up_to(self.options.max_iterations, estimator, scale, seed)
+        let least = min_inliers.max(self.least_significant());
+        let found =
+            self.ransac_up_to(self.options.max_iterations, least, (estimator, 1.0), seed)?;
+        (found.inliers.len() >= least).then_some(found)
     }
 
     fn ransac_up_to<E: Estimator>(
         &self,
         max_iterations: usize,
-        estimator: &E,
-        scale: f64,
+        min_inliers: usize,
+        (estimator, scale): (&E, f64),
         seed: u64,
     ) -> Option<RansacResult<E::Model>> {
         let options = RansacOptions {
             threshold: self.threshold_px * scale,
             confidence: self.options.confidence,
             max_iterations: max_iterations.min(self.options.max_iterations),
+            min_inliers,
             prosac: true,
             arrsac_min_data: self.options.arrsac_min_matches,
             ..RansacOptions::default()
@@ -235,12 +240,11 @@ impl<'p> Pair<'p> {
         lo_ransac(estimator, &options, seed)
     }
 
-    /// More inliers than the options and chance demand.
-    fn is_significant(&self, inliers: usize) -> bool {
+    /// The fewest inliers that the options and chance demand.
+    fn least_significant(&self) -> usize {
         let ratio = self.options.min_inlier_ratio * self.matches.len() as f64;
-        inliers >= self.options.min_inliers
-            && inliers as f64 >= ratio
-            && inliers as f64 >= self.chance(self.matches.len())
+        let least = ratio.max(self.chance(self.matches.len())).ceil() as usize;
+        least.max(self.options.min_inliers)
     }
 
     /// The inliers that chance may give among so many matches: a wrong
@@ -273,8 +277,8 @@ impl<'p> Pair<'p> {
     /// Where E and F have no answer: exact copies and exact rotations make
     /// their minimal problems singular.
     fn homography_alone(&self, seed: u64) -> Option<Outcome> {
-        let found = self.ransac(&HomographyEstimator::new(&self.points), 1.0, seed)?;
-        self.is_significant(found.inliers.len()).then_some(Outcome {
+        let found = self.ransac(&HomographyEstimator::new(&self.points), 0, seed)?;
+        Some(Outcome {
             kind: TwoViewKind::Planar,
             inliers: found.inliers,
             b_from_a: None,
@@ -285,10 +289,7 @@ impl<'p> Pair<'p> {
     /// E; F where E leaves many matches out.
     fn calibrated(&self, seed: u64) -> Option<Outcome> {
         let estimator = EssentialEstimator::new(&self.points);
-        let found = self.ransac(&estimator, 1.0, seed)?;
-        if !self.is_significant(found.inliers.len()) {
-            return None;
-        }
+        let found = self.ransac(&estimator, 0, seed)?;
         if found.inliers.len() as f64 <= 0.6 * self.matches.len() as f64 {
             let least = found.inliers.len() as f64 / self.options.min_essential_ratio;
             if let Some(outcome) = self.uncalibrated(seed, least as usize) {
@@ -307,15 +308,12 @@ impl<'p> Pair<'p> {
     /// F with more than `least` inliers, and the pose under the assumed focal
     /// lengths where there is one.
     fn uncalibrated(&self, seed: u64, least: usize) -> Option<Outcome> {
-        let found = self.ransac(&FundamentalEstimator::new(&self.points), 1.0, seed)?;
-        if found.inliers.len() <= least || !self.is_significant(found.inliers.len()) {
-            return None;
-        }
+        let found = self.ransac(&FundamentalEstimator::new(&self.points), least + 1, seed)?;
         let near = self.points.subset(&found.inliers);
         let estimator = EssentialEstimator::new(&near);
         // A wrong focal length leaves residuals: a wider band.
         let pose = self
-            .ransac_up_to(POSE_ITERATIONS, &estimator, 2.0, seed)
+            .ransac_up_to(POSE_ITERATIONS, 0, (&estimator, 2.0), seed)
             .and_then(|e| estimator.pose(&e.model, &e.inliers))
             .map(|(pose, _)| pose);
         Some(Outcome {
@@ -342,12 +340,11 @@ impl<'p> Pair<'p> {
         }
         let near = self.points.subset(&outcome.inliers);
         let estimator = HomographyEstimator::new(&near);
-        let Some(found) = self.ransac_up_to(PLANE_ITERATIONS, &estimator, 1.0, seed) else {
+        let least = (self.options.max_homography_ratio * total).ceil() as usize;
+        let found = self.ransac_up_to(PLANE_ITERATIONS, least, (&estimator, 1.0), seed);
+        let Some(found) = found.filter(|f| f.inliers.len() >= least) else {
             return outcome;
         };
-        if (found.inliers.len() as f64) < self.options.max_homography_ratio * total {
-            return outcome;
-        }
         outcome.kind = TwoViewKind::Planar;
         if trusted && let Some(pose) = self.plane_pose(&found.model.b_from_a, &outcome) {
             outcome.b_from_a = Some(pose);

@@ -59,6 +59,9 @@ relievo_task::options! {
         max_iterations: usize = 2000, "samples", "five-point at 30 % inliers, 99 %";
         /// Least samples.
         min_iterations: usize = 30, "samples", "judgement";
+        /// Models with fewer inliers are of no use: no more samples than it
+        /// takes to meet one that has so many.
+        min_inliers: usize = 0, "data", "set by callers that know it";
         /// Data are ordered best first; draw from the front first.
         prosac: bool = false, "", "set by callers that know an order";
         /// ARRSAC searches on where the loop ended without confidence and
@@ -83,7 +86,8 @@ pub struct RansacResult<M> {
 /// Estimates the model that most data agree with.
 ///
 /// `None` where no sample gave a model with more than `MIN_SAMPLE` inliers,
-/// or the threshold is not positive.
+/// or the threshold is not positive. A model may have fewer inliers than
+/// [`RansacOptions::min_inliers`].
 pub fn lo_ransac<E: Estimator>(
     estimator: &E,
     options: &RansacOptions,
@@ -99,9 +103,12 @@ pub fn lo_ransac<E: Estimator>(
     let mut sprt = Sprt::new();
     let mut best: Option<Scored<E::Model>> = None;
     let mut models = Vec::with_capacity(16);
+    let least = options.min_iterations.min(options.max_iterations);
+    let ratio = options.min_inliers as f64 / n as f64;
+    let most = samples_for(ratio, E::MIN_SAMPLE, options.confidence).min(options.max_iterations);
     let mut needed = options.max_iterations;
     let mut iterations = 0;
-    while iterations < needed.max(options.min_iterations.min(options.max_iterations)) {
+    while iterations < needed.min(most).max(least) {
         iterations += 1;
         models.clear();
         estimator.solve(sampler.draw(&mut rng), &mut models);
@@ -477,6 +484,23 @@ mod tests {
         let hard = line(9500, 10_000, 6);
         let ordered = lo_ransac(&hard, &options(true), 1).unwrap();
         assert!((ordered.model.0 - 0.7).abs() < 5e-3);
+    }
+
+    #[test]
+    fn what_would_be_of_no_use_is_not_searched_for() {
+        let wanted = |min_inliers| RansacOptions {
+            min_inliers,
+            ..options(false)
+        };
+        let chance = line(100, 100, 8);
+        let found = lo_ransac(&chance, &wanted(0), 1).unwrap();
+        assert_eq!(found.iterations, RansacOptions::default().max_iterations);
+        let found = lo_ransac(&chance, &wanted(50), 1);
+        assert!(found.is_none_or(|f| f.iterations < 40 && f.inliers.len() < 50));
+        let half = line(500, 1000, 9);
+        let (all, useful) = (wanted(0), wanted(450));
+        let bits = |o: &RansacOptions| lo_ransac(&half, o, 4).unwrap().model.0.to_bits();
+        assert_eq!(bits(&all), bits(&useful));
     }
 
     #[test]

@@ -11,6 +11,12 @@ use arrayvec::ArrayVec;
 /// Largest degree plus one.
 pub const MAX_COEFFICIENTS: usize = 11;
 
+/// A relative step of Newton's method after which a root is as exact as the
+/// polynomial allows: the error is about the square of the step.
+const ROOT: f64 = 1e-9;
+/// The same for critical points, which only part the roots.
+const CRITICAL: f64 = 1e-5;
+
 type Roots = ArrayVec<f64, MAX_COEFFICIENTS>;
 
 /// Distinct real roots of Σ c\[k\] zᵏ, ascending within [−1, 1], then those
@@ -62,7 +68,8 @@ fn roots_in_unit_interval(c: &[f64]) -> Roots {
             if at_low == 0.0 {
                 push_distinct(&mut found, low);
             } else if at_low * at_high < 0.0 {
-                push_distinct(&mut found, bracketed_root(p, low, high, at_low));
+                let tolerance = if d == degree { ROOT } else { CRITICAL };
+                push_distinct(&mut found, bracketed_root(p, low, high, at_low, tolerance));
             }
             (low, at_low) = (high, at_high);
         }
@@ -82,7 +89,7 @@ fn push_distinct(roots: &mut Roots, x: f64) {
 
 /// The root in (low, high), over which the polynomial is monotonic and
 /// changes sign.
-fn bracketed_root(p: &[f64], mut low: f64, mut high: f64, at_low: f64) -> f64 {
+fn bracketed_root(p: &[f64], mut low: f64, mut high: f64, at_low: f64, tolerance: f64) -> f64 {
     let mut x = 0.5 * (low + high);
     for _ in 0..80 {
         let (mut y, mut slope) = (0.0, 0.0);
@@ -104,7 +111,7 @@ fn bracketed_root(p: &[f64], mut low: f64, mut high: f64, at_low: f64) -> f64 {
         } else {
             0.5 * (low + high)
         };
-        if (next - x).abs() <= 1e-15 * x.abs().max(1e-3) {
+        if (next - x).abs() <= tolerance * x.abs().max(1e-3) {
             return next;
         }
         x = next;
