@@ -131,7 +131,7 @@ pub(crate) struct Linearisation {
     w: Vec<[f64; 18]>,
     /// Per landmark: V (6: xx xy xz yy yz zz) and its gradient (3).
     landmarks: Vec<[f64; 9]>,
-    /// Σ groupᵀ landmark, `max_group_dim`×3 per link.
+    /// Σ groupᵀ landmark per link, `max_group_dim` numbers for each of x, y and z.
     link_w: Vec<f64>,
     /// Per pose block: U and what couples it to its group.
     poses: Vec<PoseSum>,
@@ -347,7 +347,7 @@ fn linearise_chunk<P: BundleProblem>(
                 let link_w = &mut out.link_w[(link - first_link) * m * 3..][..m * 3];
                 for i in 0..dim {
                     for k in 0..3 {
-                        link_w[i * 3 + k] += group[0][i] * a[k] + group[1][i] * a[3 + k];
+                        link_w[k * m + i] += group[0][i] * a[k] + group[1][i] * a[3 + k];
                     }
                 }
                 let known = sums.groups.iter().position(|(other, _)| *other == g);
@@ -583,34 +583,7 @@ fn subtract_eliminated(
 ) {
     let m = pattern.max_group_dim;
     if i < s.num_poses {
-        for &(l, o) in &pattern.pose_observations[i] {
-            let l = l as usize;
-            let w = &lin.w[o as usize];
-            let t = times_6(&inverse[l], w);
-            let gl = &lin.landmarks[l][6..9];
-            for a in 0..6 {
-                row.eliminated[a] += t[a] * gl[0] + t[6 + a] * gl[1] + t[12 + a] * gl[2];
-            }
-            for o2 in s.observations(l) {
-                let j = s.observation_pose[o2];
-                if j == FIXED || (j as usize) < i {
-                    continue;
-                }
-                let at = layout.start[j as usize] as usize;
-                if let Some(block) = row.values[at..].first_chunk_mut::<36>() {
-                    subtract_6x6(block, &t, &lin.w[o2]);
-                }
-            }
-            // Group blocks hold the three numbers of a row side by side.
-            let t: [f64; 18] = std::array::from_fn(|at| t[at % 3 * 6 + at / 3]);
-            for link in pattern.links(l) {
-                let g = pattern.link_group[link] as usize;
-                let dim = s.group_dims[g];
-                let at = layout.start[s.num_poses + g] as usize;
-                let w2 = &lin.link_w[link * m * 3..][..m * 3];
-                subtract_general(&mut row.values[at..at + 6 * dim], &t, 6, w2, dim);
-            }
-        }
+        subtract_from_pose(s, pattern, (lin, inverse), i, layout, row);
     } else {
         let g = i - s.num_poses;
         let dim = s.group_dims[g];
@@ -622,12 +595,14 @@ fn subtract_eliminated(
                 let l = l as usize;
                 let w = &lin.link_w[link as usize * m * 3..][..m * 3];
                 for a in 0..dim {
-                    t[a * 3..a * 3 + 3].copy_from_slice(&times(&inverse[l], &w[a * 3..a * 3 + 3]));
+                    let column = times(&inverse[l], &[w[a], w[m + a], w[2 * m + a]]);
+                    for k in 0..3 {
+                        t[k * dim + a] = column[k];
+                    }
                 }
                 let gl = &lin.landmarks[l][6..9];
                 for a in 0..dim {
-                    sum.eliminated[a] +=
-                        t[a * 3] * gl[0] + t[a * 3 + 1] * gl[1] + t[a * 3 + 2] * gl[2];
+                    sum.eliminated[a] += t[a] * gl[0] + t[dim + a] * gl[1] + t[2 * dim + a] * gl[2];
                 }
                 for link2 in pattern.links(l) {
                     let g2 = pattern.link_group[link2] as usize;
@@ -637,7 +612,7 @@ fn subtract_eliminated(
                     let dim2 = s.group_dims[g2];
                     let at = layout.start[s.num_poses + g2] as usize;
                     let w2 = &lin.link_w[link2 * m * 3..][..m * 3];
-                    subtract_general(&mut sum.values[at..at + dim * dim2], &t, dim, w2, dim2);
+                    subtract_group(&mut sum.values[at..at + dim * dim2], &t, w2, dim2);
                 }
             }
             sum
@@ -647,6 +622,43 @@ fn subtract_eliminated(
         }) {
             let base = row.clone();
             *row = add_rows(base, &sum);
+        }
+    }
+}
+
+/// The same for pose block i.
+fn subtract_from_pose(
+    s: &BundleStructure,
+    pattern: &Pattern,
+    (lin, inverse): (&Linearisation, &[[f64; 6]]),
+    i: usize,
+    layout: &RowLayout,
+    row: &mut Row,
+) {
+    let m = pattern.max_group_dim;
+    for &(l, o) in &pattern.pose_observations[i] {
+        let l = l as usize;
+        let t = times_6(&inverse[l], &lin.w[o as usize]);
+        let gl = &lin.landmarks[l][6..9];
+        for a in 0..6 {
+            row.eliminated[a] += t[a] * gl[0] + t[6 + a] * gl[1] + t[12 + a] * gl[2];
+        }
+        for o2 in s.observations(l) {
+            let j = s.observation_pose[o2];
+            if j == FIXED || (j as usize) < i {
+                continue;
+            }
+            let at = layout.start[j as usize] as usize;
+            if let Some(block) = row.values[at..].first_chunk_mut::<36>() {
+                subtract_6x6(block, &t, &lin.w[o2]);
+            }
+        }
+        for link in pattern.links(l) {
+            let g = pattern.link_group[link] as usize;
+            let dim = s.group_dims[g];
+            let at = layout.start[s.num_poses + g] as usize;
+            let w2 = &lin.link_w[link * m * 3..][..m * 3];
+            subtract_group(&mut row.values[at..at + 6 * dim], &t, w2, dim);
         }
     }
 }
@@ -674,11 +686,15 @@ fn subtract_6x6(block: &mut [f64; 36], t: &[f64; 18], w: &[f64; 18]) {
     }
 }
 
-fn subtract_general(block: &mut [f64], t: &[f64], rows: usize, w: &[f64], cols: usize) {
-    for a in 0..rows {
-        let (x, y, z) = (t[a * 3], t[a * 3 + 1], t[a * 3 + 2]);
+/// `t` and `w` hold as many x, then y, then z as the block has rows and as the
+/// largest group has columns; `cols` of them count.
+fn subtract_group(block: &mut [f64], t: &[f64], w: &[f64], cols: usize) {
+    let (rows, m) = (t.len() / 3, w.len() / 3);
+    let (wx, wy, wz) = (&w[..cols], &w[m..m + cols], &w[2 * m..2 * m + cols]);
+    for (a, row) in block.chunks_exact_mut(cols).enumerate() {
+        let (x, y, z) = (t[a], t[rows + a], t[2 * rows + a]);
         for b in 0..cols {
-            block[a * cols + b] -= x * w[b * 3] + y * w[b * 3 + 1] + z * w[b * 3 + 2];
+            row[b] -= x * wx[b] + y * wy[b] + z * wz[b];
         }
     }
 }
@@ -720,7 +736,7 @@ pub(crate) fn back_substitute<P: BundleProblem>(
                 let w = &lin.link_w[link * m * 3..][..m * 3];
                 for k in 0..3 {
                     for (a, da) in d.iter().enumerate() {
-                        rhs[k] += w[a * 3 + k] * da;
+                        rhs[k] += w[k * m + a] * da;
                     }
                 }
             }

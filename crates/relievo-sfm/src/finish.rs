@@ -131,8 +131,9 @@ fn decide_principal_points(
     for (c, _) in wanted.iter().enumerate().filter(|(_, w)| **w) {
         free.intrinsics[c] = Intrinsics::All;
     }
-    let (mut with_fixed, mut with_free) = (model.clone(), model.clone());
+    let mut with_fixed = model.clone();
     out.iterations += adjust(scene, &mut with_fixed, &fixed, task)?;
+    let mut with_free = with_fixed.clone();
     out.iterations += adjust(scene, &mut with_free, &free, task)?;
     out.adjustments += 2;
     let sigmas = principal_point_sigmas(scene, &with_free, &free, what.options.loss);
