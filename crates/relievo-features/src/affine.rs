@@ -5,7 +5,9 @@
 //! therefore also seen as it would look from other directions: for each tilt t
 //! the picture is turned by φ, blurred along x by 0.8·√(t² − 1) and every t-th
 //! column is kept. Departures: tilts stop at 2√2 (the paper goes on to 4√2),
-//! and the picture is reduced first, as in the paper's fast version.
+//! the picture is reduced first, as in the paper's fast version, and stronger tilts
+//! are simulated only where weaker ones do not suffice (as MODS: Mishkin, Matas &
+//! Perdoch, CVIU 2015).
 
 use crate::detector::FeatureError;
 use crate::sift::Sift;
@@ -19,12 +21,14 @@ relievo_task::options! {
     /// Options of [`simulated_views`].
     pub struct AffineOptions {
         /// Photos are reduced to this longer side before views are simulated.
-        affine_side_px: u32 = 1600, "px", "Yu & Morel reduce by 3; judgement";
+        affine_side_px: u32 = 1200, "px", "measured: docs/decisions.md";
         /// Most features of one simulated view.
         affine_keypoints: usize = 1500, "features", "judgement";
     }
 }
 
+/// Levels of [`simulated_views`].
+pub const TILT_LEVELS: usize = TILTS.len();
 /// Tilts, and the step of the turn in degrees times the tilt.
 const TILTS: [f64; 3] = [
     std::f64::consts::SQRT_2,
@@ -96,10 +100,7 @@ impl Simulation {
                 self.cos * start + self.sin * v,
                 self.cos * v - self.sin * start,
             );
-            for (i, t) in turned.iter_mut().enumerate() {
-                let i = i as f64;
-                *t = sample(grey, (px + i * self.cos) as f32, (py - i * self.sin) as f32);
-            }
+            sample_along(grey, (px, py), (self.cos, -self.sin), &mut turned);
             blurred.fill(0.0);
             for (k, tap) in taps.iter().enumerate() {
                 for (b, t) in blurred.iter_mut().zip(&turned[k..]) {
@@ -112,7 +113,7 @@ impl Simulation {
                 let i = at as usize;
                 let f = (at - i as f64) as f32;
                 let value = blurred[i] + (blurred[i + 1] - blurred[i]) * f;
-                *pixel = [value.round().clamp(0.0, 255.0) as u8; 3];
+                *pixel = [(value + 0.5) as u8; 3];
             }
         }
         out
@@ -138,13 +139,15 @@ impl Simulation {
     }
 }
 
-/// Features of `photo` and of its simulated views, a list each, the photo's own
-/// first. Coordinates in pixels of the photo as in [`Detector::detect`];
+/// Features of the simulated views of `photo` with the tilt of a level below
+/// [`TILT_LEVELS`], a list each; at level 0 those of the photo itself stand first.
+/// Coordinates in pixels of the photo as in [`crate::Detector::detect`];
 /// descriptors are those of the simulated patch. Keypoints on zeros of `mask`
 /// are left out.
 pub fn simulated_views(
     photo: &Raster<[u8; 3]>,
     mask: Option<&Raster<u8>>,
+    level: usize,
     options: &AffineOptions,
     isa: Isa,
     task: &Task,
@@ -166,14 +169,10 @@ pub fn simulated_views(
     let grey =
         small.map(|p| 0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2]));
     let size = (w as f64, h as f64);
-    let simulations: Vec<Simulation> = TILTS
-        .iter()
-        .flat_map(|&tilt| {
-            let turns = (180.0 / (TURN_DEG / tilt)).ceil() as usize;
-            (0..turns).map(move |i| {
-                Simulation::new(tilt, (i as f64 * TURN_DEG / tilt).to_radians(), size)
-            })
-        })
+    let tilt = TILTS[level.min(TILT_LEVELS - 1)];
+    let turns = (180.0 / (TURN_DEG / tilt)).ceil() as usize;
+    let simulations: Vec<Simulation> = (0..turns)
+        .map(|i| Simulation::new(tilt, (i as f64 * TURN_DEG / tilt).to_radians(), size))
         .collect();
     let (sx, sy) = (
         photo.width() as f32 / w as f32,
@@ -200,7 +199,10 @@ pub fn simulated_views(
         }
         out
     };
-    let mut views = vec![in_photo(detector.detect(&small, None, task)?, None)];
+    let mut views = Vec::new();
+    if level == 0 {
+        views.push(in_photo(detector.detect(&small, None, task)?, None));
+    }
     let further: Vec<Features> = simulations
         .par_iter()
         .with_max_len(1)
@@ -213,20 +215,45 @@ pub fn simulated_views(
     Ok(views)
 }
 
-/// Bilinear value at (x, y), top-left pixel centre at (0.5, 0.5); clamped at
-/// the border.
-fn sample(grey: &Raster<f32>, x: f32, y: f32) -> f32 {
-    let place = |t: f32, n: usize| {
-        let t = (t - 0.5).clamp(0.0, (n - 1) as f32);
-        let i = t as usize;
-        (i, (i + 1).min(n - 1), t - i as f32)
-    };
-    let (x0, x1, fx) = place(x, grey.width());
-    let (y0, y1, fy) = place(y, grey.height());
-    let (top, bottom) = (grey.row(y0), grey.row(y1));
-    let top = top[x0] + (top[x1] - top[x0]) * fx;
-    let bottom = bottom[x0] + (bottom[x1] - bottom[x0]) * fx;
-    top + (bottom - top) * fy
+/// Bilinear values at `start`, `start + step` and so on (top-left pixel centre at
+/// (0.5, 0.5)). Before and behind the picture the first and the last value inside
+/// are repeated; a line that misses it is black.
+fn sample_along(grey: &Raster<f32>, start: (f64, f64), step: (f64, f64), out: &mut [f32]) {
+    let (w, h) = (grey.width(), grey.height());
+    let mut range = (0.0_f64, out.len() as f64);
+    for (start, step, size) in [(start.0, step.0, w), (start.1, step.1, h)] {
+        // A hair inside, for rounding.
+        let (low, high) = (0.501 - start, size as f64 - 0.501 - start);
+        if step.abs() < 1e-9 {
+            if !(low <= 0.0 && high >= 0.0) {
+                range = (0.0, 0.0);
+            }
+            continue;
+        }
+        let (a, b) = (low / step, high / step);
+        range = (range.0.max(a.min(b)), range.1.min(a.max(b) + 1.0));
+    }
+    let (first, end) = (range.0.ceil() as usize, range.1.floor().max(0.0) as usize);
+    if first >= end {
+        out.fill(0.0);
+        return;
+    }
+    let pixels = grey.as_slice();
+    let (x0, y0) = ((start.0 - 0.5) as f32, (start.1 - 0.5) as f32);
+    let (dx, dy) = (step.0 as f32, step.1 as f32);
+    for (i, o) in (first..end).zip(&mut out[first..end]) {
+        let (x, y) = (x0 + i as f32 * dx, y0 + i as f32 * dy);
+        let (column, row) = (x as i32 as usize, y as i32 as usize);
+        let (fx, fy) = (x - column as f32, y - row as f32);
+        let at = row * w + column;
+        let (top, bottom) = (&pixels[at..at + 2], &pixels[at + w..at + w + 2]);
+        let top = top[0] + (top[1] - top[0]) * fx;
+        let bottom = bottom[0] + (bottom[1] - bottom[0]) * fx;
+        *o = top + (bottom - top) * fy;
+    }
+    let (before, after) = (out[first], out[end - 1]);
+    out[..first].fill(before);
+    out[end..].fill(after);
 }
 
 #[cfg(test)]
@@ -244,6 +271,33 @@ mod tests {
             let back = s.photo_from_simulated(sx, sy);
             assert!((back.0 - x).abs() < 1e-9 && (back.1 - y).abs() < 1e-9);
         }
+    }
+
+    #[test]
+    fn samples_along_a_line_are_bilinear_inside_and_repeat_outside() {
+        let grey = Raster::from_fn(40, 30, |x, y| 2.0 * x as f32 - 3.0 * y as f32);
+        for turn in [0.0, 0.4, 1.2, 2.0, 3.6, 5.5_f64] {
+            let step = (turn.cos(), turn.sin());
+            let start = (20.3 - 50.0 * step.0, 15.2 - 50.0 * step.1);
+            let mut out = vec![f32::NAN; 100];
+            sample_along(&grey, start, step, &mut out);
+            let at = |i: usize| (start.0 + i as f64 * step.0, start.1 + i as f64 * step.1);
+            let inside = |(x, y): (f64, f64)| x > 0.51 && y > 0.51 && x < 39.49 && y < 29.49;
+            let first = (0..100).find(|&i| inside(at(i))).unwrap();
+            let last = (0..100).rfind(|&i| inside(at(i))).unwrap();
+            assert!(last > first + 20);
+            for (i, value) in out.iter().enumerate() {
+                let (x, y) = at(i.clamp(first, last));
+                let want = 2.0 * (x - 0.5) - 3.0 * (y - 0.5);
+                assert!(
+                    (f64::from(*value) - want).abs() < 4e-3,
+                    "{turn} {i} {value} {want}"
+                );
+            }
+        }
+        let mut out = vec![1.0; 10];
+        sample_along(&grey, (-5.0, 10.0), (0.0, 1.0), &mut out);
+        assert_eq!(out, [0.0; 10]);
     }
 
     #[test]
@@ -265,15 +319,14 @@ mod tests {
             let d = near.fold(f32::INFINITY, f32::min);
             [(60.0 + 140.0 * (d - 7.0).clamp(0.0, 1.0)) as u8; 3]
         });
-        let views = simulated_views(
-            &photo,
-            None,
-            &AffineOptions::default(),
-            Isa::Native,
-            &Task::silent(),
-        )
-        .unwrap();
-        assert!(views.len() > 10);
+        let views: Vec<Features> = (0..TILT_LEVELS)
+            .flat_map(|level| {
+                let options = AffineOptions::default();
+                simulated_views(&photo, None, level, &options, Isa::Native, &Task::silent())
+                    .unwrap()
+            })
+            .collect();
+        assert_eq!(views.len(), 18);
         let mut found_in = 0;
         for view in &views[1..] {
             view.check().unwrap();

@@ -36,6 +36,6 @@ mod simd;
 mod source;
 mod spread;
 
-pub use affine::{AffineOptions, simulated_views};
+pub use affine::{AffineOptions, TILT_LEVELS, simulated_views};
 pub use detector::{Detector, FeatureError};
 pub use sift::{Sift, SiftOptions};

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use relievo_scene::{Camera, Features, Match, TwoViewGeometry, TwoViewKind, ViewId};
 use relievo_task::{Cancelled, Task};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 relievo_task::options! {
     /// When and between which photos views are simulated.
@@ -21,6 +22,8 @@ relievo_task::options! {
         synthesis_below: usize = 60, "inliers", "photos that were placed had 86 and more in ten sets";
         /// Photos that it is tried with.
         synthesis_partners: usize = 8, "photos", "judgement";
+        /// Partners with `synthesis_below` inliers after which no more are tried.
+        synthesis_enough: usize = 3, "photos", "judgement: two join a photo, one in reserve";
         /// Most photos that this is done for.
         synthesis_photos: usize = 8, "photos", "judgement: bounds the time of sets without overlap";
     }
@@ -64,7 +67,7 @@ pub struct SimulatedSide<'f> {
     /// Name of the photo; seeds follow from it.
     pub name: &'f str,
     /// Its simulated views.
-    pub views: &'f [SimulatedView],
+    pub views: &'f [Arc<SimulatedView>],
     /// Its starting intrinsics.
     pub camera: &'f Camera,
 }

@@ -106,7 +106,7 @@ impl Stage for Matches {
     }
 
     fn version(&self) -> u32 {
-        4
+        5
     }
 
     fn depends_on(&self) -> &[&'static str] {

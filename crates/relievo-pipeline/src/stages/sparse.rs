@@ -59,7 +59,7 @@ impl Stage for Sparse {
     }
 
     fn version(&self) -> u32 {
-        5
+        6
     }
 
     fn depends_on(&self) -> &[&'static str] {

@@ -5,7 +5,8 @@
 //!
 //! A photo that is joined to fewer than two others is looked at, its likeliest
 //! partners with it; their simulated views are matched with each other, so that
-//! what it shows also stands in the partners' tracks.
+//! what it shows also stands in the partners' tracks. Stronger tilts are simulated
+//! only for photos that weaker ones leave without enough well-joined partners.
 
 use super::ingest::IngestTable;
 use super::matches::{camera_of, read_shards};
@@ -14,7 +15,7 @@ use crate::error::PipelineError;
 use crate::photos;
 use crate::stages::features::{entry_named, read_all};
 use relievo_engine::{BoxError, Item, StageContext};
-use relievo_features::{AffineOptions, simulated_views};
+use relievo_features::{AffineOptions, TILT_LEVELS, simulated_views};
 use relievo_formats::native::matches::StoredPair;
 use relievo_formats::native::synthesis::{self as format, Ends, SynthesisPair};
 use relievo_matching::{
@@ -146,23 +147,26 @@ pub(super) fn items(
         .collect()
 }
 
-/// Simulated views of the photos by name: weak photos share partners. At most
-/// [`CACHED`] photos are kept.
-pub(super) type Simulated = Mutex<BTreeMap<String, Arc<Vec<SimulatedView>>>>;
+/// Simulated views of the photos by name and level: weak photos share partners. At
+/// most [`CACHED`] lists are kept.
+pub(super) type Simulated = Mutex<BTreeMap<(String, usize), Vec<Arc<SimulatedView>>>>;
 
-/// About 5 MB each.
-const CACHED: usize = 40;
+/// About 2 MB each.
+const CACHED: usize = 100;
 
+/// The views of a photo at one level.
 fn simulate(
     setup: &Setup,
     ctx: &StageContext,
     table: &IngestTable,
-    name: &str,
+    (name, level): (&str, usize),
     cache: &Simulated,
-) -> Result<Arc<Vec<SimulatedView>>, BoxError> {
+) -> Result<Vec<Arc<SimulatedView>>, BoxError> {
     let lock = || cache.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(found) = lock().get(name) {
-        return Ok(Arc::clone(found));
+    let key = (name.to_owned(), level);
+    let known = lock().get(&key).cloned();
+    if let Some(found) = known {
+        return Ok(found);
     }
     let options = setup.options("matches")?.get::<AffineOptions>();
     // The views are kept: the photo need not be.
@@ -170,11 +174,14 @@ fn simulate(
     let photo = photos::decode(&entry.source)?;
     let mask = entry.mask.as_deref().map(photos::decode_mask).transpose()?;
     let isa = setup.settings.isa;
-    let found = simulated_views(&photo, mask.as_ref(), &options, isa, ctx.task())?;
-    let views = Arc::new(found.into_iter().map(SimulatedView::new).collect());
+    let found = simulated_views(&photo, mask.as_ref(), level, &options, isa, ctx.task())?;
+    let views: Vec<Arc<SimulatedView>> = found
+        .into_iter()
+        .map(|features| Arc::new(SimulatedView::new(features)))
+        .collect();
     let mut kept = lock();
     if kept.len() < CACHED {
-        kept.insert(name.to_owned(), Arc::clone(&views));
+        kept.insert(key, views.clone());
     }
     Ok(views)
 }
@@ -190,34 +197,47 @@ pub(super) fn run(
     let tables = setup.options("matches")?;
     let matching = tables.get::<MatchOptions>();
     let verification = tables.get::<VerifyOptions>();
+    let options = tables.get::<SynthesisOptions>();
     let mut names: Vec<&String> = weak.partners.iter().chain([&weak.name]).collect();
     names.sort();
-    let simulated = names
-        .iter()
-        .map(|name| simulate(setup, ctx, table, name, cache))
-        .collect::<Result<Vec<_>, BoxError>>()?;
-    let side = |k: usize| -> Result<SimulatedSide<'_>, PipelineError> {
-        let entry = entry_named(table, names[k])?;
-        Ok(SimulatedSide {
-            id: entry.photo.view_id,
-            name: &entry.photo.name,
-            views: &simulated[k],
-            camera: camera_of(table, names[k])?,
-        })
-    };
     let own = names.iter().position(|n| **n == weak.name).unwrap_or(0);
     let matched = |a: &SimulatedSide<'_>, b: &SimulatedSide<'_>| {
         match_simulated(a, b, &matching, &verification, ctx.task())
     };
+    // The levels that were simulated, and all their views.
+    let mut views: BTreeMap<usize, (usize, Vec<Arc<SimulatedView>>)> = BTreeMap::new();
     let mut found = Vec::new();
     // What the photo itself matches, and where that lies in its partners.
-    let mut met: BTreeMap<usize, Vec<SimulatedView>> = BTreeMap::new();
-    for k in (0..names.len()).filter(|k| *k != own) {
-        let (i, j) = (own.min(k), own.max(k));
-        if let Some(pair) = matched(&side(i)?, &side(j)?)? {
-            let theirs = if k == i { &pair.a } else { &pair.b };
-            met.insert(k, near(&simulated[k], theirs, radius(table, names[k])?));
-            found.push(stored(names[i], names[j], pair));
+    let mut met: BTreeMap<usize, Vec<Arc<SimulatedView>>> = BTreeMap::new();
+    for level in 0..TILT_LEVELS {
+        found.clear();
+        met.clear();
+        let mut joined = 0;
+        // The likeliest partners first.
+        for partner in &weak.partners {
+            let k = names.iter().position(|n| *n == partner).unwrap_or(own);
+            if k == own || joined >= options.synthesis_enough {
+                continue;
+            }
+            for k in [own, k] {
+                let (levels, views) = views.entry(k).or_default();
+                while *levels <= level {
+                    views.extend(simulate(setup, ctx, table, (names[k], *levels), cache)?);
+                    *levels += 1;
+                }
+            }
+            let (i, j) = (own.min(k), own.max(k));
+            let a = side(table, names[i], &views[&i].1)?;
+            let b = side(table, names[j], &views[&j].1)?;
+            if let Some(pair) = matched(&a, &b)? {
+                joined += usize::from(pair.geometry.inliers.len() >= options.synthesis_below);
+                let theirs = if k == i { &pair.a } else { &pair.b };
+                met.insert(k, near(&views[&k].1, theirs, radius(table, names[k])?));
+                found.push(stored(names[i], names[j], pair));
+            }
+        }
+        if joined >= options.synthesis_enough {
+            break;
         }
     }
     // The same places in pairs of partners, so that they become points that the
@@ -225,12 +245,27 @@ pub(super) fn run(
     let partners: Vec<usize> = met.keys().copied().collect();
     for (n, &i) in partners.iter().enumerate() {
         for &j in &partners[n + 1..] {
-            let (mut a, mut b) = (side(i)?, side(j)?);
-            (a.views, b.views) = (&met[&i], &met[&j]);
+            let (a, b) = (
+                side(table, names[i], &met[&i])?,
+                side(table, names[j], &met[&j])?,
+            );
             found.extend(matched(&a, &b)?.map(|p| stored(names[i], names[j], p)));
         }
     }
     Ok(format::encode(&found))
+}
+
+fn side<'s>(
+    table: &'s IngestTable,
+    name: &'s str,
+    views: &'s [Arc<SimulatedView>],
+) -> Result<SimulatedSide<'s>, PipelineError> {
+    Ok(SimulatedSide {
+        id: entry_named(table, name)?.photo.view_id,
+        name,
+        views,
+        camera: camera_of(table, name)?,
+    })
 }
 
 fn stored(first: &str, other: &str, pair: SimulatedPair) -> SynthesisPair {
@@ -252,7 +287,7 @@ fn radius(table: &IngestTable, name: &str) -> Result<f32, PipelineError> {
 }
 
 /// The features of each view that lie within `radius` of one of `at`.
-fn near(views: &[SimulatedView], at: &Features, radius: f32) -> Vec<SimulatedView> {
+fn near(views: &[Arc<SimulatedView>], at: &Features, radius: f32) -> Vec<Arc<SimulatedView>> {
     let places = Places::new(at, radius);
     views
         .iter()
@@ -266,7 +301,7 @@ fn near(views: &[SimulatedView], at: &Features, radius: f32) -> Vec<SimulatedVie
                     kept.colors.push(view.colors[i]);
                 }
             }
-            SimulatedView::new(kept)
+            Arc::new(SimulatedView::new(kept))
         })
         .collect()
 }
