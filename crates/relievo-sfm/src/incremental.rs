@@ -82,27 +82,10 @@ pub fn reconstruct(
             graph,
         })?,
     };
-    let digest = digest(&scene, options, task);
-    let state = checkpoint
-        .load()
-        .and_then(|bytes| decode(&bytes, digest, &scene));
-    let mut mapper = Mapper {
-        cameras,
-        scene: &scene,
-        options,
-        task,
-        state: state.unwrap_or_else(|| State {
-            rejected: vec![(0, 0); scene.num_views()],
-            ..State::default()
-        }),
-        best_failed: None,
-        settled: None,
-        progress: task.progress("photos registered", scene.num_views() as u64),
-        reported: 0,
-        digest,
-    };
+    let mut mapper = Mapper::new(&scene, cameras, options, task, checkpoint);
     mapper.run(checkpoint)?;
-    mapper.result()
+    let mended = mapper.mend_links(input)?;
+    mapper.result(mended)
 }
 
 /// A digest of everything that decides the result.
@@ -160,8 +143,39 @@ pub(crate) struct Mapper<'s, 'a> {
     digest: u64,
 }
 
+impl<'s, 'a> Mapper<'s, 'a> {
+    /// Where `checkpoint` left off, or at the beginning.
+    pub(crate) fn new(
+        scene: &'s Scene<'a>,
+        cameras: Vec<Camera>,
+        options: &'s SfmOptions,
+        task: &'s Task,
+        checkpoint: &mut dyn Checkpoint,
+    ) -> Self {
+        let digest = digest(scene, options, task);
+        let state = checkpoint
+            .load()
+            .and_then(|bytes| decode(&bytes, digest, scene));
+        Self {
+            cameras,
+            scene,
+            options,
+            task,
+            state: state.unwrap_or_else(|| State {
+                rejected: vec![(0, 0); scene.num_views()],
+                ..State::default()
+            }),
+            best_failed: None,
+            settled: None,
+            progress: task.progress("photos registered", scene.num_views() as u64),
+            reported: 0,
+            digest,
+        }
+    }
+}
+
 impl Mapper<'_, '_> {
-    fn run(&mut self, checkpoint: &mut dyn Checkpoint) -> Result<(), SfmError> {
+    pub(crate) fn run(&mut self, checkpoint: &mut dyn Checkpoint) -> Result<(), SfmError> {
         loop {
             self.task.check()?;
             if self.state.growing.is_none() && !self.begin()? {

@@ -20,6 +20,7 @@
 //! | `grow_points` | create, continue, complete, merge, filter points |
 //! | `adjust` | bundle adjustment: residuals, Jacobians, gauge |
 //! | `refine`, `finish` | local, global and last adjustments |
+//! | `links`, `mend` | wrong links between groups of photos that are right in themselves |
 //! | `outcome` | which mapper's models are kept, and how they are told |
 //! | `reasons` | why a photo has no pose |
 //! | `scene`, `model`, `state`, `export` | the mapper's dense data, its bytes, its result |
@@ -40,6 +41,8 @@ mod grow_points;
 pub mod incremental;
 mod initial_pair;
 pub mod input;
+mod links;
+mod mend;
 mod model;
 mod next_view;
 pub mod options;
@@ -59,5 +62,5 @@ pub use checkpoint::{Checkpoint, MemoryCheckpoint, NoCheckpoint};
 pub use incremental::reconstruct;
 pub use input::{SfmInput, SfmView};
 pub use options::{MapperKind, PrincipalPoint, SfmOptions};
-pub use result::{InputFault, ModelFigures, SfmError, SfmResult, UnregisteredReason};
+pub use result::{DoubtfulLink, InputFault, ModelFigures, SfmError, SfmResult, UnregisteredReason};
 pub use retriangulate::triangulate_under_poses;

@@ -40,6 +40,8 @@ options! {
         mapper: MapperKind = MapperKind::Auto, "", "the incremental mapper is as accurate where it places every photo: docs/decisions.md";
         /// Leave out pairs whose matches lead elsewhere than the ways around third photos.
         check_triplets: bool = true, "", "Zach et al. 2010: places that look alike";
+        /// Build the model again without links between groups of photos that more matches contradict than support.
+        check_links: bool = true, "", "docs/decisions.md";
         /// Keep every intrinsic value as given.
         fix_intrinsics: bool = false, "", "the photos decide unless the user knows better";
         /// When the principal point is refined at the end: auto, fixed or refined.

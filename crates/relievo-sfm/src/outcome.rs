@@ -1,6 +1,7 @@
 //! What the mappers came to: which outcome is kept, and how it is told.
 
 use crate::incremental::Mapper;
+use crate::mend::Mended;
 use crate::scene::NONE;
 use crate::state::{Built, Outcome};
 use crate::{MapperKind, ModelFigures, SfmError, SfmResult, export, finish};
@@ -72,7 +73,7 @@ impl Mapper<'_, '_> {
     }
 
     /// What came of it all.
-    pub(crate) fn result(mut self) -> Result<SfmResult, SfmError> {
+    pub(crate) fn result(mut self, mended: Mended) -> Result<SfmResult, SfmError> {
         if self.state.done.is_empty() {
             return Err(self.no_start());
         }
@@ -84,6 +85,7 @@ impl Mapper<'_, '_> {
             models: Vec::new(),
             figures: Vec::new(),
             unregistered: BTreeMap::new(),
+            doubtful: mended.doubtful,
         };
         for built in &self.state.done {
             let frame = export::normalising(&built.model);
@@ -91,6 +93,7 @@ impl Mapper<'_, '_> {
             out.models
                 .push(export::to_sparse_model(self.scene, &built.model, &frame));
         }
+        out.figures[0].pairs_left_out = mended.pairs_left_out;
         crate::reasons::explain(self.scene, &self.state, self.options, &mut out.unregistered);
         Ok(out)
     }
@@ -144,6 +147,7 @@ impl Mapper<'_, '_> {
             global_adjustments: built.global_adjustments as usize,
             local_adjustments: built.local_adjustments as usize,
             iterations: built.iterations as usize,
+            pairs_left_out: 0,
             principal_points_refined: built.principal_points.iter().map(refined).collect(),
             model_from_mapper: frame,
         }

@@ -95,12 +95,26 @@ pub struct ModelFigures {
     pub local_adjustments: usize,
     /// Iterations of all bundle adjustments.
     pub iterations: usize,
+    /// Pairs left out because more matches spoke against their link.
+    pub pairs_left_out: usize,
     /// Cameras whose principal point was refined, and its posterior σ in
     /// pixels (the larger of both axes).
     pub principal_points_refined: BTreeMap<CameraId, f64>,
     /// Frame of the result from the frame in which the model was built (the
     /// first photo of the initial pair at the origin).
     pub model_from_mapper: Sim3,
+}
+
+/// Two groups of photos that may be placed wrongly to each other: more matches
+/// between them contradict the model than support it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoubtfulLink {
+    /// Names of the photos of the smaller group.
+    pub photos: Vec<String>,
+    /// Matches that fit the model.
+    pub supported: usize,
+    /// Matches that do not.
+    pub contradicted: usize,
 }
 
 /// Everything the mapper found.
@@ -120,6 +134,8 @@ pub struct SfmResult {
     pub figures: Vec<ModelFigures>,
     /// Photos without a pose in the best model.
     pub unregistered: BTreeMap<ViewId, UnregisteredReason>,
+    /// A link of the best model that could not be mended.
+    pub doubtful: Option<DoubtfulLink>,
 }
 
 /// Why there is no model.

@@ -2,7 +2,7 @@
 
 use crate::{InputFault, SfmError, SfmInput};
 use relievo_geometry::Vec2;
-use relievo_scene::{Camera, CameraId, TwoViewGeometry, TwoViewKind, ViewId};
+use relievo_scene::{Camera, CameraId, TwoViewGeometry, TwoViewKind, ViewGraph, ViewId};
 
 /// No point, no match.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -128,6 +128,18 @@ impl<'a> Scene<'a> {
             starts,
             matches,
         })
+    }
+
+    /// The pairs at the positions to `keep`, as a graph.
+    pub(crate) fn graph_of(&self, keep: impl Fn(usize) -> bool) -> ViewGraph {
+        let pairs = self.pairs.iter().enumerate().filter(|(k, _)| keep(*k));
+        let pairs = pairs.map(|(_, p)| {
+            let ids = (self.ids[p.a], self.ids[p.b]);
+            (ids, p.geometry.clone())
+        });
+        ViewGraph {
+            pairs: pairs.collect(),
+        }
     }
 
     pub(crate) fn num_views(&self) -> usize {

@@ -26,14 +26,7 @@ pub(crate) fn without_doubtful(scene: &Scene<'_>) -> Option<ViewGraph> {
     if !doubtful.contains(&true) {
         return None;
     }
-    let pairs = scene.pairs.iter().zip(doubtful);
-    let pairs = pairs.filter(|(_, d)| !d).map(|(p, _)| {
-        let ids = (scene.ids[p.a], scene.ids[p.b]);
-        (ids, p.geometry.clone())
-    });
-    Some(ViewGraph {
-        pairs: pairs.collect(),
-    })
+    Some(scene.graph_of(|k| !doubtful[k]))
 }
 
 fn is_doubtful(scene: &Scene<'_>, pair: &Pair<'_>) -> bool {

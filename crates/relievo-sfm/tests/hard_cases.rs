@@ -6,8 +6,8 @@ use common::{fixed, input, tolerance};
 use relievo_geometry::{CameraModel, Mat3};
 use relievo_scene::{Camera, CameraId, Match, TwoViewKind, ViewGraph, ViewId};
 use relievo_sfm::{MapperKind, NoCheckpoint, SfmInput, SfmOptions, SfmResult, reconstruct};
-use relievo_synth::assert_model_near;
 use relievo_synth::scene::{Motion, Scene, SceneOptions};
+use relievo_synth::{assert_model_near, pose_errors};
 use relievo_task::Task;
 
 const MAPPERS: [MapperKind; 2] = [MapperKind::Incremental, MapperKind::Global];
@@ -227,4 +227,87 @@ fn the_global_mapper_gives_the_same_bits_on_any_number_of_threads() {
             .install(|| map(&input(&scene, &graph, scene.camera()), &options))
     };
     assert_eq!(run(1).models, run(3).models);
+}
+
+/// From view `far` on, what view `like` shows at the places that `partners` match.
+fn impostor(
+    scene: &mut Scene,
+    graph: &mut ViewGraph,
+    (like, far): (u32, u32),
+    partners: &[u32],
+    matches: usize,
+) {
+    let (like, far) = (ViewId(like), ViewId(far));
+    let mut copies = std::collections::BTreeMap::new();
+    for &a in partners {
+        let a = ViewId(a);
+        let swapped = like < a;
+        let mut pair = graph.pairs[&(a.min(like), a.max(like))].clone();
+        let seen = scene.features[&like].clone();
+        let features = scene.features.get_mut(&far).expect("the view is there");
+        pair.inliers.truncate(matches);
+        for m in &mut pair.inliers {
+            let (own, theirs) = if swapped {
+                (m.b_idx, m.a_idx)
+            } else {
+                (m.a_idx, m.b_idx)
+            };
+            let b_idx = *copies.entry(theirs).or_insert_with(|| {
+                features.keypoints.push(seen.keypoints[theirs as usize]);
+                features.colors.push([128; 3]);
+                features.descriptors.push(seen.descriptors[theirs as usize]);
+                features.keypoints.len() as u32 - 1
+            });
+            *m = Match { a_idx: own, b_idx };
+        }
+        if swapped {
+            pair.b_from_a = pair.b_from_a.map(|p| p.inverse());
+            pair.f = pair.f.map(|f| f.transpose());
+        }
+        (pair.a, pair.b) = (a, far);
+        graph.pairs.insert((a, far), pair);
+    }
+}
+
+/// One view of a group looks like one of another group, and the model is first built
+/// on that; more matches between the groups say otherwise.
+#[test]
+fn a_wrong_link_between_groups_is_mended() {
+    let mut scene = Scene::new(&SceneOptions {
+        views: 16,
+        points: 900,
+        motion: Motion::Orbit(4.0),
+        detection: 0.6,
+        ..SceneOptions::default()
+    });
+    let mut graph = scene.view_graph();
+    graph.pairs.retain(|(a, b), pair| {
+        let across = a.0 <= 8 && b.0 > 8;
+        pair.inliers.truncate(if across { 26 } else { 150 });
+        b.0 - a.0 <= 4
+    });
+    impostor(&mut scene, &mut graph, (5, 13), &[3, 4, 6], 60);
+    for mapper in MAPPERS {
+        let map = |check_links| {
+            let options = SfmOptions {
+                check_links,
+                ..with(mapper, &fixed())
+            };
+            map(&input(&scene, &graph, scene.camera()), &options)
+        };
+        let off = |result: &SfmResult| {
+            pose_errors(&result.models[0], &scene.truth).map_or(f64::MAX, |e| {
+                e.rotations.iter().copied().fold(0.0, f64::max)
+            })
+        };
+        let (unchecked, checked) = (map(false), map(true));
+        // Photo after photo, the group follows the impostor.
+        let folds = mapper == MapperKind::Incremental;
+        assert_eq!(off(&unchecked) > 0.3, folds, "{mapper:?}");
+        assert_eq!(checked.figures[0].pairs_left_out, if folds { 3 } else { 0 });
+        assert_eq!(checked.doubtful, None);
+        assert!(checked.unregistered.is_empty(), "{mapper:?}");
+        let near = tolerance(2e-2, 0.5, 16, 200);
+        assert_model_near(&checked.models[0], &scene.truth, near);
+    }
 }

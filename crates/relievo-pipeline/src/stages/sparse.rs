@@ -12,7 +12,7 @@ use relievo_engine::{
 };
 use relievo_formats::colmap;
 use relievo_scene::{SparseModel, ViewId};
-use relievo_sfm::{Checkpoint, SfmInput, SfmOptions, SfmView, UnregisteredReason};
+use relievo_sfm::{Checkpoint, DoubtfulLink, SfmInput, SfmOptions, SfmView, UnregisteredReason};
 use relievo_task::Warning;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -59,7 +59,7 @@ impl Stage for Sparse {
     }
 
     fn version(&self) -> u32 {
-        6
+        7
     }
 
     fn depends_on(&self) -> &[&'static str] {
@@ -156,6 +156,9 @@ impl Stage for Sparse {
                 "the others are in sparse/other; photos that show two parts would join them",
             ));
         }
+        if let Some(link) = &result.doubtful {
+            warn_of(link, ctx);
+        }
         out.write("figures.json", &json_bytes(&result.figures[0])?)?;
         let outcome = Outcome {
             unregistered: result.unregistered,
@@ -218,6 +221,25 @@ impl Sparse {
         out.write(GEOREF_FILE, &json_bytes(&georef)?)?;
         Ok(())
     }
+}
+
+/// Says that two groups of photos may not fit together.
+fn warn_of(link: &DoubtfulLink, ctx: &StageContext) {
+    let photos = match &link.photos[..] {
+        [one] => one.clone(),
+        [first, .., last] => format!("{} photos from {first} to {last}", link.photos.len()),
+        [] => return,
+    };
+    let text = format!(
+        "{photos} may be placed wrongly: {} matches with the other photos contradict the model, {} fit it",
+        link.contradicted, link.supported
+    );
+    ctx.task().warn(Warning::new(
+        "doubtful-link",
+        "",
+        text,
+        "look at the report's picture; photos in between, or masks over what looks alike, would decide it",
+    ));
 }
 
 /// The files of an imported sparse model beside the model itself.
