@@ -234,7 +234,7 @@ fn sample_along(grey: &Raster<f32>, start: (f64, f64), step: (f64, f64), out: &m
         range = (range.0.max(a.min(b)), range.1.min(a.max(b) + 1.0));
     }
     let (first, end) = (range.0.ceil() as usize, range.1.floor().max(0.0) as usize);
-    if first >= end {
+    if first >= end || w < 2 || h < 2 {
         out.fill(0.0);
         return;
     }
