@@ -21,22 +21,25 @@ pub struct PosedCamera {
 /// Cameras by the file name of their photo, without folders.
 pub type Cameras = BTreeMap<String, PosedCamera>;
 
-/// The registered views of a model.
-pub fn cameras_of_model(model: &SparseModel) -> Cameras {
-    model
-        .registered()
-        .filter_map(|(_, view, cam_from_world)| {
-            let camera = *model.cameras.get(&view.camera_id)?;
-            let name = view.name.rsplit('/').next().unwrap_or(&view.name);
-            Some((
-                name.to_owned(),
-                PosedCamera {
-                    camera,
-                    cam_from_world,
-                },
-            ))
-        })
-        .collect()
+/// The registered views of a model; an error where two have one file name.
+pub fn cameras_of_model(model: &SparseModel) -> Result<Cameras, EvalError> {
+    let mut cameras = Cameras::new();
+    for (_, view, cam_from_world) in model.registered() {
+        let Some(&camera) = model.cameras.get(&view.camera_id) else {
+            continue;
+        };
+        let name = view.name.rsplit('/').next().unwrap_or(&view.name);
+        let posed = PosedCamera {
+            camera,
+            cam_from_world,
+        };
+        if cameras.insert(name.to_owned(), posed).is_some() {
+            return Err(EvalError::TwinNames {
+                name: name.to_owned(),
+            });
+        }
+    }
+    Ok(cameras)
 }
 
 /// The folder that holds a COLMAP model: the path itself, its `gt/`, or the
@@ -90,7 +93,7 @@ pub fn read_cameras(path: &Path) -> Result<Cameras, EvalError> {
     let cameras = if strecha::has_cameras(&dir) {
         strecha::read_folder(&dir)?
     } else {
-        cameras_of_model(&relievo_formats::colmap::read_model(&dir)?)
+        cameras_of_model(&relievo_formats::colmap::read_model(&dir)?)?
     };
     if cameras.values().any(|c| !c.cam_from_world.is_finite()) {
         return Err(fail("holds cameras that are not finite"));
@@ -102,6 +105,25 @@ pub fn read_cameras(path: &Path) -> Result<Cameras, EvalError> {
 mod tests {
     use super::*;
     use relievo_geometry::Vec3;
+
+    #[test]
+    fn photos_of_one_name_in_two_folders_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs_err::write(dir.path().join(name), text).unwrap();
+        write("cameras.txt", "1 SIMPLE_PINHOLE 40 30 35 20 15\n");
+        write("points3D.txt", "");
+        write(
+            "images.txt",
+            "1 1 0 0 0 0 0 0 1 left/1.jpg\n\n2 1 0 0 0 1 0 0 1 right/1.jpg\n\n",
+        );
+        let error = read_cameras(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("1.jpg"), "{error}");
+        write(
+            "images.txt",
+            "1 1 0 0 0 0 0 0 1 left/1.jpg\n\n2 1 0 0 0 1 0 0 1 right/2.jpg\n\n",
+        );
+        assert_eq!(read_cameras(dir.path()).unwrap().len(), 2);
+    }
 
     #[test]
     fn strecha_cameras_read_and_broken_ones_are_named() {

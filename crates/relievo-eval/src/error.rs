@@ -86,6 +86,20 @@ pub enum EvalError {
         /// Median error of relative rotations.
         rotation_deg: f64,
     },
+    /// Cameras are paired by file name, and two have the same.
+    #[error("two photos are called {name}, in different folders")]
+    TwinNames {
+        /// Their name without folders.
+        name: String,
+    },
+    /// A photo that does not belong to its camera.
+    #[error("a photo of {}×{} pixels is to be compared with a camera of {}×{}", photo.0, photo.1, camera.0, camera.1)]
+    PhotoSize {
+        /// Width and height of the photo.
+        photo: (usize, usize),
+        /// Those of the camera.
+        camera: (usize, usize),
+    },
     /// Too few cameras to compare.
     #[error(
         "{common} of the {estimated} estimated and {true_} true cameras have the same file name; at least 3 are needed"
@@ -142,6 +156,8 @@ impl EvalError {
                 "give the cameras of the estimate with --model, so that it can be aligned"
             }
             Self::NoAgreement { .. } => "score the cameras alone with `relievo eval poses`",
+            Self::TwinNames { .. } => "give every photo a name of its own",
+            Self::PhotoSize { .. } => "check that the photos are those of this set",
             Self::FewCommon { .. } | Self::OtherCameras { .. } => {
                 "cameras are paired by file name; check that the truth belongs to these photos"
             }

@@ -103,7 +103,7 @@ impl TrueScene {
     }
 
     fn from_rendered(gt: &Path) -> Result<Self, EvalError> {
-        let cameras = cameras_of_model(&relievo_formats::colmap::read_model(gt)?);
+        let cameras = cameras_of_model(&relievo_formats::colmap::read_model(gt)?)?;
         let labels_path = gt.join("labels.json");
         let info: Labels =
             serde_json::from_slice(&fs_err::read(&labels_path)?).map_err(|_| EvalError::Truth {

@@ -96,6 +96,13 @@ pub fn score_photo(
     if w == 0 || h == 0 || photo.is_empty() {
         return Err(EvalError::Empty { what: "the photo" });
     }
+    let sizes = [photo.width(), photo.height()].map(|n| n as u32);
+    if sizes != [full.width_px, full.height_px] {
+        return Err(EvalError::PhotoSize {
+            photo: (photo.width(), photo.height()),
+            camera: (full.width_px as usize, full.height_px as usize),
+        });
+    }
     let photo = box_resize(photo, w, h);
     let world_from_cam = camera.cam_from_world.inverse();
     let origin: [f32; 3] = world_from_cam.translation.map(|v| v as f32).into();

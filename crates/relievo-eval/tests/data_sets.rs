@@ -87,7 +87,7 @@ fn check(set: &DataSet, layout: &str) {
     assert!((off.auc["1"] - 82.0).abs() < 1e-2, "{layout}: {off}");
     assert!(off.pos_mm.max < 1e-6, "{layout}: {off}");
     // The layout keeps the poses: against those it was written from.
-    let given = relievo_eval::cameras_of_model(&model());
+    let given = relievo_eval::cameras_of_model(&model()).unwrap();
     let kept = score_poses(&set.cameras, &given).unwrap();
     assert!(
         kept.pos_mm.max < 1e-3 && kept.rot_deg.max < 1e-4,
@@ -199,6 +199,30 @@ fn nerfstudio() {
         set.cameras["0003.png"].camera.model.focal_px(),
         (60.0, 61.0)
     );
+    let file = dir.path().join("transforms.json");
+    let good: serde_json::Value = serde_json::from_slice(&fs_err::read(&file).unwrap()).unwrap();
+    let refused = |change: fn(&mut serde_json::Value)| {
+        let mut bad = good.clone();
+        change(&mut bad);
+        fs_err::write(&file, bad.to_string()).unwrap();
+        benchmark::open(dir.path()).unwrap_err().to_string()
+    };
+    let twice = |v: &mut serde_json::Value| {
+        v["frames"][1]["file_path"] = v["frames"][0]["file_path"].clone()
+    };
+    assert!(refused(twice).contains("two photos are called"));
+    // Axes of length 2 and ½: the determinant stays 1.
+    let skewed = refused(|v| {
+        for row in 0..3 {
+            for (column, factor) in [(0, 2.0), (1, 0.5)] {
+                let at = &mut v["frames"][0]["transform_matrix"][row][column];
+                *at = (at.as_f64().unwrap() * factor).into();
+            }
+        }
+    });
+    assert!(skewed.contains("not a rotation"), "{skewed}");
+    let fisheye = refused(|v| v["camera_model"] = "OPENCV_FISHEYE".into());
+    assert!(fisheye.contains("fisheye"), "{fisheye}");
 }
 
 /// The scan: a wall of 1 m at 2 m before the scanner, a point a centimetre.
@@ -395,7 +419,7 @@ fn what_cannot_be_scored_is_said_with_its_place() {
     let error = benchmark::open(dir.path()).unwrap_err().to_string();
     assert!(error.contains("fewer than three"), "{error}");
     // Cameras of other photos under the same names fit by no similarity.
-    let truth = relievo_eval::cameras_of_model(&model());
+    let truth = relievo_eval::cameras_of_model(&model()).unwrap();
     let mut other = truth.clone();
     for (i, c) in other.values_mut().enumerate() {
         let far = Vec3::new((7 * i % 5) as f64, (3 * i % 7) as f64, (5 * i % 3) as f64);

@@ -86,7 +86,7 @@ pub fn read_scans(project: &Path) -> Result<Scans, EvalError> {
         }
         let m = Matrix4::from_row_slice(&v);
         let r: Mat3 = m.fixed_view::<3, 3>(0, 0).into_owned();
-        if (r.determinant() - 1.0).abs() > 1e-3 {
+        if !super::is_rotation(&r, 1e-3) {
             return Err(fail("has a matrix that is not a rigid motion"));
         }
         let path = project.with_file_name(name);

@@ -76,7 +76,7 @@ pub fn read_par(par: &Path) -> Result<Cameras, EvalError> {
             return Err(fail("has a line that is not a name and 21 numbers"));
         };
         let r = Mat3::new(r11, r12, r13, r21, r22, r23, r31, r32, r33);
-        if !v.iter().all(|v| v.is_finite()) || (r.determinant() - 1.0).abs() > 1e-2 {
+        if !v.iter().all(|v| v.is_finite()) || !super::is_rotation(&r, 1e-2) {
             return Err(fail("has a matrix that is not a rotation"));
         }
         let size = probe_photo(&par.with_file_name(name))?;

@@ -33,11 +33,17 @@ use crate::scene_truth::TrueScene;
 use crate::surface::SurfaceFigures;
 use eth3d_surface::Eth3dFigures;
 use relievo_formats::ply;
-use relievo_geometry::Sim3;
+use relievo_geometry::{Mat3, Sim3};
 use rows::Row;
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+/// Orthonormal within `tolerance`, and right-handed.
+pub(crate) fn is_rotation(m: &Mat3, tolerance: f64) -> bool {
+    let off = (m.transpose() * m - Mat3::identity()).amax();
+    off <= tolerance && m.determinant() > 0.0
+}
 
 /// The true surface of a data set.
 #[derive(Debug)]

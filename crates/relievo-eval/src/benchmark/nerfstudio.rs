@@ -52,6 +52,10 @@ pub fn read_transforms(path: &Path) -> Result<Cameras, EvalError> {
     let mut cameras = Cameras::new();
     for frame in frames {
         let number = |name: &str| frame.get(name).or_else(|| whole.get(name))?.as_f64();
+        let word = |name: &str| frame.get(name).or_else(|| whole.get(name))?.as_str();
+        if word("camera_model").is_some_and(|m| m.contains("FISHEYE") || m == "EQUIRECTANGULAR") {
+            return Err(fail("has a fisheye or panoramic camera, which is not read"));
+        }
         let name = frame
             .get("file_path")
             .and_then(Value::as_str)
@@ -67,8 +71,7 @@ pub fn read_transforms(path: &Path) -> Result<Cameras, EvalError> {
         // OpenGL's axes: y up, z backwards.
         let world_from_cam =
             Mat3::from_rows(&[a, b, c].map(|r| nalgebra::RowVector3::new(r[0], -r[1], -r[2])));
-        let scale = world_from_cam.determinant();
-        if !scale.is_finite() || (scale - 1.0).abs() > 1e-2 {
+        if !super::is_rotation(&world_from_cam, 1e-2) {
             return Err(fail("has a frame whose matrix is not a rotation"));
         }
         let center = Vec3::new(a[3], b[3], c[3]);
@@ -95,13 +98,15 @@ pub fn read_transforms(path: &Path) -> Result<Cameras, EvalError> {
             height_px: h as u32,
             has_prior_focal: true,
         };
-        cameras.insert(
-            name.to_owned(),
-            PosedCamera {
-                camera,
-                cam_from_world,
-            },
-        );
+        let posed = PosedCamera {
+            camera,
+            cam_from_world,
+        };
+        if cameras.insert(name.to_owned(), posed).is_some() {
+            return Err(EvalError::TwinNames {
+                name: name.to_owned(),
+            });
+        }
     }
     Ok(cameras)
 }
