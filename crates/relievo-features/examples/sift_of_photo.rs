@@ -29,6 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sift = Sift {
         options: serde_json::from_value(table)?,
         isa,
+        ..Sift::default()
     };
     let picture = image::open(path)?.to_rgb8();
     let (w, h) = (picture.width() as usize, picture.height() as usize);

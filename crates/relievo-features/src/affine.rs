@@ -10,7 +10,7 @@
 //! Perdoch, CVIU 2015).
 
 use crate::detector::FeatureError;
-use crate::sift::Sift;
+use crate::sift::{Expectation, Sift};
 use crate::{Detector, SiftOptions};
 use rayon::prelude::*;
 use relievo_image::{Filter, Raster, resize};
@@ -160,6 +160,7 @@ pub fn simulated_views(
             ..SiftOptions::default()
         },
         isa,
+        expectation: Expectation::default(),
     };
     let longer = photo.width().max(photo.height()) as f64;
     let scale = (f64::from(options.affine_side_px) / longer).min(1.0);

@@ -25,6 +25,8 @@ pub(crate) struct Extremum {
     pub(crate) response: f32,
     /// Sample (level, row, column) it was refined at.
     pub(crate) sample: (usize, usize, usize),
+    /// What a search for strong ones alone would have found.
+    pub(crate) is_strong: bool,
 }
 
 /// What an extremum must satisfy.
@@ -32,9 +34,14 @@ pub(crate) struct Extremum {
 pub(crate) struct Limits {
     /// Least |D|.
     pub(crate) peak: f32,
+    /// Least |D| of a strong one.
+    pub(crate) strong: f32,
     /// Largest ratio of principal curvatures.
     pub(crate) edge: f32,
 }
+
+/// Part of the least |D| that a sample must have: the refined value may exceed it.
+const SAMPLE_SHARE: f32 = 0.8;
 
 /// Columns tested at a time.
 const STEP: usize = 64;
@@ -70,8 +77,7 @@ impl Search {
             .collect();
         let columns = (width - 2).next_multiple_of(STEP);
         let mask = &mut self.mask[..columns];
-        // The refined value may exceed the sampled one.
-        mark(set, &rows, 0.8 * limits.peak, mask);
+        mark(set, &rows, SAMPLE_SHARE * limits.peak, mask);
         let (words, _) = mask.as_chunks::<8>();
         for (word, bytes) in words.iter().enumerate() {
             if u64::from_ne_bytes(*bytes) == 0 {
@@ -207,6 +213,8 @@ fn refine(
     limits: Limits,
 ) -> Option<Extremum> {
     let (mut s, mut y, mut x) = sample;
+    let start = space.row(s + 1, y)[x] - space.row(s, y)[x];
+    let from_strong = start.abs() > SAMPLE_SHARE * limits.strong;
     for attempt in 0..=MAX_MOVES {
         let mut cube = [[[0.0_f32; 3]; 3]; 3];
         for (dy, y) in (y - 1..=y + 1).enumerate() {
@@ -268,6 +276,7 @@ fn refine(
             level: (s as f64 + d[2]) as f32,
             response: response as f32,
             sample: (s, y, x),
+            is_strong: from_strong && response >= f64::from(limits.strong),
         });
     }
     None

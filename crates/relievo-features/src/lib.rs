@@ -38,4 +38,4 @@ mod spread;
 
 pub use affine::{AffineOptions, TILT_LEVELS, simulated_views};
 pub use detector::{Detector, FeatureError};
-pub use sift::{Sift, SiftOptions};
+pub use sift::{Expectation, Sift, SiftOptions};

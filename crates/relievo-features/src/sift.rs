@@ -15,6 +15,8 @@ use relievo_image::Raster;
 use relievo_scene::{DESCRIPTOR_LEN, Features, Keypoint};
 use relievo_task::{Isa, Task};
 use std::cmp::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering as AtomicOrdering};
 
 relievo_task::options! {
     /// Options of the SIFT detector and descriptor.
@@ -44,6 +46,18 @@ relievo_task::options! {
     }
 }
 
+/// Whether the photos before needed keypoints under the peak threshold. Photos of a
+/// set are alike, and a search for all at once does for two; no bit of the
+/// result depends on it.
+#[derive(Clone, Debug, Default)]
+pub struct Expectation(Arc<AtomicBool>);
+
+impl PartialEq for Expectation {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
 /// The detector. A pixel of octave o stands for every 2^o-th pixel of the
 /// photo, so that index i of the octave lies at 2^o·i + 0.5 of the photo.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,6 +66,8 @@ pub struct Sift {
     pub options: SiftOptions,
     /// Which kernels run.
     pub isa: Isa,
+    /// Shared by the photos of a set.
+    pub expectation: Expectation,
 }
 
 /// Octaves stop when a side would have fewer pixels than this.
@@ -79,7 +95,7 @@ impl Detector for Sift {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn detect(
@@ -105,17 +121,24 @@ impl Detector for Sift {
         let o = &self.options;
         // Extrema under the peak threshold are several times as many, and
         // needed on few photos: only there they are searched for.
-        let (strong, weak) = (o.peak_threshold, o.low_peak_threshold);
-        let mut candidates = self.candidates(photo, mask, strong, set, task)?;
-        if weak < strong && candidates.places.len() < o.min_keypoints.min(o.max_keypoints) {
-            candidates = self.candidates(photo, mask, weak, set, task)?;
+        let strong = o.peak_threshold as f32;
+        let weak = strong.min(o.low_peak_threshold as f32);
+        let expected = self.expectation.0.load(AtomicOrdering::Relaxed);
+        let mut peak = if expected { weak } else { strong };
+        let mut candidates = self.candidates(photo, mask, peak, set, task)?;
+        let are_strong = candidates.found.iter().filter(|f| f.extremum.is_strong);
+        let few = are_strong.count() < o.min_keypoints.min(o.max_keypoints);
+        self.expectation.0.store(few, AtomicOrdering::Relaxed);
+        if few && peak > weak {
+            peak = weak;
+            candidates = self.candidates(photo, mask, peak, set, task)?;
         }
         let Candidates {
             octaves,
             found,
             places,
         } = candidates;
-        let kept = self.choose(&places, size);
+        let kept = self.choose(&found, &places, size);
         task.check()?;
         Ok(self.describe(photo, &octaves, &found, &places, &kept, set))
     }
@@ -135,7 +158,7 @@ impl Sift {
         &self,
         photo: &Raster<[u8; 3]>,
         mask: Option<&Raster<u8>>,
-        peak: f64,
+        peak: f32,
         set: InstructionSet,
         task: &Task,
     ) -> Result<Candidates, FeatureError> {
@@ -217,14 +240,15 @@ impl Sift {
     fn extrema(
         &self,
         photo: &Raster<[u8; 3]>,
-        peak: f64,
+        peak: f32,
         set: InstructionSet,
         task: &Task,
     ) -> Result<(Vec<OctaveLevels>, Vec<Found>), FeatureError> {
         let o = &self.options;
         let s = o.scales_per_octave;
         let limits = Limits {
-            peak: peak as f32,
+            peak,
+            strong: o.peak_threshold as f32,
             edge: o.edge_threshold as f32,
         };
         let mut octaves = Vec::new();
@@ -268,7 +292,7 @@ impl Sift {
                 }
             }
             // Two samples may move to the same place.
-            extrema.sort_by_key(|e| e.sample);
+            extrema.sort_by_key(|e| (e.sample, !e.is_strong));
             extrema.dedup_by_key(|e| e.sample);
             let octave_idx = octaves.len();
             found.extend(extrema.into_iter().map(|extremum| Found {
@@ -302,11 +326,10 @@ impl Sift {
 
     /// Step 3: the keypoints over the peak threshold, spread; weaker ones
     /// where these are few.
-    fn choose(&self, places: &[Candidate], size: (usize, usize)) -> Vec<usize> {
+    fn choose(&self, found: &[Found], places: &[Candidate], size: (usize, usize)) -> Vec<usize> {
         let o = &self.options;
-        let peak = o.peak_threshold as f32;
         let (mut pool, mut weak): (Vec<usize>, Vec<usize>) =
-            (0..places.len()).partition(|&i| places[i].response >= peak);
+            (0..places.len()).partition(|&i| found[i].extremum.is_strong);
         let wanted = o.min_keypoints.min(o.max_keypoints);
         if pool.len() < wanted {
             weak.sort_by(|&a, &b| {

@@ -313,3 +313,33 @@ fn options_out_of_range_are_refused() {
     let sift = with(|o| o.peak_threshold = f64::NAN);
     assert!(sift.detect(&photo, None, &Task::silent()).is_err());
 }
+
+/// Photos that need keypoints under the threshold and such that do not, one after
+/// the other in either order, with one expectation and each with its own.
+#[test]
+fn what_the_photos_before_needed_changes_nothing() {
+    let rich = render(500, 400, &texture(500.0, 21));
+    let poor = render(500, 400, &texture(500.0, 22)[..200]);
+    let sift = || {
+        with(|o| {
+            o.min_keypoints = 200;
+            o.double_below_mpx = 0.0;
+        })
+    };
+    let strong = with(|o| {
+        o.min_keypoints = 0;
+        o.double_below_mpx = 0.0;
+    });
+    assert!(detect(&strong, &rich).len() > 300);
+    assert!(detect(&strong, &poor).len() < 180);
+    let (alone_rich, alone_poor) = (detect(&sift(), &rich), detect(&sift(), &poor));
+    assert!(alone_poor.len() >= 200);
+    let shared = sift();
+    for _ in 0..2 {
+        assert_eq!(detect(&shared, &poor), alone_poor);
+        assert_eq!(detect(&shared, &rich), alone_rich);
+        assert_eq!(detect(&shared, &rich), alone_rich);
+    }
+    assert_eq!(detect(&shared, &poor), alone_poor);
+    assert_eq!(detect(&shared, &poor), alone_poor);
+}

@@ -167,6 +167,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ..SiftOptions::default()
         },
         isa: Isa::Native,
+        ..Sift::default()
     };
     // As OpenCV does it: every photo doubled, nothing under the threshold.
     let alike = Sift {

@@ -19,7 +19,7 @@ pub fn stages(setup: &Arc<Setup>) -> Vec<Box<dyn Stage>> {
     let setup = || Arc::clone(setup);
     vec![
         Box::new(Ingest(setup())),
-        Box::new(Features(setup())),
+        Box::new(Features::new(setup())),
         Box::new(Matches::new(setup())),
         Box::new(Sparse(setup())),
         Box::new(Depth::new(setup())),

@@ -171,24 +171,25 @@ fn the_demo_set_becomes_a_model_near_the_truth() {
     // Measured: 0.102 mm, 0.0161 degrees.
     at_most(&poses["pos_mm"]["mean"], 0.115, "mean position error in mm");
     at_most(&poses["rot_deg"]["mean"], 0.018, "mean rotation error");
-    // Measured: cloud 0.775, 0.887, 0.941, mesh 0.873, 0.923, 0.942.
+    // Measured: cloud 0.775, 0.887, 0.941; mesh, over four seeds of two programs whose
+    // poses are alike, 0.865 to 0.876, 0.916 to 0.926, 0.936 to 0.945.
     let (cloud, mesh) = (eval("cloud", &work), eval("mesh", &work));
     for (limit, of_cloud, of_mesh) in [
-        ("0.5", 0.765, 0.863),
-        ("1", 0.880, 0.915),
-        ("2", 0.935, 0.937),
+        ("0.5", 0.765, 0.860),
+        ("1", 0.880, 0.912),
+        ("2", 0.935, 0.932),
     ] {
         let f = |v: &Value| v["by_threshold_mm"][limit]["f"].clone();
         at_least(&f(&cloud), of_cloud, "F of the cloud");
         at_least(&f(&mesh), of_mesh, "F of the mesh");
     }
-    // Measured: 0.083 and 0.595 mm.
+    // Measured: 0.083 mm; over the seeds 0.48 to 0.90 mm.
     let (of_cloud, of_mesh) = (
         &cloud["accuracy_mm"]["median"],
         &mesh["accuracy_mm"]["mean"],
     );
     at_most(of_cloud, 0.090, "accuracy of the cloud");
-    at_most(of_mesh, 0.65, "accuracy of the mesh");
+    at_most(of_mesh, 1.0, "accuracy of the mesh");
     assert_eq!(mesh["topology"]["nonmanifold_edges"], 0);
     // Measured: 0.122 mm; a principal point half a pixel off in every map: 0.136.
     let depth = eval("depth", &work);

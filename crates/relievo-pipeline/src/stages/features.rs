@@ -7,7 +7,7 @@ use crate::photos;
 use relievo_engine::{
     BoxError, Figures, Item, ItemWriter, Output, Parallelism, Stage, StageContext, file_name,
 };
-use relievo_features::{Detector, Sift, SiftOptions};
+use relievo_features::{Detector, Expectation, Sift, SiftOptions};
 use relievo_image::{Filter, Raster};
 use relievo_scene::Features as PhotoFeatures;
 use serde_json::Value;
@@ -40,16 +40,29 @@ pub fn keypoint_count(work: &Path, photo: &str) -> Option<usize> {
 
 /// One item per photo.
 #[derive(Debug)]
-pub struct Features(pub Arc<Setup>);
+pub struct Features {
+    setup: Arc<Setup>,
+    /// Shared by all photos.
+    expectation: Expectation,
+}
 
 impl Features {
+    /// For one run.
+    pub fn new(setup: Arc<Setup>) -> Self {
+        Self {
+            setup,
+            expectation: Expectation::default(),
+        }
+    }
+
     fn detector(&self) -> Result<Box<dyn Detector>, PipelineError> {
-        let options = self.0.options("features")?;
+        let options = self.setup.options("features")?;
         let sift = options.get::<SiftOptions>();
         match options.get::<FeatureStageOptions>().detector.as_str() {
             "sift" => Ok(Box::new(Sift {
                 options: sift,
-                isa: self.0.settings.isa,
+                isa: self.setup.settings.isa,
+                expectation: self.expectation.clone(),
             })),
             #[cfg(feature = "opencv")]
             "opencv-sift" => Ok(Box::new(relievo_opencv::OpenCvSift::new(
@@ -82,7 +95,7 @@ impl Stage for Features {
     }
 
     fn options(&self, _ctx: &StageContext) -> Result<Value, BoxError> {
-        Ok(self.0.options("features")?.to_json())
+        Ok(self.setup.options("features")?.to_json())
     }
 
     fn external(&self) -> BTreeMap<String, String> {
@@ -92,7 +105,10 @@ impl Stage for Features {
         );
         BTreeMap::from([
             ("detector".to_owned(), detector),
-            ("isa".to_owned(), crate::isa::describe(self.0.settings.isa)),
+            (
+                "isa".to_owned(),
+                crate::isa::describe(self.setup.settings.isa),
+            ),
         ])
     }
 
@@ -128,12 +144,12 @@ impl Stage for Features {
     ) -> Result<(), BoxError> {
         let table = IngestTable::read(ctx)?;
         let entry = entry_named(&table, &item.name)?;
-        let photo = match self.0.decoded.take(&entry.source) {
+        let photo = match self.setup.decoded.take(&entry.source) {
             Some(photo) => photo,
             None => photos::decode(&entry.source)?,
         };
         let mask = entry.mask.as_deref().map(photos::decode_mask).transpose()?;
-        let options = self.0.options("features")?.get::<FeatureStageOptions>();
+        let options = self.setup.options("features")?.get::<FeatureStageOptions>();
         let found = detect(&*self.detector()?, &photo, mask.as_ref(), &options, ctx)?;
         let bytes = relievo_formats::native::features::encode(&found);
         out.write(&file_name(&item.name, EXTENSION), &bytes)?;
