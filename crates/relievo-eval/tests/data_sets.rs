@@ -208,7 +208,7 @@ fn nerfstudio() {
         benchmark::open(dir.path()).unwrap_err().to_string()
     };
     let twice = |v: &mut serde_json::Value| {
-        v["frames"][1]["file_path"] = v["frames"][0]["file_path"].clone()
+        v["frames"][1]["file_path"] = v["frames"][0]["file_path"].clone();
     };
     assert!(refused(twice).contains("two photos are called"));
     // Axes of length 2 and ½: the determinant stays 1.
