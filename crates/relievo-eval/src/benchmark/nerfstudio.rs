@@ -44,7 +44,7 @@ pub fn read_transforms(path: &Path) -> Result<Cameras, EvalError> {
     };
     let text = fs_err::read(path)?;
     let whole: Map<String, Value> =
-        serde_json::from_slice(&text).map_err(|_| fail("is not a table of transforms"))?;
+        serde_json::from_slice(&text).map_err(|_| fail("is not a JSON table (NaN is not JSON)"))?;
     let frames = whole
         .get("frames")
         .and_then(Value::as_array)
