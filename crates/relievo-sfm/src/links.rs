@@ -12,7 +12,6 @@
 //! photos that were folded, to two and a half times and more.)
 
 use crate::model::Model;
-use crate::relative_pose::rays;
 use crate::rotation_averaging::Sets;
 use crate::scene::{Pair, Scene};
 use relievo_geometry::Rigid3;
@@ -23,6 +22,9 @@ use relievo_task::ordered;
 /// at 2000 px, and the least; twice that of verification.
 const NEAR_PX: f64 = 5.0;
 const LEAST_NEAR_PX: f64 = 4.0;
+
+/// Matches of a pair that are looked at.
+const LOOKED_AT: usize = 300;
 
 /// Two groups of photos, and what holds them together.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,12 +76,22 @@ fn of_pair(scene: &Scene<'_>, model: &Model, pair: &Pair<'_>, b_from_a: &Rigid3)
     let size = scene.size_factor(pair.a, 0.1, 10.0);
     let size = size.max(scene.size_factor(pair.b, 0.1, 10.0));
     let near = (NEAR_PX * size).max(LEAST_NEAR_PX);
-    let rays = rays(scene, &model.cameras, pair);
-    // Without a baseline nothing is told: not a number counts as fit.
-    let unfit = |(a, b): &&(_, _)| sampson.squared(&e, a, b) > near * near;
-    let unfit = rays.iter().filter(unfit).count();
+    let matches = &pair.geometry.inliers;
+    let step = matches.len().div_ceil(LOOKED_AT).max(1);
+    let ray = |v: usize, kp: u32| {
+        let camera = &model.cameras[scene.camera_of[v]].model;
+        camera.unproject(&scene.px[v][kp as usize])
+    };
+    let (mut seen, mut unfit) = (0, 0);
+    for m in matches.iter().step_by(step) {
+        let (a, b) = (ray(pair.a, m.a_idx), ray(pair.b, m.b_idx));
+        // Without a baseline nothing is told: not a number counts as fit.
+        unfit += usize::from(sampson.squared(&e, &a, &b) > near * near);
+        seen += 1;
+    }
+    let unfit = unfit * matches.len() / seen.max(1);
     Evidence {
-        fit: rays.len() - unfit,
+        fit: matches.len() - unfit,
         unfit,
     }
 }

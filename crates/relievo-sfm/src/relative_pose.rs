@@ -57,7 +57,7 @@ const REFINEMENTS: usize = 5;
 const LOSS_PX: f64 = 2.0;
 
 /// The matches in normalised coordinates.
-pub(crate) fn rays(scene: &Scene<'_>, cameras: &[Camera], pair: &Pair<'_>) -> Vec<(Vec2, Vec2)> {
+fn rays(scene: &Scene<'_>, cameras: &[Camera], pair: &Pair<'_>) -> Vec<(Vec2, Vec2)> {
     let camera = |v: usize| &cameras[scene.camera_of[v]].model;
     let (ca, cb) = (camera(pair.a), camera(pair.b));
     let matches = pair.geometry.inliers.iter();
