@@ -33,13 +33,23 @@ pub fn cameras_of_model(model: &SparseModel) -> Result<Cameras, EvalError> {
             camera,
             cam_from_world,
         };
-        if cameras.insert(name.to_owned(), posed).is_some() {
-            return Err(EvalError::TwinNames {
-                name: name.to_owned(),
-            });
-        }
+        add_camera(&mut cameras, name, posed)?;
     }
     Ok(cameras)
+}
+
+/// An error where the name is taken.
+pub(crate) fn add_camera(
+    cameras: &mut Cameras,
+    name: &str,
+    posed: PosedCamera,
+) -> Result<(), EvalError> {
+    match cameras.insert(name.to_owned(), posed) {
+        None => Ok(()),
+        Some(_) => Err(EvalError::TwinNames {
+            name: name.to_owned(),
+        }),
+    }
 }
 
 /// The folder that holds a COLMAP model: the path itself, its `gt/`, or the

@@ -87,7 +87,7 @@ pub enum EvalError {
         rotation_deg: f64,
     },
     /// Cameras are paired by file name, and two have the same.
-    #[error("two photos are called {name}, in different folders")]
+    #[error("two photos are called {name}; the folders that they are in do not count")]
     TwinNames {
         /// Their name without folders.
         name: String,

@@ -7,9 +7,11 @@
 //! mostly keep to their epipolar lines and those whose do not. Each edge of the
 //! spanning tree of the strongest supported pairs cuts the photos in two; where
 //! the matches of contradicted pairs across a cut outnumber those of supported ones,
-//! the link is doubtful. (On photos whose poses are right, contradicted matches across
-//! a cut came to at most a third of the supported ones; on models of the same
-//! photos that were folded, to two and a half times and more.)
+//! the link is doubtful. Ends of a ring that drifted apart show in the same way.
+//!
+//! On sets whose poses are right, contradicted matches across a cut came to at most a
+//! third of the supported ones; on folded models of dinoSparseRing to two and a half
+//! times and more (docs/decisions.md).
 
 use crate::model::Model;
 use crate::rotation_averaging::Sets;

@@ -82,6 +82,11 @@ impl Mapper<'_, '_> {
         let done = finish::finish(scene, &mut built.model, options, task)?;
         built.iterations += done.iterations as u64;
         built.global_adjustments += 1 + done.adjustments as u64;
+        built.principal_points = done
+            .principal_points
+            .into_iter()
+            .map(|(c, sigma)| (c as u32, sigma))
+            .collect();
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //! with OpenGL's camera axes, intrinsics for all or by frame.
 
 use super::{DataSet, Surface, folder_name};
-use crate::cameras::{Cameras, PosedCamera};
+use crate::cameras::{Cameras, PosedCamera, add_camera};
 use crate::error::EvalError;
 use relievo_geometry::{CameraModel, Mat3, Rigid3, Vec3};
 use relievo_scene::Camera;
@@ -102,11 +102,7 @@ pub fn read_transforms(path: &Path) -> Result<Cameras, EvalError> {
             camera,
             cam_from_world,
         };
-        if cameras.insert(name.to_owned(), posed).is_some() {
-            return Err(EvalError::TwinNames {
-                name: name.to_owned(),
-            });
-        }
+        add_camera(&mut cameras, name, posed)?;
     }
     Ok(cameras)
 }
