@@ -93,6 +93,10 @@ pub fn read_cameras(path: &Path) -> Result<Cameras, EvalError> {
         what,
     };
     let Some(dir) = model_folder(path) else {
+        let transforms = path.join("transforms.json");
+        if transforms.is_file() {
+            return nerfstudio::read_transforms(&transforms);
+        }
         return match benchmark::open(path) {
             Ok(set) => Ok(set.cameras),
             Err(EvalError::DataSet { .. }) if path.exists() => Err(fail("holds no cameras")),

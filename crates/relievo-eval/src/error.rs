@@ -112,8 +112,10 @@ pub enum EvalError {
         /// Those in both.
         common: usize,
     },
-    /// The camera centres coincide or lie on a line.
-    #[error("the camera centres give no similarity between estimate and truth")]
+    /// The camera centres coincide.
+    #[error(
+        "the cameras of the estimate or of the truth stand in one place, which gives no similarity between them"
+    )]
     NoSimilarity,
     /// The points have no directions.
     #[error("more than a tenth of the points have no normal, along which photos could be compared")]

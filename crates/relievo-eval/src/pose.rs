@@ -1,15 +1,16 @@
 //! Camera poses against true poses.
 //!
 //! Positions after a least-squares similarity over all common cameras
-//! (Umeyama 1991); rotations after the same; relative poses over all true
+//! (Umeyama 1991; where they stand on a line, their rotations settle the turn about
+//! it); rotations after the same; relative poses over all true
 //! pairs, where a pair with a missing camera counts as failed. Cameras of other
 //! photos (far off in place and in direction at once) are refused.
 
-use crate::align::common_centers;
+use crate::align::{common_centers, similarity};
 use crate::cameras::Cameras;
 use crate::error::EvalError;
 use crate::statistics::Spread;
-use relievo_geometry::{Mat3, Vec3, umeyama};
+use relievo_geometry::{Mat3, Vec3};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -74,7 +75,7 @@ impl fmt::Display for PoseFigures {
 /// Scores poses; cameras are paired by file name.
 pub fn score_poses(estimate: &Cameras, truth: &Cameras) -> Result<PoseFigures, EvalError> {
     let (from, to) = common_centers(estimate, truth)?;
-    let align = umeyama(&from, &to, true).ok_or(EvalError::NoSimilarity)?;
+    let align = similarity(estimate, truth)?;
     let rotation = *align.rotation.to_rotation_matrix().matrix();
     let position: Vec<f64> = from
         .iter()
@@ -243,6 +244,36 @@ mod tests {
             score_poses(&few, &truth),
             Err(EvalError::FewCommon { common: 2, .. })
         ));
+    }
+
+    #[test]
+    fn cameras_on_a_line_are_turned_right_and_in_one_place_refused() {
+        let mut truth = ring(7);
+        let mut place = |centers: fn(f64) -> Vec3| {
+            for (i, c) in truth.values_mut().enumerate() {
+                let r = c.cam_from_world.rotation;
+                c.cam_from_world = Rigid3::new(r, -(r * centers(i as f64)));
+            }
+            truth.clone()
+        };
+        let line = place(|i| Vec3::new(1.0 + i, 2.0 - 0.5 * i, 1e-4 * i * i));
+        let world = Sim3 {
+            scale: 0.5,
+            rotation: UnitQuaternion::from_euler_angles(2.0, 0.5, -0.2),
+            translation: Vec3::new(5.0, 0.0, 1.0),
+        };
+        let mut moved = line.clone();
+        for c in moved.values_mut() {
+            c.cam_from_world = world.transform_pose(&c.cam_from_world);
+        }
+        let figures = score_poses(&moved, &line).unwrap();
+        assert!(figures.rot_deg.max < 1e-5, "{figures}");
+        assert!(figures.pos_mm.max < 1e-4, "{figures}");
+        let same = place(|_| Vec3::new(1.0, 2.0, 3.0));
+        for (estimate, truth) in [(&same, &line), (&line, &same)] {
+            let refused = score_poses(estimate, truth);
+            assert!(matches!(refused, Err(EvalError::NoSimilarity)));
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use relievo_formats::ply;
 use relievo_geometry::Vec3;
 use relievo_image::Raster;
 use relievo_scene::TriMesh;
+use relievo_spatial::bounds::Aabb;
 use relievo_spatial::{KdTree, TriangleBvh};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -344,6 +345,29 @@ impl TrueScene {
             .collect()
     }
 
+    /// Index of the nearest reference sample of each point.
+    pub(crate) fn nearest(&self, points: &[[f32; 3]]) -> Vec<usize> {
+        let narrow: Vec<[f32; 3]> = self.reference.iter().map(|p| p.map(|v| v as f32)).collect();
+        let around = Aabb::of(&narrow).map(|b| b.grown(0.5));
+        let is_far = |p: &[f32; 3]| !around.is_some_and(|b| b.contains(*p));
+        // From far away every branch of the tree is about as near; boxes still tell.
+        let boxes = points.iter().any(is_far).then(|| {
+            TriangleBvh::new(&TriMesh {
+                triangles: (0..narrow.len() as u32).map(|i| [i; 3]).collect(),
+                positions: narrow,
+                ..TriMesh::default()
+            })
+        });
+        let nearest = |p: &[f32; 3]| match &boxes {
+            Some(boxes) if is_far(p) => boxes.closest(*p).map(|c| c.face),
+            _ => self.tree.nearest(*p).map(|n| n.index),
+        };
+        points
+            .par_iter()
+            .map(|p| nearest(p).map_or(0, |i| i as usize))
+            .collect()
+    }
+
     /// Exact distances to the true triangles; `None` where there are none.
     pub fn surface_distance(&self, points: &[[f64; 3]]) -> Option<Vec<f64>> {
         let bvh = self.bvh.as_ref()?;
@@ -403,4 +427,32 @@ fn read_low_depth(path: &Path) -> Result<(BTreeMap<String, Raster<f32>>, f64), E
         })
         .collect();
     Ok((maps, step))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn far_points_find_the_nearest_sample_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cloud.ply");
+        let places: Vec<[f32; 3]> = (0..500_u16)
+            .map(|i| [f32::from(i % 10), f32::from(i % 7), f32::from(i % 11)])
+            .collect();
+        let rows: Vec<String> = places
+            .iter()
+            .map(|[x, y, z]| format!("{x} {y} {z}\n"))
+            .collect();
+        let properties = "property float x\nproperty float y\nproperty float z\n";
+        let head = format!("ply\nformat ascii 1.0\nelement vertex 500\n{properties}end_header\n");
+        fs_err::write(&path, head + &rows.concat()).unwrap();
+        let truth = TrueScene::read(&path).unwrap();
+        let queries = [[4.2, 3.1, 5.9], [400.0, 3.0, -70.0], [-60.0, 80.0, 500.0]];
+        for (query, found) in queries.iter().zip(truth.nearest(&queries)) {
+            let distance = |p: &[f32; 3]| (0..3).map(|k| (p[k] - query[k]).powi(2)).sum::<f32>();
+            let least = places.iter().map(distance).fold(f32::INFINITY, f32::min);
+            assert_eq!(distance(&places[found]), least);
+        }
+    }
 }

@@ -226,12 +226,7 @@ fn score_points(
     let queries: Vec<[f32; 3]> = points.iter().map(|p| p.map(|v| v as f32)).collect();
     let narrow: Vec<[f32; 3]> = truth.points.iter().map(|p| p.map(|v| v as f32)).collect();
     check_frames(&queries, &narrow)?;
-    let nearest: Vec<usize> = truth
-        .tree
-        .nearest_batch(&queries)
-        .into_iter()
-        .map(|n| n.map_or(0, |n| n.index as usize))
-        .collect();
+    let nearest = truth.nearest(&queries);
     let seen = truth.observed(points, truth.margin());
     let used: Vec<usize> = (0..points.len())
         .filter(|&i| seen[i] && truth.reference_scored[nearest[i]])
