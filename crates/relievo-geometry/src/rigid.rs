@@ -151,6 +151,25 @@ impl Sim3 {
         }
     }
 
+    /// The part `w` of this motion: `power(v) * power(w) = power(v + w)`, and `power(1)`
+    /// is the motion itself. For rotations below π.
+    ///
+    /// exp(w log S); closed form of Eade, "Lie groups for 2D and 3D transformations",
+    /// 2013, section 6.
+    #[must_use]
+    pub fn power(&self, w: f64) -> Self {
+        let sigma = self.scale.ln();
+        let turn = self.rotation.scaled_axis();
+        let velocity = path(sigma, &turn, 1.0)
+            .try_inverse()
+            .map_or_else(Vec3::zeros, |m| m * self.translation);
+        Self {
+            scale: (w * sigma).exp(),
+            rotation: UnitQuaternion::from_scaled_axis(turn * w),
+            translation: path(sigma, &turn, w) * velocity,
+        }
+    }
+
     /// 4×4 matrix, row-major.
     pub fn to_row_major(&self) -> [[f64; 4]; 4] {
         let r = self.rotation.to_rotation_matrix();
@@ -176,6 +195,25 @@ impl std::ops::Mul for Sim3 {
             translation: self.rotation * rhs.translation * self.scale + self.translation,
         }
     }
+}
+
+/// ∫ e^(στ) R(τ·turn) dτ from 0 to `w`.
+fn path(sigma: f64, turn: &Vec3, w: f64) -> Mat3 {
+    let angle = turn.norm();
+    // ∫ e^((σ + iθ)τ) dτ, by its series near 0.
+    let z = nalgebra::Complex::new(sigma, angle);
+    let spiral = |z: nalgebra::Complex<f64>| {
+        if z.norm() < 1e-4 {
+            let zw = z * w;
+            (zw * zw / 6.0 + zw / 2.0 + 1.0) * w
+        } else {
+            ((z * w).exp() - 1.0) / z
+        }
+    };
+    let (straight, curved) = (spiral(nalgebra::Complex::new(sigma, 0.0)).re, spiral(z));
+    let axis = turn.try_normalize(0.0).unwrap_or_else(Vec3::zeros);
+    let k = axis.cross_matrix();
+    Mat3::identity() * straight + k * curved.im + k * k * (straight - curved.re)
 }
 
 /// The rotation nearest to `m` (Frobenius), by SVD.
@@ -233,6 +271,26 @@ pub fn umeyama(from: &[Vec3], to: &[Vec3], with_scale: bool) -> Option<Sim3> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn powers_of_a_motion_add_up() {
+        let turn = UnitQuaternion::from_euler_angles(0.3, -1.1, 2.0);
+        let still = UnitQuaternion::identity();
+        let translation = Vec3::new(1.0, -4.0, 0.5);
+        for (scale, rotation) in [(2.5, turn), (1.0, turn), (0.7, still), (1.0, still)] {
+            let s = Sim3 {
+                scale,
+                rotation,
+                translation,
+            };
+            let x = Vec3::new(0.2, 3.0, -1.0);
+            let near = |a: Sim3, b: Sim3| (a.apply(&x) - b.apply(&x)).norm() < 1e-9;
+            assert!(near(s.power(1.0), s) && near(s.power(0.0), Sim3::identity()));
+            assert!(near(s.power(0.3) * s.power(0.7), s));
+            assert!(near(s.power(-1.0), s.inverse()));
+            assert!(near(s.power(1e-6) * s.power(0.4), s.power(0.400_001)));
+        }
+    }
 
     #[test]
     fn umeyama_recovers_a_similarity() {

@@ -1,8 +1,9 @@
 //! Bundle adjustment of a model: the residuals, their Jacobians, the gauge.
 //!
-//! A pose moves by x_cam ← exp(δω) R X + t + δt: the derivative by δω is
-//! −J [RX]ₓ, by δt is J, by X is J R, with J the 2×3 derivative of the
-//! projection. The first variable view and the longest component of another
+//! A pose moves by x_cam ← exp(δω) (R X + t) + δt: the derivative by δω is
+//! −J [x_cam]ₓ, by δt is J, by X is J R, with J the 2×3 derivative of the
+//! projection. So a camera turns about itself; were it to turn about the world's origin, a
+//! far one would move with every turn, and adjustments of long chains crawl. The first variable view and the longest component of another
 //! one's translation are held where fewer than two views are constant.
 
 use crate::model::Model;
@@ -103,8 +104,7 @@ impl BundleProblem for Problem {
     fn linearise(&self, state: &State, l: usize, o: usize, rows: &mut ObservationRows) -> bool {
         let (slot, camera, px) = self.observations[o];
         let rotation = &state.matrices[slot as usize];
-        let rx = rotation * state.points[l];
-        let p = rx + state.poses[slot as usize].translation;
+        let p = rotation * state.points[l] + state.poses[slot as usize].translation;
         let Some((at, j, by_params)) = state.cameras[camera as usize].project_with_jacobians(&p)
         else {
             return false;
@@ -113,10 +113,10 @@ impl BundleProblem for Problem {
         let jr = j * rotation;
         for row in 0..2 {
             let (a, b, c) = (j[(row, 0)], j[(row, 1)], j[(row, 2)]);
-            // a · −[RX]ₓ = RX × a.
-            rows.pose[row * 6] = rx.y * c - rx.z * b;
-            rows.pose[row * 6 + 1] = rx.z * a - rx.x * c;
-            rows.pose[row * 6 + 2] = rx.x * b - rx.y * a;
+            // a · −[p]ₓ = p × a.
+            rows.pose[row * 6] = p.y * c - p.z * b;
+            rows.pose[row * 6 + 1] = p.z * a - p.x * c;
+            rows.pose[row * 6 + 2] = p.x * b - p.y * a;
             rows.pose[row * 6 + 3] = a;
             rows.pose[row * 6 + 4] = b;
             rows.pose[row * 6 + 5] = c;
@@ -146,7 +146,7 @@ impl BundleProblem for Problem {
             let pose = &mut next.poses[slot];
             let turn = UnitQuaternion::from_scaled_axis(Vec3::new(d[0], d[1], d[2]));
             pose.rotation = UnitQuaternion::new_normalize((turn * pose.rotation).into_inner());
-            pose.translation += Vec3::new(d[3], d[4], d[5]);
+            pose.translation = turn * pose.translation + Vec3::new(d[3], d[4], d[5]);
             next.matrices[slot] = pose.matrix();
         }
         for (camera, &group) in self.group_of.iter().enumerate() {

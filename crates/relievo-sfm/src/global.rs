@@ -72,6 +72,7 @@ pub(crate) fn start(
         global_adjustments: LOOSENESS.len() as u64 + 1,
         local_adjustments: 0,
         iterations: iterations as u64,
+        rings_closed: 0,
         principal_points: Vec::new(),
     }))
 }

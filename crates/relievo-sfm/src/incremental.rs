@@ -7,6 +7,7 @@
 //! the largest model is kept. What then remains unregistered may form further
 //! models.
 
+use crate::close_ring::close_rings;
 use crate::initial_pair::{Start, best_start, rank};
 use crate::next_view::candidates;
 use crate::refine::{clean_up, limits, local};
@@ -267,6 +268,7 @@ impl Mapper<'_, '_> {
             global_adjustments: 0,
             local_adjustments: 0,
             iterations: start.iterations as u64,
+            rings_closed: 0,
             principal_points: Vec::new(),
         });
         Ok(true)
@@ -523,6 +525,9 @@ impl Mapper<'_, '_> {
             || (self.state.done.is_empty() && built.model.order.len() >= 2);
         if !enough {
             return Ok(true);
+        }
+        if self.options.check_links {
+            close_rings(self.scene, &mut built, self.options, self.task)?;
         }
         let done = finish::finish(self.scene, &mut built.model, self.options, self.task)?;
         built.iterations += done.iterations as u64;

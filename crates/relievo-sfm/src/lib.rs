@@ -31,6 +31,7 @@
 mod absolute_pose;
 mod adjust;
 pub mod checkpoint;
+mod close_ring;
 mod export;
 mod finish;
 mod focal;

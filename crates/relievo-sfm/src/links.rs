@@ -42,26 +42,27 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    fn is_doubtful(&self) -> bool {
-        self.contradicted > self.supported
+    /// What speaks against it, in units of what speaks for it.
+    fn doubt(&self) -> f64 {
+        self.contradicted as f64 / self.supported.max(1) as f64
     }
 }
 
 /// What the matches of a pair say of a model.
 #[derive(Clone, Copy, Debug, Default)]
-struct Evidence {
-    fit: usize,
-    unfit: usize,
+pub(crate) struct Evidence {
+    pub(crate) fit: usize,
+    pub(crate) unfit: usize,
 }
 
 impl Evidence {
-    fn supports(self) -> bool {
+    pub(crate) fn supports(self) -> bool {
         self.fit > self.unfit
     }
 }
 
 /// By pair; nothing where a view has no pose.
-fn evidence(scene: &Scene<'_>, model: &Model) -> Vec<Evidence> {
+pub(crate) fn evidence(scene: &Scene<'_>, model: &Model) -> Vec<Evidence> {
     ordered::map(&scene.pairs, |pair| {
         let poses = (&model.poses[pair.a], &model.poses[pair.b]);
         let (Some(a), Some(b)) = poses else {
@@ -103,18 +104,20 @@ pub(crate) fn support(scene: &Scene<'_>, model: &Model) -> usize {
     evidence(scene, model).iter().map(|e| e.fit).sum()
 }
 
-/// The most doubtful link of a model: that with the most matches against it.
-pub(crate) fn most_doubtful(scene: &Scene<'_>, model: &Model) -> Option<Link> {
+/// The most doubtful link of a model, where more than `least` times as many matches
+/// contradict it as support it.
+pub(crate) fn most_doubtful(scene: &Scene<'_>, model: &Model, least: f64) -> Option<Link> {
     let evidence = evidence(scene, model);
     let unfit = |e: &&Evidence| !e.supports();
     let against: usize = evidence.iter().filter(unfit).map(|e| e.unfit).sum();
     let tree = strongest_tree(scene, &evidence);
     let mut worst: Option<Link> = None;
     // No link is weaker than its tree edge.
-    for cut in tree.iter().filter(|&&k| evidence[k].fit < against) {
+    let weak = |k: &&usize| least * (evidence[**k].fit as f64) < against as f64;
+    for cut in tree.iter().filter(weak) {
         let link = link(scene, &evidence, &tree, *cut);
-        let excess = |l: &Link| l.contradicted - l.supported;
-        if link.is_doubtful() && worst.as_ref().is_none_or(|w| excess(&link) > excess(w)) {
+        let excess = |l: &Link| l.contradicted as f64 - least * l.supported as f64;
+        if link.doubt() > least && worst.as_ref().is_none_or(|w| excess(&link) > excess(w)) {
             worst = Some(link);
         }
     }

@@ -63,7 +63,7 @@ impl Mapper<'_, '_> {
     }
 
     fn doubtful_link(&self, state: &State) -> Option<Link> {
-        largest(state).and_then(|b| most_doubtful(self.scene, &b.model))
+        largest(state).and_then(|b| most_doubtful(self.scene, &b.model, 1.0))
     }
 
     fn support(&self, state: &State) -> usize {

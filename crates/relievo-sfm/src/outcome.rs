@@ -147,6 +147,7 @@ impl Mapper<'_, '_> {
             global_adjustments: built.global_adjustments as usize,
             local_adjustments: built.local_adjustments as usize,
             iterations: built.iterations as usize,
+            rings_closed: built.rings_closed as usize,
             pairs_left_out: 0,
             principal_points_refined: built.principal_points.iter().map(refined).collect(),
             model_from_mapper: frame,

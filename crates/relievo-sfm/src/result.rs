@@ -95,6 +95,8 @@ pub struct ModelFigures {
     pub local_adjustments: usize,
     /// Iterations of all bundle adjustments.
     pub iterations: usize,
+    /// Rings whose ends had drifted apart and were joined.
+    pub rings_closed: usize,
     /// Pairs left out because more matches spoke against their link.
     pub pairs_left_out: usize,
     /// Cameras whose principal point was refined, and its posterior σ in

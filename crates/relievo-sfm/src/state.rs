@@ -10,7 +10,7 @@ use nalgebra::{Quaternion, UnitQuaternion};
 use relievo_geometry::{CameraModel, CameraModelKind, Rigid3, Vec3};
 use std::collections::BTreeSet;
 
-const MAGIC: &[u8; 8] = b"RLVSFM\x02\0";
+const MAGIC: &[u8; 8] = b"RLVSFM\x03\0";
 
 /// A model and how it came about.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,7 @@ pub(crate) struct Built {
     pub(crate) global_adjustments: u64,
     pub(crate) local_adjustments: u64,
     pub(crate) iterations: u64,
+    pub(crate) rings_closed: u64,
     /// Camera and σ.
     pub(crate) principal_points: Vec<(u32, f64)>,
 }
@@ -173,6 +174,7 @@ impl Writer {
         self.u64(b.global_adjustments);
         self.u64(b.local_adjustments);
         self.u64(b.iterations);
+        self.u64(b.rings_closed);
         self.list(&b.principal_points, |w, (c, s)| {
             w.u32(*c);
             w.f64(*s);
@@ -263,6 +265,7 @@ impl Reader<'_> {
             global_adjustments: self.u64()?,
             local_adjustments: self.u64()?,
             iterations: self.u64()?,
+            rings_closed: self.u64()?,
             principal_points: self.list(|r| Some((r.u32()?, r.f64()?)))?,
         })
     }

@@ -6,7 +6,7 @@ use common::{fixed, input, tolerance};
 use relievo_geometry::{CameraModel, Mat3};
 use relievo_scene::{Camera, CameraId, Match, TwoViewKind, ViewGraph, ViewId};
 use relievo_sfm::{MapperKind, NoCheckpoint, SfmInput, SfmOptions, SfmResult, reconstruct};
-use relievo_synth::scene::{Motion, Scene, SceneOptions};
+use relievo_synth::scene::{Motion, Scene, SceneOptions, Shape};
 use relievo_synth::{assert_model_near, pose_errors};
 use relievo_task::Task;
 
@@ -267,6 +267,40 @@ fn impostor(
         (pair.a, pair.b) = (a, far);
         graph.pairs.insert((a, far), pair);
     }
+}
+
+/// Photos all round a block, each of which overlaps with three before it: errors add up,
+/// and the first and the last ones meet somewhere else.
+#[test]
+fn a_ring_that_drifted_apart_is_closed() {
+    let radius = 120.0 / std::f64::consts::TAU;
+    let scene = Scene::new(&SceneOptions {
+        views: 120,
+        points: 9000,
+        shape: Shape::Wall(radius + 4.0),
+        motion: Motion::Round(radius),
+        noise_px: 1.0,
+        ..SceneOptions::default()
+    });
+    let graph = scene.view_graph();
+    let map = |check_links| {
+        let options = SfmOptions {
+            check_links,
+            mapper: MapperKind::Incremental,
+            ..SfmOptions::default()
+        };
+        map(&input(&scene, &graph, scene.camera()), &options)
+    };
+    let farthest = |result: &SfmResult| {
+        let errors = pose_errors(&result.models[0], &scene.truth).expect("a similarity");
+        assert!(result.unregistered.is_empty());
+        errors.centers.iter().copied().fold(0.0, f64::max)
+    };
+    let (open, closed) = (map(false), map(true));
+    assert_eq!(closed.figures[0].rings_closed, 1);
+    assert_eq!(closed.doubtful, None);
+    let (open, closed) = (farthest(&open), farthest(&closed));
+    assert!(open > 2.0 && closed < 0.3, "{open} {closed}");
 }
 
 /// One view of a group looks like one of another group, and the model is first built

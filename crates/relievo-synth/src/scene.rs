@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// Where the points are. The world is y down; the scene is about 2 units wide
 /// around the origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shape {
     /// In a ball.
     Cloud,
@@ -20,6 +20,9 @@ pub enum Shape {
     Plane,
     /// On three mutually orthogonal planes.
     Corner,
+    /// On the inner side of a wall around the y axis, 3 high and 0.5 thick, of this
+    /// radius.
+    Wall(f64),
 }
 
 /// Where the cameras are.
@@ -34,6 +37,8 @@ pub enum Motion {
     Forward,
     /// In one place, turning by this many radians in all.
     Rotation(f64),
+    /// Once around the y axis on a circle of this radius, looking outwards.
+    Round(f64),
 }
 
 /// What to make.
@@ -128,10 +133,10 @@ impl Scene {
         let mut point_of = BTreeMap::new();
         for v in 0..options.views {
             let view_id = ViewId(v as u32 + 1);
-            let part = if options.views > 1 {
-                v as f64 / (options.views - 1) as f64
-            } else {
-                0.5
+            let part = match options.motion {
+                Motion::Round(_) => v as f64 / options.views as f64,
+                _ if options.views > 1 => v as f64 / (options.views - 1) as f64,
+                _ => 0.5,
             };
             let pose = pose(options.motion, part, v);
             let mut seen: Vec<(Vec2, Option<usize>)> = Vec::new();
@@ -374,6 +379,11 @@ fn point(shape: Shape, rng: &mut Rng) -> Vec3 {
             1 => Vec3::new(u, 1.0, v),
             _ => Vec3::new(-1.0, u, v),
         },
+        Shape::Wall(radius) => {
+            let (s, c) = (std::f64::consts::PI * u).sin_cos();
+            let radius = radius + 0.5 * uniform(rng);
+            Vec3::new(c * radius, 1.5 * v, s * radius)
+        }
     }
 }
 
@@ -392,7 +402,22 @@ fn pose(motion: Motion, part: f64, v: usize) -> Rigid3 {
             let center = Vec3::new(0.0, 0.0, -4.0);
             Rigid3::new(rotation, -(rotation * center))
         }
+        Motion::Round(radius) => {
+            let (s, c) = (std::f64::consts::TAU * part).sin_cos();
+            let z = Vec3::new(c, 0.0, s);
+            level(
+                &(z * radius + Vec3::y() * (0.1 * (v as f64 * 1.7).sin())),
+                &z,
+            )
+        }
     }
+}
+
+/// `cam_from_world` at `center` looking along `z`, a unit vector across y, y down.
+fn level(center: &Vec3, z: &Vec3) -> Rigid3 {
+    let y = Vec3::y();
+    let r = Mat3::from_rows(&[y.cross(z).transpose(), y.transpose(), z.transpose()]);
+    Rigid3::from_matrix(&r, -(r * center))
 }
 
 fn at(center: &Vec3) -> Rigid3 {

@@ -59,7 +59,7 @@ impl Stage for Sparse {
     }
 
     fn version(&self) -> u32 {
-        7
+        8
     }
 
     fn depends_on(&self) -> &[&'static str] {
