@@ -29,6 +29,7 @@ mod band_avx2;
 #[cfg(target_arch = "x86_64")]
 mod band_avx512;
 pub mod brute_force;
+mod cells;
 pub mod estimators;
 mod match_sketched;
 pub mod nearest;

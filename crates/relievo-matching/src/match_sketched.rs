@@ -6,6 +6,7 @@
 //! are multiplied out ([`clearly_nearest`]).
 
 use crate::brute_force::{MatchOptions, SQUARED_NORM, passes};
+use crate::cells::nearest_in_cells;
 use crate::nearest::{Nearest, dot};
 use crate::sketch::{Sketch, Sketched, UNIT, bound};
 use relievo_scene::Match;
@@ -22,10 +23,19 @@ pub(crate) const NO_BOUND: Nearest = Nearest {
     second: i32::MIN,
 };
 
+/// A bound, or nothing where it is that of an absent column.
+#[inline]
+pub(crate) fn seen(bound: i32) -> i32 {
+    if bound > i32::MIN / 4 {
+        bound
+    } else {
+        i32::MIN
+    }
+}
+
 /// Lanes of running best, second and group of columns, folded to one result; an
 /// absent column is nothing.
 pub(crate) fn fold_bounds(best: &[i32], second: &[i32], group: &[i32]) -> Nearest {
-    let seen = |v: i32| if v > i32::MIN / 4 { v } else { i32::MIN };
     let mut nearest = NO_BOUND;
     for lane in 0..best.len() {
         if seen(best[lane]) != i32::MIN {
@@ -42,7 +52,11 @@ pub(crate) fn fold_bounds(best: &[i32], second: &[i32], group: &[i32]) -> Neares
 /// The pairs with the greatest bounds: for each of `a` the best and second-best
 /// of `b`, for each of `b` the position of the best of `a`. Equal bounds: the
 /// lowest index wins.
-fn nearest(a: &[Sketch], b: &[Sketch], isa: Isa) -> (Vec<Nearest>, Vec<u32>) {
+pub(crate) fn nearest<'s>(
+    a: impl ExactSizeIterator<Item = &'s Sketch>,
+    b: impl ExactSizeIterator<Item = &'s Sketch>,
+    isa: Isa,
+) -> (Vec<Nearest>, Vec<u32>) {
     #[cfg(target_arch = "x86_64")]
     if isa == Isa::Native {
         if crate::nearest_avx512::available() {
@@ -56,10 +70,14 @@ fn nearest(a: &[Sketch], b: &[Sketch], isa: Isa) -> (Vec<Nearest>, Vec<u32>) {
     nearest_portable(a, b)
 }
 
-pub(crate) fn nearest_portable(a: &[Sketch], b: &[Sketch]) -> (Vec<Nearest>, Vec<u32>) {
+pub(crate) fn nearest_portable<'s>(
+    a: impl ExactSizeIterator<Item = &'s Sketch>,
+    b: impl ExactSizeIterator<Item = &'s Sketch>,
+) -> (Vec<Nearest>, Vec<u32>) {
+    let b: Vec<&Sketch> = b.collect();
     let mut from_a = vec![NO_BOUND; a.len()];
     let mut from_b = vec![(i32::MIN, u32::MAX); b.len()];
-    for (i, (sa, n)) in a.iter().zip(&mut from_a).enumerate() {
+    for (i, (sa, n)) in a.zip(&mut from_a).enumerate() {
         for (j, (sb, back)) in b.iter().zip(&mut from_b).enumerate() {
             let value = bound(sa, sb);
             if value > n.best {
@@ -85,7 +103,7 @@ pub fn match_sketched(
     options: &MatchOptions,
     isa: Isa,
 ) -> Vec<Match> {
-    let (from_a, from_b) = nearest(a.sketches, b.sketches, isa);
+    let (from_a, from_b) = nearest_in_cells(a.sketches, b.sketches, isa);
     let ratio = options.ratio + LOOSE * (1.0 - options.ratio).max(0.0);
     let distance2 = |bound: i32| (SQUARED_NORM - (UNIT * bound) as f32).max(0.0);
     let proposed = from_a.iter().enumerate().filter(|(i, n)| {
@@ -401,12 +419,16 @@ mod tests {
             a.extend(c);
             b.extend(d);
             let (sa, sb) = (sketch(&a), sketch(&b));
-            let reference = nearest_portable(&sa, &sb);
-            assert_eq!(nearest(&sa, &sb, Isa::Native), reference, "{m} x {n}");
+            let reference = nearest_portable(sa.iter(), sb.iter());
+            assert_eq!(
+                nearest(sa.iter(), sb.iter(), Isa::Native),
+                reference,
+                "{m} x {n}"
+            );
             #[cfg(target_arch = "x86_64")]
             if crate::nearest_avx2::available() {
                 assert_eq!(
-                    crate::sketch_avx2::nearest(&sa, &sb),
+                    crate::sketch_avx2::nearest(sa.iter(), sb.iter()),
                     reference,
                     "{m} x {n}"
                 );

@@ -54,13 +54,13 @@ fn pair(s: &Sketch, k: usize) -> i32 {
 }
 
 /// Absent columns can never be the best.
-fn pack_columns(b: &[Sketch]) -> Vec<Group> {
+fn pack_columns<'s>(b: impl ExactSizeIterator<Item = &'s Sketch>) -> Vec<Group> {
     let empty = Group {
         pairs: [[0; LANES]; PAIRS],
         start: [i32::MIN / 2; LANES],
     };
     let mut groups = vec![empty; b.len().div_ceil(LANES)];
-    for (j, s) in b.iter().enumerate() {
+    for (j, s) in b.enumerate() {
         let (group, lane) = (&mut groups[j / LANES], j % LANES);
         for (k, pairs) in group.pairs.iter_mut().enumerate() {
             pairs[lane] = pair(s, k);
@@ -98,30 +98,34 @@ macro_rules! bounds {
 }
 
 /// See [`crate::match_sketched`]. Panics without AVX2.
-pub(crate) fn nearest(a: &[Sketch], b: &[Sketch]) -> (Vec<Nearest>, Vec<u32>) {
+pub(crate) fn nearest<'s>(
+    a: impl ExactSizeIterator<Item = &'s Sketch>,
+    b: impl ExactSizeIterator<Item = &'s Sketch>,
+) -> (Vec<Nearest>, Vec<u32>) {
     assert!(available(), "the processor has no AVX2");
+    let (count, columns) = (a.len(), b.len());
     let groups = pack_columns(b);
-    let rows = pack_rows(a.iter());
+    let rows = pack_rows(a);
     let mut from_rows = vec![NOTHING; rows.len() * ROWS];
     let mut from_columns = vec![NOTHING; groups.len()];
     for (tile, groups) in groups.chunks(TILE).enumerate() {
-        let columns = &mut from_columns[tile * TILE..][..groups.len()];
+        let from_columns = &mut from_columns[tile * TILE..][..groups.len()];
         for (block, rows) in rows.iter().enumerate() {
             let running = &mut from_rows[block * ROWS..][..ROWS];
-            let valid = ROWS.min(a.len() - block * ROWS);
+            let valid = ROWS.min(count - block * ROWS);
             let at = (block * ROWS, tile * TILE);
             // SAFETY: `available` was asserted.
-            unsafe { block_by_tile(rows, valid, groups, running, columns, at) };
+            unsafe { block_by_tile(rows, valid, groups, running, from_columns, at) };
         }
     }
-    let from_a = from_rows[..a.len()]
+    let from_a = from_rows[..count]
         .iter()
         .map(|r| fold_bounds(&r.best, &r.second, &r.idx))
         .collect();
-    let from_b = (0..b.len())
+    let from_b = (0..columns)
         .map(|j| {
             let (r, lane) = (&from_columns[j / LANES], j % LANES);
-            if a.is_empty() {
+            if count == 0 {
                 u32::MAX
             } else {
                 r.idx[lane] as u32
@@ -161,7 +165,7 @@ fn block_by_tile(
 /// See [`crate::match_sketched`]. Panics without AVX2.
 pub(crate) fn visit(near: Nearness<'_>, queries: &[Query], stands: &mut [Standing]) {
     assert!(available(), "the processor has no AVX2");
-    let mut groups = pack_columns(near.to.sketches);
+    let mut groups = pack_columns(near.to.sketches.iter());
     for (j, slack) in near.slacks.iter().enumerate() {
         groups[j / LANES].start[j % LANES] = *slack;
     }

@@ -6,7 +6,7 @@
 #![allow(clippy::wildcard_imports, reason = "a kernel of intrinsics")]
 #![expect(unsafe_code, reason = "AVX-512 intrinsics behind run-time detection")]
 
-use crate::match_sketched::{Nearness, Query, Standing, fold_bounds, tile_by_tile};
+use crate::match_sketched::{NO_BOUND, Nearness, Query, Standing, seen, tile_by_tile};
 use crate::nearest::{Descriptor, Nearest};
 use crate::nearest_avx512::{LANES, Lanes, Running, load};
 use crate::sketch::{KEPT, Sketch};
@@ -45,13 +45,13 @@ fn word(s: &Sketch, k: usize) -> [u8; 4] {
 }
 
 /// An even number of groups; `absent` is what an absent column is.
-fn pack_columns(b: &[Sketch]) -> Vec<Group> {
+fn pack_columns<'s>(b: impl ExactSizeIterator<Item = &'s Sketch>) -> Vec<Group> {
     let empty = Group {
         words: [[0; LANES]; WORDS],
         mean_and_rest: [0; LANES],
     };
     let mut groups = vec![empty; b.len().div_ceil(LANES).next_multiple_of(2)];
-    for (j, s) in b.iter().enumerate() {
+    for (j, s) in b.enumerate() {
         let (group, lane) = (&mut groups[j / LANES], j % LANES);
         for (k, words) in group.words.iter_mut().enumerate() {
             words[lane] = i32::from_le_bytes(word(s, k).map(|v| v ^ 0x80));
@@ -123,34 +123,39 @@ const NOTHING: Running = Running {
 };
 
 /// See [`crate::match_sketched`]. Panics without AVX-512 VNNI.
-pub(crate) fn nearest(a: &[Sketch], b: &[Sketch]) -> (Vec<Nearest>, Vec<u32>) {
+pub(crate) fn nearest<'s>(
+    a: impl ExactSizeIterator<Item = &'s Sketch>,
+    b: impl ExactSizeIterator<Item = &'s Sketch>,
+) -> (Vec<Nearest>, Vec<u32>) {
     assert!(
         crate::nearest_avx512::available(),
         "the processor has no AVX-512 VNNI"
     );
+    let (rows, columns) = (a.len(), b.len());
     let groups = pack_columns(b);
-    let starts = absent(b.len(), groups.len());
-    let blocks = pack_rows(a.iter());
+    let starts = absent(columns, groups.len());
+    let blocks = pack_rows(a);
     let mut from_rows = vec![NOTHING; blocks.len() * ROWS];
     let mut from_columns = vec![NOTHING; groups.len()];
     for (tile, (groups, starts)) in groups.chunks(TILE).zip(starts.chunks(TILE)).enumerate() {
-        let columns = &mut from_columns[tile * TILE..][..groups.len()];
+        let from_columns = &mut from_columns[tile * TILE..][..groups.len()];
         for (i, block) in blocks.iter().enumerate() {
             let running = &mut from_rows[i * ROWS..][..ROWS];
-            let valid = ROWS.min(a.len() - i * ROWS);
+            let valid = ROWS.min(rows - i * ROWS);
             let at = (i * ROWS, tile * TILE);
             // SAFETY: availability was asserted.
-            unsafe { block_by_tile(block, valid, (groups, starts), running, columns, at) };
+            unsafe { block_by_tile(block, valid, (groups, starts), running, from_columns, at) };
         }
     }
-    let from_a = from_rows[..a.len()]
+    let from_a = from_rows[..rows]
         .iter()
-        .map(|r| fold_bounds(&r.best, &r.second, &r.idx))
+        // SAFETY: availability was asserted.
+        .map(|r| unsafe { fold(r) })
         .collect();
-    let from_b = (0..b.len())
+    let from_b = (0..columns)
         .map(|j| {
             let (r, lane) = (&from_columns[j / LANES], j % LANES);
-            if a.is_empty() {
+            if rows == 0 {
                 u32::MAX
             } else {
                 r.idx[lane] as u32
@@ -158,6 +163,28 @@ pub(crate) fn nearest(a: &[Sketch], b: &[Sketch]) -> (Vec<Nearest>, Vec<u32>) {
         })
         .collect();
     (from_a, from_b)
+}
+
+/// The nearest of all lanes; the lowest index on equal bounds.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn fold(running: &Running) -> Nearest {
+    let (best, second) = (load(&running.best), load(&running.second));
+    let lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    let idx = _mm512_add_epi32(_mm512_slli_epi32(load(&running.idx), 4), lanes);
+    let most = _mm512_reduce_max_epi32(best);
+    let first =
+        _mm512_mask_reduce_min_epu32(_mm512_cmpeq_epi32_mask(best, _mm512_set1_epi32(most)), idx);
+    let chosen = _mm512_cmpeq_epi32_mask(idx, _mm512_set1_epi32(first as i32));
+    let others = _mm512_mask_mov_epi32(best, chosen, _mm512_set1_epi32(i32::MIN));
+    let next = _mm512_reduce_max_epi32(_mm512_max_epi32(others, second));
+    match (seen(most), seen(next)) {
+        (i32::MIN, _) => NO_BOUND,
+        (best, second) => Nearest {
+            idx: first,
+            best,
+            second,
+        },
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
@@ -201,7 +228,7 @@ pub(crate) fn visit(near: Nearness<'_>, queries: &[Query], stands: &mut [Standin
         crate::nearest_avx512::available(),
         "the processor has no AVX-512 VNNI"
     );
-    let groups = pack_columns(near.to.sketches);
+    let groups = pack_columns(near.to.sketches.iter());
     let mut starts = absent(near.to.sketches.len(), groups.len());
     for (j, slack) in near.slacks.iter().enumerate() {
         starts[j / LANES][j % LANES] = *slack;
