@@ -5,10 +5,11 @@
 //! descriptor is looked for in its own cell and in those that it would have with its least
 //! certain signs turned over (Lv et al., "Multi-probe LSH", VLDB 2007).
 
-use crate::match_sketched::{NO_BOUND, nearest};
+use crate::match_sketched::{NO_BOUND, Nearness, Query, nearest};
 use crate::nearest::Nearest;
 use crate::sketch::Sketch;
 use relievo_task::Isa;
+use std::ops::Range;
 
 /// Positions in the sketch of the coefficients whose signs are taken: about as many are
 /// positive as negative, and partners rarely differ (measured: docs/decisions.md).
@@ -114,27 +115,122 @@ fn in_cells<const N: usize>(
     (from_a, from_b)
 }
 
+/// Descriptors from which on matches are held against those in cells alone. Matches of the
+/// first features, which decide whether there is anything to match, are held against all:
+/// of photos that do not overlap one in thirty wrong ones would pass.
+const LEAST_CHECKED: usize = 4608;
+
+/// Places of a part are looked at together.
+const PART: usize = 512;
+
+/// How queries go through the descriptors that they are held against.
+pub(crate) struct Layout {
+    /// Which one is at each place; [`ABSENT`] for none.
+    pub(crate) order: Vec<u32>,
+    /// In turn.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// Neighbouring places, and the queries that look there.
+pub(crate) struct Part {
+    pub(crate) places: Range<usize>,
+    pub(crate) queries: Vec<u32>,
+}
+
+/// Fills a place.
+pub(crate) const ABSENT: u32 = u32::MAX;
+
+impl Layout {
+    /// Cells one after the other, with those that look into each; of few, everything for
+    /// all. Parts begin at multiples of `width` and end there.
+    pub(crate) fn new(near: Nearness<'_>, queries: &[Query], width: usize) -> Self {
+        let to = near.to.sketches;
+        let mut out = Self {
+            order: Vec::with_capacity(to.len() + (width << SIGNS.len())),
+            parts: Vec::new(),
+        };
+        if to.len() < LEAST_CHECKED {
+            let all: Vec<u32> = (0..queries.len() as u32).collect();
+            let every: Vec<u32> = (0..to.len() as u32).collect();
+            for part in every.chunks(PART) {
+                out.add(part, all.clone(), width);
+            }
+            return out;
+        }
+        let signs = SIGNS.len();
+        let from = queries.iter().map(|q| &near.from.sketches[q.from as usize]);
+        let from: Vec<[u8; 8]> = from.map(|s| looked_into(s, signs)).collect();
+        let cells: Vec<[u8; 1]> = to.iter().map(|s| [cell_of(s, signs)]).collect();
+        let (from, to) = (
+            Cells::new(&from, 1 << signs),
+            Cells::new(&cells, 1 << signs),
+        );
+        for c in 0..1 << signs {
+            for part in to.cell(c).chunks(PART) {
+                out.add(part, from.cell(c).to_vec(), width);
+            }
+        }
+        out
+    }
+
+    fn add(&mut self, items: &[u32], queries: Vec<u32>, width: usize) {
+        let first = self.order.len();
+        self.order.extend(items);
+        let end = self.order.len().next_multiple_of(width);
+        self.order.resize(end, ABSENT);
+        self.parts.push(Part {
+            places: first..end,
+            queries,
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sketch::sketch;
+    use crate::brute_force::{MatchOptions, match_slices};
+    use crate::match_sketched::match_sketched;
     use crate::sketch::tests::alike;
+    use crate::sketch::{Sketched, sketch};
 
     #[test]
     fn what_is_found_is_the_nearest_of_its_cells() {
-        let (a, b) = alike(1000, 9);
-        let (a, b) = (sketch(&a), sketch(&b));
-        let (all, _) = nearest(a.iter(), b.iter(), Isa::Native);
-        let (found, back) = nearest_in_cells(&a, &b, Isa::Native);
-        assert_eq!(
-            (found.clone(), back.clone()),
-            nearest_in_cells(&a, &b, Isa::Portable)
-        );
-        let pairs = found.iter().zip(&all);
-        let same = pairs.filter(|(f, n)| f.idx == n.idx).count();
-        assert!(same > 900, "{same}");
-        for (f, n) in found.iter().zip(&all) {
-            assert!(f.best <= n.best && f.second <= n.second.max(n.best));
+        for n in [1000, 3200] {
+            let (a, b) = alike(n, 9);
+            let (a, b) = (sketch(&a), sketch(&b));
+            let (all, _) = nearest(a.iter(), b.iter(), Isa::Native);
+            let (found, back) = nearest_in_cells(&a, &b, Isa::Native);
+            let portable = nearest_in_cells(&a, &b, Isa::Portable);
+            assert_eq!((&found, &back), (&portable.0, &portable.1));
+            let pairs = found.iter().zip(&all);
+            let same = pairs.filter(|(f, n)| f.idx == n.idx).count();
+            assert!(same * 100 > n * 90, "{same} of {n}");
+            for (f, n) in found.iter().zip(&all) {
+                assert!(f.best <= n.best && f.second <= n.best);
+            }
         }
+    }
+
+    #[test]
+    fn matches_of_many_are_nearly_those_of_a_full_search() {
+        let (a, b) = alike(4800, 3);
+        let (sa, sb) = (sketch(&a), sketch(&b));
+        let sides = |d, s| Sketched {
+            descriptors: d,
+            sketches: s,
+        };
+        let (sa, sb) = (sides(&a, &sa), sides(&b, &sb));
+        let options = MatchOptions::default();
+        let all = match_slices(&a, &b, &options, Isa::Native);
+        let found = match_sketched(sa, sb, &options, Isa::Native);
+        assert_eq!(found, match_sketched(sa, sb, &options, Isa::Portable));
+        let common = found.iter().filter(|m| all.contains(m)).count();
+        assert!(all.len() > 3000, "{}", all.len());
+        assert!(common * 100 > all.len() * 90, "{common} of {}", all.len());
+        assert!(
+            found.len() * 100 < common * 103,
+            "{common} of {}",
+            found.len()
+        );
     }
 }

@@ -18,7 +18,8 @@
 //! | [`prepared`] | [`PreparedView`]: what all pairs of a view share |
 //! | [`schedule`] | [`match_pair`]: a pair from coarse to fine |
 //! | [`mod@sketch`] | bounds of dot products for a quarter of the work |
-//! | `match_sketched` | [`match_sketched()`]: the same matches for less |
+//! | `match_sketched` | [`match_sketched()`]: nearly the same matches for less |
+//! | `cells` | cells of alike descriptors, in which partners are sought |
 //! | [`shard`] | [`match_and_verify`]: a list of pairs, in parallel |
 //! | [`synthesis`] | wide viewpoints: matches between simulated views (ASIFT) |
 //! | [`tracks`] | [`build_tracks`]: consistent tracks from verified pairs |

@@ -6,10 +6,10 @@
 //! 2. Twice as many of them give the epipolar geometry; where these do not
 //!    suffice, four times as many.
 //! 3. All features are matched inside its band; what is found there is held
-//!    against all features of the other photo, so that ratio and mutual test
-//!    are those of a full match, and verified.
+//!    against all features of the other photo (of many, those in cells of alike
+//!    ones), so that ratio and mutual test are nearly those of a full match, and verified.
 //!
-//! Step 3 therefore gives what a full match gives inside the band, at a part of
+//! Step 3 therefore gives about what a full match gives inside the band, at a part of
 //! its cost. (Without the second half of it there are 40 to 55 % more matches; on
 //! rendered sets they made the cameras worse by a third.)
 //!

@@ -44,6 +44,14 @@ pub struct Sketch {
     pub(crate) norm: f32,
 }
 
+/// In the place of an absent one.
+pub(crate) const NO_SKETCH: Sketch = Sketch {
+    coefficients: [0; KEPT],
+    mean_and_rest: [0; 2],
+    error: 0.0,
+    norm: 0.0,
+};
+
 /// Descriptors with their sketches.
 #[derive(Clone, Copy, Debug)]
 pub struct Sketched<'s> {

@@ -4,10 +4,11 @@
 #![allow(clippy::wildcard_imports, reason = "a kernel of intrinsics")]
 #![expect(unsafe_code, reason = "AVX2 intrinsics behind run-time detection")]
 
-use crate::match_sketched::{Nearness, Query, Standing, fold_bounds, tile_by_tile};
+use crate::cells::Layout;
+use crate::match_sketched::{Nearness, Query, Standing, fold_bounds};
 use crate::nearest::{Descriptor, Nearest};
 use crate::nearest_avx2::{LANES, Lanes, Running, available, load};
-use crate::sketch::{KEPT, Sketch, sketch_body};
+use crate::sketch::{KEPT, NO_SKETCH, Sketch, sketch_body};
 use std::arch::x86_64::*;
 
 /// Pairs of values in a sketch.
@@ -165,26 +166,26 @@ fn block_by_tile(
 /// See [`crate::match_sketched`]. Panics without AVX2.
 pub(crate) fn visit(near: Nearness<'_>, queries: &[Query], stands: &mut [Standing]) {
     assert!(available(), "the processor has no AVX2");
-    let mut groups = pack_columns(near.to.sketches.iter());
-    for (j, slack) in near.slacks.iter().enumerate() {
-        groups[j / LANES].start[j % LANES] = *slack;
+    let layout = Layout::new(near, queries, LANES);
+    let (sketches, slacks) = (near.to.sketches, near.slacks);
+    let columns = layout.order.iter();
+    let mut groups = pack_columns(columns.map(|&j| sketches.get(j as usize).unwrap_or(&NO_SKETCH)));
+    for (place, &j) in layout.order.iter().enumerate() {
+        let slack = slacks.get(j as usize).copied();
+        groups[place / LANES].start[place % LANES] = slack.unwrap_or(i32::MIN / 2);
     }
-    let sketches = near.from.sketches;
-    let pack = |queries: &[Query]| pack_rows(queries.iter().map(|q| &sketches[q.from as usize]));
-    let tiles: Vec<_> = groups.chunks(TILE).collect();
-    tile_by_tile(
-        tiles.len(),
-        queries,
-        stands,
-        pack,
-        |t, blocks, queries, stands| {
-            let rows = queries.chunks(ROWS).zip(stands.chunks_mut(ROWS));
-            for (block, (queries, stands)) in blocks.iter().zip(rows) {
-                // SAFETY: `available` was asserted.
-                unsafe { visit_block(near, block, tiles[t], queries, stands, t * TILE) };
-            }
-        },
-    );
+    for part in &layout.parts {
+        let live = part.queries.iter().copied();
+        let live: Vec<u32> = live.filter(|&q| !stands[q as usize].fails).collect();
+        let rows = live.iter().map(|&q| queries[q as usize].from as usize);
+        let blocks = pack_rows(rows.map(|i| &near.from.sketches[i]));
+        let groups = &groups[part.places.start / LANES..part.places.end / LANES];
+        let order = &layout.order[part.places.clone()];
+        for (block, live) in blocks.iter().zip(live.chunks(ROWS)) {
+            // SAFETY: `available` was asserted.
+            unsafe { visit_block(near, block, groups, (queries, live), stands, order) };
+        }
+    }
 }
 
 #[target_feature(enable = "avx2")]
@@ -192,20 +193,21 @@ fn visit_block(
     near: Nearness<'_>,
     rows: &[[i32; ROWS]; PAIRS],
     groups: &[Group],
-    queries: &[Query],
+    (queries, live): (&[Query], &[u32]),
     stands: &mut [Standing],
-    first_group: usize,
+    order: &[u32],
 ) {
     for (g, group) in groups.iter().enumerate() {
         let sums = bounds!(rows, group);
-        for ((q, stand), sums) in queries.iter().zip(stands.iter_mut()).zip(sums) {
+        for (&q, sums) in live.iter().zip(sums) {
+            let (q, stand) = (&queries[q as usize], &mut stands[q as usize]);
             let over = _mm256_cmpgt_epi32(sums, _mm256_set1_epi32(q.bound_limit));
             let mut mask = _mm256_movemask_ps(_mm256_castsi256_ps(over));
             while mask != 0 && !stand.fails {
-                let j = (first_group + g) * LANES + mask.trailing_zeros() as usize;
+                let j = order[g * LANES + mask.trailing_zeros() as usize];
                 mask &= mask - 1;
                 let (from, to) = (near.from.descriptors, near.to.descriptors);
-                stand.meet(q, j as u32, dot(&from[q.from as usize], &to[j]));
+                stand.meet(q, j, dot(&from[q.from as usize], &to[j as usize]));
             }
         }
     }

@@ -6,10 +6,11 @@
 #![allow(clippy::wildcard_imports, reason = "a kernel of intrinsics")]
 #![expect(unsafe_code, reason = "AVX-512 intrinsics behind run-time detection")]
 
-use crate::match_sketched::{NO_BOUND, Nearness, Query, Standing, seen, tile_by_tile};
+use crate::cells::Layout;
+use crate::match_sketched::{NO_BOUND, Nearness, Query, Standing, seen};
 use crate::nearest::{Descriptor, Nearest};
 use crate::nearest_avx512::{LANES, Lanes, Running, load};
-use crate::sketch::{KEPT, Sketch};
+use crate::sketch::{KEPT, NO_SKETCH, Sketch};
 use std::arch::x86_64::*;
 
 /// Words of four coefficients in a sketch.
@@ -79,11 +80,14 @@ fn pack_rows<'s>(a: impl ExactSizeIterator<Item = &'s Sketch>) -> Vec<Block> {
     blocks
 }
 
-/// What an absent column adds: it is never the best.
+/// What an absent column adds.
+const NEVER: i32 = i32::MIN / 2;
+
+/// Absent columns are never the best.
 fn absent(columns: usize, groups: usize) -> Vec<[i32; LANES]> {
     let mut starts = vec![[0; LANES]; groups];
     for j in columns..groups * LANES {
-        starts[j / LANES][j % LANES] = i32::MIN / 2;
+        starts[j / LANES][j % LANES] = NEVER;
     }
     starts
 }
@@ -228,27 +232,27 @@ pub(crate) fn visit(near: Nearness<'_>, queries: &[Query], stands: &mut [Standin
         crate::nearest_avx512::available(),
         "the processor has no AVX-512 VNNI"
     );
-    let groups = pack_columns(near.to.sketches.iter());
-    let mut starts = absent(near.to.sketches.len(), groups.len());
-    for (j, slack) in near.slacks.iter().enumerate() {
-        starts[j / LANES][j % LANES] = *slack;
+    let layout = Layout::new(near, queries, 2 * LANES);
+    let (sketches, slacks) = (near.to.sketches, near.slacks);
+    let columns = layout.order.iter();
+    let groups = pack_columns(columns.map(|&j| sketches.get(j as usize).unwrap_or(&NO_SKETCH)));
+    let columns = layout.order.chunks(LANES);
+    let starts: Vec<[i32; LANES]> = columns
+        .map(|c| std::array::from_fn(|k| slacks.get(c[k] as usize).copied().unwrap_or(NEVER)))
+        .collect();
+    for part in &layout.parts {
+        let live = part.queries.iter().copied();
+        let live: Vec<u32> = live.filter(|&q| !stands[q as usize].fails).collect();
+        let rows = live.iter().map(|&q| queries[q as usize].from as usize);
+        let blocks = pack_rows(rows.map(|i| &near.from.sketches[i]));
+        let range = part.places.start / LANES..part.places.end / LANES;
+        let columns = (&groups[range.clone()], &starts[range]);
+        let order = &layout.order[part.places.clone()];
+        for (block, live) in blocks.iter().zip(live.chunks(ROWS)) {
+            // SAFETY: availability was asserted.
+            unsafe { visit_block(near, block, columns, (queries, live), stands, order) };
+        }
     }
-    let sketches = near.from.sketches;
-    let pack = |queries: &[Query]| pack_rows(queries.iter().map(|q| &sketches[q.from as usize]));
-    let tiles: Vec<_> = groups.chunks(TILE).zip(starts.chunks(TILE)).collect();
-    tile_by_tile(
-        tiles.len(),
-        queries,
-        stands,
-        pack,
-        |t, blocks, queries, stands| {
-            let rows = queries.chunks(ROWS).zip(stands.chunks_mut(ROWS));
-            for (block, (queries, stands)) in blocks.iter().zip(rows) {
-                // SAFETY: availability was asserted.
-                unsafe { visit_block(near, block, tiles[t], queries, stands, t * TILE) };
-            }
-        },
-    );
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
@@ -256,9 +260,9 @@ fn visit_block(
     near: Nearness<'_>,
     block: &Block,
     (groups, starts): (&[Group], &[[i32; LANES]]),
-    queries: &[Query],
+    (queries, live): (&[Query], &[u32]),
     stands: &mut [Standing],
-    first_group: usize,
+    order: &[u32],
 ) {
     for (pair, (groups, starts)) in groups
         .chunks_exact(2)
@@ -266,7 +270,8 @@ fn visit_block(
         .enumerate()
     {
         let sums = bounds!(block, groups, starts);
-        for ((q, stand), sums) in queries.iter().zip(stands.iter_mut()).zip(&sums) {
+        for (&q, sums) in live.iter().zip(&sums) {
+            let (q, stand) = (&queries[q as usize], &mut stands[q as usize]);
             let limit = _mm512_set1_epi32(q.bound_limit);
             let over: [u16; 2] = [
                 _mm512_cmpgt_epi32_mask(sums[0], limit),
@@ -277,11 +282,11 @@ fn visit_block(
             }
             for (side, mut mask) in over.into_iter().enumerate() {
                 while mask != 0 && !stand.fails {
-                    let j =
-                        (first_group + 2 * pair + side) * LANES + mask.trailing_zeros() as usize;
+                    let place = (2 * pair + side) * LANES + mask.trailing_zeros() as usize;
                     mask &= mask - 1;
                     let (from, to) = (near.from.descriptors, near.to.descriptors);
-                    stand.meet(q, j as u32, dot(&from[q.from as usize], &to[j]));
+                    let j = order[place];
+                    stand.meet(q, j, dot(&from[q.from as usize], &to[j as usize]));
                 }
             }
         }

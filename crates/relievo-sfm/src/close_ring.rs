@@ -217,7 +217,10 @@ fn closure(
     let names = format!("{} {}", scene.names[pair.a], scene.names[pair.b]);
     let seed = relievo_task::seed(task.run_seed(), "ring", &names);
     let found = lo_ransac(&ends, &ransac, seed)?;
-    (found.inliers.len() >= MIN_TWINS).then_some(Closure {
+    // Points that meet as they are were only never joined.
+    let near = |&i: &usize| ends.squared_residual(&Sim3::identity(), i) < ransac.threshold.powi(2);
+    let apart = found.inliers.len() - found.inliers.iter().copied().filter(near).count();
+    (apart >= MIN_TWINS).then_some(Closure {
         a: pair.a,
         b: pair.b,
         a_from_b: found.model,

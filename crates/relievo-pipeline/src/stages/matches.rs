@@ -106,7 +106,7 @@ impl Stage for Matches {
     }
 
     fn version(&self) -> u32 {
-        6
+        7
     }
 
     fn depends_on(&self) -> &[&'static str] {
