@@ -5,6 +5,7 @@
 //! distance² = 2·512² − 2·dot and the ratio test (Lowe, IJCV 2004) compares
 //! distances.
 
+use crate::cells::Search;
 use crate::match_sketched::match_sketched;
 use crate::nearest::{Descriptor, Nearest, nearest_both};
 use crate::sketch::{Sketched, sketch};
@@ -52,7 +53,7 @@ pub fn match_descriptors(
         sketches,
     };
     let (a, b) = (side(&a.descriptors[..], &sa[..]), side(&b.descriptors, &sb));
-    match_sketched(a, b, options, isa)
+    match_sketched(a, b, Search::Thorough, options, isa)
 }
 
 /// All matches from a to b by comparing all with all, one to one, ordered by

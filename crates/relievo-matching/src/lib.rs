@@ -55,6 +55,7 @@ mod vlad;
 mod watermark;
 
 pub use brute_force::{MatchOptions, match_descriptors, match_slices, overlap_score};
+pub use cells::Search;
 pub use match_sketched::match_sketched;
 pub use pairs::{PairOptions, PairView, choose_pairs};
 pub use prepared::PreparedView;

@@ -18,6 +18,7 @@
 
 use crate::band::{BandSide, nearest_in_band};
 use crate::brute_force::{MatchOptions, choose, match_slices};
+use crate::cells::Search;
 use crate::match_sketched::{clearly_nearest, match_sketched};
 use crate::prepared::PreparedView;
 use crate::sketch::Sketched;
@@ -89,7 +90,14 @@ pub fn match_pair(
     let few = schedule.overlap_features;
     let (all_a, all_b) = (a.sketched(), b.sketched());
     if few > 0 && all_a.sketches.len().max(all_b.sketches.len()) > few {
-        let score = match_sketched(all_a.first(few), all_b.first(few), matching, isa).len();
+        let score = match_sketched(
+            all_a.first(few),
+            all_b.first(few),
+            Search::Quick,
+            matching,
+            isa,
+        )
+        .len();
         if score < schedule.overlap_matches {
             return verify_pair(ids, &a.view, &b.view, &[], verification, seed);
         }
@@ -104,7 +112,7 @@ pub fn match_pair(
     let putative = if few == 0 {
         match_slices(all_a.descriptors, all_b.descriptors, matching, isa)
     } else {
-        match_sketched(all_a, all_b, matching, isa)
+        match_sketched(all_a, all_b, Search::Thorough, matching, isa)
     };
     verify_pair(ids, &a.view, &b.view, &putative, verification, seed)
 }
@@ -131,7 +139,13 @@ fn coarse_to_fine(
         if few == 0 || 2 * n.max(m) < 3 * few {
             return Coarse::Open;
         }
-        let putative = match_sketched(all_a.first(few), all_b.first(few), matching, isa);
+        let putative = match_sketched(
+            all_a.first(few),
+            all_b.first(few),
+            Search::Quick,
+            matching,
+            isa,
+        );
         if putative.len() < (2 * times - 1) * schedule.coarse_matches {
             return Coarse::Hopeless;
         }

@@ -6,6 +6,7 @@
 //! are merged.
 
 use crate::brute_force::MatchOptions;
+use crate::cells::Search;
 use crate::match_sketched::match_sketched;
 use crate::sketch::{Sketch, Sketched, sketch};
 use crate::verify::{VerifyOptions, ViewSide, verify_pair};
@@ -100,7 +101,7 @@ pub fn match_simulated(
         .map(|&(i, j)| {
             task.check()?;
             let (a, b) = (a.views[i].sketched(), b.views[j].sketched());
-            Ok(match_sketched(a, b, matching, task.isa()))
+            Ok(match_sketched(a, b, Search::Thorough, matching, task.isa()))
         })
         .collect::<Result<_, Cancelled>>()?;
     let (mut left, mut right) = (Features::default(), Features::default());

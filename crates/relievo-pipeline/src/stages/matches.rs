@@ -106,7 +106,7 @@ impl Stage for Matches {
     }
 
     fn version(&self) -> u32 {
-        7
+        8
     }
 
     fn depends_on(&self) -> &[&'static str] {
