@@ -95,7 +95,7 @@ impl Detector for Sift {
     }
 
     fn version(&self) -> u32 {
-        4
+        3
     }
 
     fn detect(
