@@ -151,6 +151,10 @@ mod tests {
         let x = a.cam_from_world.rotation.inverse() * Vec3::x();
         assert!((x - Vec3::y()).norm() < 1e-12);
         assert_eq!((a.camera.width_px, a.camera.height_px), (40, 30));
+        let mirrored = good.replace("0 -1 0 1 0 0 0 0 1", "0 1 0 1 0 0 0 0 1");
+        fs_err::write(dir.path().join("b.jpg.camera"), mirrored).unwrap();
+        let error = read_cameras(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("not a rotation"), "{error}");
         fs_err::write(dir.path().join("b.jpg.camera"), "1 2 x").unwrap();
         let error = read_cameras(dir.path()).unwrap_err().to_string();
         assert!(error.contains("b.jpg.camera"), "{error}");

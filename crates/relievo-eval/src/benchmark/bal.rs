@@ -119,17 +119,24 @@ pub fn read(path: &Path) -> Result<BalProblem, EvalError> {
         Some(_) => Err(fail("holds something that is not a finite number")),
         None => Err(fail("ends too early")),
     };
-    let mut count = || next().map(|v| v as usize);
+    let whole = |v: f64| (v >= 0.0 && v.fract() == 0.0 && v < 1e9).then_some(v as usize);
+    let mut count = || next().map(|v| whole(v).unwrap_or(0));
     let (n_cameras, n_points, n_observations) = (count()?, count()?, count()?);
-    if [n_cameras, n_points, n_observations].contains(&0) || n_observations > text.len() {
+    // Each takes some characters of the file.
+    let possible = |n: usize| (1..=text.len()).contains(&n);
+    if ![n_cameras, n_points, n_observations]
+        .into_iter()
+        .all(possible)
+    {
         return Err(fail("does not begin with its three counts"));
     }
     let mut rows = Vec::with_capacity(n_observations);
     for _ in 0..n_observations {
-        let (camera, point) = (next()? as usize, next()? as usize);
-        if camera >= n_cameras || point >= n_points {
+        let (camera, point) = (whole(next()?), whole(next()?));
+        let there = |idx: Option<usize>, count| idx.filter(|&i| i < count);
+        let (Some(camera), Some(point)) = (there(camera, n_cameras), there(point, n_points)) else {
             return Err(fail("observes a camera or point that is not there"));
-        }
+        };
         rows.push((point, camera, Vec2::new(next()?, next()?)));
     }
     let mut cameras = Vec::with_capacity(n_cameras);
@@ -144,6 +151,9 @@ pub fn read(path: &Path) -> Result<BalProblem, EvalError> {
     let mut points = Vec::with_capacity(n_points);
     for _ in 0..n_points {
         points.push(Vec3::new(next()?, next()?, next()?));
+    }
+    if next().is_ok() {
+        return Err(fail("goes on after its last point"));
     }
     rows.sort_by_key(|(point, camera, _)| (*point, *camera));
     Ok(BalProblem::new(BalState { cameras, points }, &rows))

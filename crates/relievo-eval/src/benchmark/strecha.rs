@@ -1,7 +1,7 @@
 //! Strecha et al., "On benchmarking camera calibration and multi-view stereo",
 //! CVPR 2008: `NAME.EXT.camera` beside the photos or in `gt_dense_cameras/`.
 
-use super::{DataSet, Surface, files_ending, folder_name, photos_or_video};
+use super::{DataSet, Surface, files_ending, folder_name, is_rotation, photos_or_video};
 use crate::cameras::{Cameras, PosedCamera};
 use crate::error::EvalError;
 use relievo_geometry::{CameraModel, Mat3, Rigid3, Vec3};
@@ -56,6 +56,12 @@ fn read_camera(path: PathBuf) -> Result<(String, PosedCamera), EvalError> {
         });
     };
     let world_from_cam = Mat3::from_row_slice(&v[12..21]);
+    if !is_rotation(&world_from_cam, 1e-2) {
+        return Err(EvalError::Truth {
+            path,
+            what: "holds a matrix that is not a rotation",
+        });
+    }
     let center = Vec3::new(v[21], v[22], v[23]);
     // The printed matrix is not quite a rotation; the centre is exact.
     let mut cam_from_world = Rigid3::from_matrix(&world_from_cam.transpose(), Vec3::zeros());

@@ -4,6 +4,7 @@ use super::eval::{depth, held_out_texture, refuse};
 use crate::args::{BenchArgs, BenchStage, ProgressStyle};
 use crate::{Done, Failure};
 use relievo_engine::Selection;
+use relievo_eval::EvalError;
 use relievo_eval::benchmark::rows::{self, Better, Row};
 use relievo_eval::benchmark::{self, DataSet, Surface, bal};
 use relievo_geometry::CameraModel;
@@ -26,6 +27,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
         tell(&set, args.json);
         return Ok(Done::Whole);
     }
+    check_photos(&set, args.known_intrinsics && !args.known_poses)?;
     let default = || PathBuf::from(format!("./{}.bench.relievo", set.name));
     let work = args.output.clone().unwrap_or_else(default);
     let (until, stages) = reach(args.stage);
@@ -106,6 +108,36 @@ fn paired(set: &DataSet) -> Option<(usize, usize)> {
     let names: Vec<&str> = photos.filter_map(|f| f.name.rsplit('/').next()).collect();
     let with_camera = names.iter().filter(|n| set.cameras.contains_key(**n));
     (!names.is_empty()).then(|| (names.len(), with_camera.count()))
+}
+
+/// Refuses photos of which none has a true camera, and photos of another size than the
+/// cameras whose intrinsics they are to get.
+fn check_photos(set: &DataSet, sizes: bool) -> Result<(), Failure> {
+    if paired(set).is_some_and(|(_, with_camera)| with_camera == 0) {
+        return Err(refuse(&EvalError::DataSet {
+            path: set.inputs.first().cloned().unwrap_or_default(),
+            what: "no photo has the name of a true camera",
+        }));
+    }
+    let photos = relievo_media::scan_inputs(&set.inputs).unwrap_or_default();
+    for photo in photos.iter().filter(|_| sizes) {
+        let name = photo.name.rsplit('/').next().unwrap_or_default();
+        let Some(posed) = set.cameras.get(name) else {
+            continue;
+        };
+        // What does not read is told by the run.
+        let Ok(info) = relievo_media::probe_photo(&photo.path) else {
+            continue;
+        };
+        let camera = (posed.camera.width_px, posed.camera.height_px);
+        if (info.width_px, info.height_px) != camera {
+            return Err(refuse(&EvalError::PhotoSize {
+                photo: (info.width_px as usize, info.height_px as usize),
+                camera: (camera.0 as usize, camera.1 as usize),
+            }));
+        }
+    }
+    Ok(())
 }
 
 /// What the folder is taken for.
