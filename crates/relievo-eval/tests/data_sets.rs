@@ -394,7 +394,12 @@ fn bundle_adjustment_in_the_large() {
         "",
         "1 1 1\n0 5 0 0",
         "2 1 1\n0 0 1 nan",
+        "999999999999 1 1\n0 0 1 1",
         &text[..text.len() / 2],
+        &format!("{text} 1"),
+        &format!("{text} x"),
+        &text.replacen("\n0 0 ", "\n-1 0 ", 1),
+        &text.replacen("\n0 0 ", "\n0.5 0 ", 1),
     ] {
         fs_err::write(&file, bad).unwrap();
         assert!(bal::read(&file).is_err(), "{bad}");

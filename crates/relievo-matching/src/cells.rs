@@ -142,7 +142,7 @@ const PART: usize = 512;
 
 /// How queries go through the descriptors that they are held against.
 pub(crate) struct Layout {
-    /// Which one is at each place; [`ABSENT`] for none.
+    /// Which one is at each place; `u32::MAX` for none.
     pub(crate) order: Vec<u32>,
     /// In turn.
     pub(crate) parts: Vec<Part>,
@@ -155,7 +155,7 @@ pub(crate) struct Part {
 }
 
 /// Fills a place.
-pub(crate) const ABSENT: u32 = u32::MAX;
+const ABSENT: u32 = u32::MAX;
 
 impl Layout {
     /// Cells one after the other, with those that look into each; of few, everything for

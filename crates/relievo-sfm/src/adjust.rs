@@ -2,8 +2,9 @@
 //!
 //! A pose moves by x_cam ← exp(δω) (R X + t) + δt: the derivative by δω is
 //! −J [x_cam]ₓ, by δt is J, by X is J R, with J the 2×3 derivative of the
-//! projection. So a camera turns about itself; were it to turn about the world's origin, a
-//! far one would move with every turn, and adjustments of long chains crawl. The first variable view and the longest component of another
+//! projection. So a camera turns about itself; were it to turn about the world's
+//! origin, a far one would move with every turn, and adjustments of long chains
+//! crawl. The first variable view and the longest component of another
 //! one's translation are held where fewer than two views are constant.
 
 use crate::model::Model;

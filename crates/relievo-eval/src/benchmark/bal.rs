@@ -152,7 +152,7 @@ pub fn read(path: &Path) -> Result<BalProblem, EvalError> {
     for _ in 0..n_points {
         points.push(Vec3::new(next()?, next()?, next()?));
     }
-    if next().is_ok() {
+    if numbers.next().is_some() {
         return Err(fail("goes on after its last point"));
     }
     rows.sort_by_key(|(point, camera, _)| (*point, *camera));

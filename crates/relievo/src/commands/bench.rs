@@ -130,7 +130,8 @@ fn check_photos(set: &DataSet, sizes: bool) -> Result<(), Failure> {
             continue;
         };
         let camera = (posed.camera.width_px, posed.camera.height_px);
-        if (info.width_px, info.height_px) != camera {
+        // A transforms.json need not tell the size.
+        if camera != (0, 0) && (info.width_px, info.height_px) != camera {
             return Err(refuse(&EvalError::PhotoSize {
                 photo: (info.width_px as usize, info.height_px as usize),
                 camera: (camera.0 as usize, camera.1 as usize),
