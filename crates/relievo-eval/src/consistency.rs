@@ -1,11 +1,14 @@
 //! Photo-consistency of a cloud, without truth.
 //!
 //! The cloud is cut into voxels of two half-resolution pixels at the scene's
-//! depth; each is its mean point and mean normal. A voxel is *consistent* where
+//! depth; each is its mean point and mean normal. Voxels whose mean points lie in one
+//! place are one (`second_layer`). A voxel is *consistent* where
 //! patches of 9 × 9 half-resolution pixels along its normal agree (NCC ≥ 0.6)
 //! between at least three photos that see it, *failing* where three or more see
 //! it and do not agree, *hidden* where fewer do, *blank* where the photos show
-//! nothing there to compare. Blank voxels do not count for the shares.
+//! nothing there to compare. Blank voxels do not count for the shares. A consistent
+//! voxel close before or behind a fuller one fails, too: it is a second layer of
+//! the same surface (`second_layer`).
 //!
 //! Which photo sees a voxel: inside the picture, normal within 75° of the ray,
 //! nothing of the cloud clearly in front (1.5 voxels, more on slopes). So a second layer behind
@@ -15,6 +18,7 @@
 //! community photo collections", ICCV 2007 (the NCC and its three views).
 
 use crate::error::EvalError;
+use crate::second_layer::{Piece, same_place, second_layers};
 use crate::statistics::percentile;
 use rayon::prelude::*;
 use relievo_geometry::{CameraModel, Rigid3, Vec2, Vec3};
@@ -63,8 +67,10 @@ pub struct ConsistencyFigures {
     pub voxels: usize,
     /// Those on which three photos agree.
     pub consistent: usize,
-    /// Those that three photos see without agreeing.
+    /// Those that three photos see without agreeing, and second layers.
     pub failing: usize,
+    /// Failing ones on which photos agree, but which double a fuller voxel.
+    pub second_layer: usize,
     /// Those that fewer photos see.
     pub hidden: usize,
     /// Those where the photos show nothing.
@@ -93,9 +99,10 @@ impl fmt::Display for ConsistencyFigures {
         )?;
         write!(
             f,
-            "  failing {} ({:.2} %)  hidden {}  blank {}  thickness {:.3} voxels",
+            "  failing {} ({:.2} %; {} second layer)  hidden {}  blank {}  thickness {:.3} voxels",
             self.failing,
             100.0 * self.failing_share,
+            self.second_layer,
             self.hidden,
             self.blank,
             self.thickness
@@ -115,6 +122,7 @@ enum Verdict {
 struct Voxel {
     position: Vec3,
     normal: Vec3,
+    points: usize,
     /// Root mean square of the points' distance along the normal, where there are
     /// three.
     thickness: Option<f64>,
@@ -149,10 +157,11 @@ pub fn photo_consistency(
         .par_iter()
         .map(|photo| shield(&voxels, photo))
         .collect();
-    let verdicts: Vec<Verdict> = voxels
+    let mut verdicts: Vec<Verdict> = voxels
         .par_iter()
         .map(|v| judge(v, photos, &shields, side))
         .collect();
+    let second_layer = fail_second_layers(&voxels, &mut verdicts, side);
     let count = |w: Verdict| verdicts.iter().filter(|v| **v == w).count();
     let consistent = count(Verdict::Consistent);
     let (failing, blank) = (count(Verdict::Failing), count(Verdict::Blank));
@@ -163,12 +172,25 @@ pub fn photo_consistency(
         voxels: voxels.len(),
         consistent,
         failing,
+        second_layer,
         hidden: count(Verdict::Hidden),
         blank,
         consistent_share: consistent as f64 / shown,
         failing_share: failing as f64 / shown,
         thickness: median(voxels.iter().filter_map(|v| v.thickness)) / side,
     })
+}
+
+/// Consistent voxels that double a fuller consistent one fail; how many do.
+fn fail_second_layers(voxels: &[Voxel], verdicts: &mut [Verdict], side: f64) -> usize {
+    let consistent = |i: &usize| verdicts[*i] == Verdict::Consistent;
+    let places: Vec<usize> = (0..voxels.len()).filter(consistent).collect();
+    let pieces: Vec<Piece> = places.iter().map(|i| voxels[*i].piece()).collect();
+    let doubled = second_layers(&pieces, side);
+    for (i, _) in places.iter().zip(&doubled).filter(|(_, d)| **d) {
+        verdicts[*i] = Verdict::Failing;
+    }
+    doubled.iter().filter(|d| **d).count()
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
@@ -213,30 +235,56 @@ fn voxels_of(cloud: &PointCloud, side: f64) -> Vec<Voxel> {
         })
         .collect();
     keys.par_sort_unstable();
-    keys.chunk_by(|a, b| a.0 == b.0)
-        .map(|cell| {
-            let (mut position, mut normal) = (Vec3::zeros(), Vec3::zeros());
-            for (_, i) in cell {
-                position += Vec3::from(cloud.positions[*i as usize].map(f64::from));
-                let n = cloud.normals.get(*i as usize).copied().unwrap_or_default();
-                normal += Vec3::from(n.map(f64::from));
-            }
-            let (position, normal) = (
-                position / cell.len() as f64,
-                normal / normal.norm().max(1e-12),
-            );
-            let square = |i: u32| {
-                let p = Vec3::from(cloud.positions[i as usize].map(f64::from));
-                (p - position).dot(&normal).powi(2)
-            };
-            let squares: f64 = cell.iter().map(|(_, i)| square(*i)).sum();
-            Voxel {
-                position,
-                normal,
-                thickness: (cell.len() >= 3).then(|| (squares / cell.len() as f64).sqrt()),
-            }
-        })
+    let cells: Vec<Vec<u32>> = keys
+        .chunk_by(|a, b| a.0 == b.0)
+        .map(|cell| cell.iter().map(|(_, i)| *i).collect())
+        .collect();
+    // A voxel whose border runs along the surface goes to the one beside it.
+    let pieces: Vec<Piece> = cells.iter().map(|c| voxel_of(cloud, c).piece()).collect();
+    let mut whole = vec![Vec::new(); cells.len()];
+    for (cell, to) in cells.into_iter().zip(same_place(&pieces, side)) {
+        whole[to].extend(cell);
+    }
+    whole
+        .iter()
+        .filter(|cell| !cell.is_empty())
+        .map(|cell| voxel_of(cloud, cell))
         .collect()
+}
+
+/// The voxel of these points.
+fn voxel_of(cloud: &PointCloud, cell: &[u32]) -> Voxel {
+    let (mut position, mut normal) = (Vec3::zeros(), Vec3::zeros());
+    for &i in cell {
+        position += Vec3::from(cloud.positions[i as usize].map(f64::from));
+        let n = cloud.normals.get(i as usize).copied().unwrap_or_default();
+        normal += Vec3::from(n.map(f64::from));
+    }
+    let (position, normal) = (
+        position / cell.len() as f64,
+        normal / normal.norm().max(1e-12),
+    );
+    let square = |&i: &u32| {
+        let p = Vec3::from(cloud.positions[i as usize].map(f64::from));
+        (p - position).dot(&normal).powi(2)
+    };
+    let squares: f64 = cell.iter().map(square).sum();
+    Voxel {
+        position,
+        normal,
+        points: cell.len(),
+        thickness: (cell.len() >= 3).then(|| (squares / cell.len() as f64).sqrt()),
+    }
+}
+
+impl Voxel {
+    fn piece(&self) -> Piece {
+        Piece {
+            position: self.position,
+            normal: self.normal,
+            points: self.points,
+        }
+    }
 }
 
 /// Nearest depth of the cloud, at half the picture's resolution (one voxel a

@@ -117,6 +117,18 @@ pub enum EvalError {
         "the cameras of the estimate or of the truth stand in one place, which gives no similarity between them"
     )]
     NoSimilarity,
+    /// A file is to be scored by a protocol that aligns it by its cameras.
+    #[error("{path}: a file without cameras cannot be brought into the frame of this data set", path = path.display())]
+    NoCameras {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Photos were named that have no camera.
+    #[error("there is no camera for {}", names.join(", "))]
+    UnknownPhotos {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// The points have no directions.
     #[error("more than a tenth of the points have no normal, along which photos could be compared")]
     NoNormals,
@@ -167,6 +179,18 @@ impl EvalError {
                 "take those points out first: a score that leaves them out would say nothing of them"
             }
             Self::Empty { .. } => "check the stage that made it with `relievo status`",
+            Self::Format { .. } | Self::Npz { .. } | Self::Media { .. } => {
+                "the file is damaged or incomplete: write or fetch it again"
+            }
+            Self::Io(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                "the file belongs to what was given and is missing: fetch it again (docs/datasets.md lists what is read)"
+            }
+            Self::NoCameras { .. } => {
+                "give the work folder or COLMAP model with the estimate's cameras as --model"
+            }
+            Self::UnknownPhotos { .. } => {
+                "photos are named as in the report of the run, with their folders"
+            }
             _ => return None,
         })
     }

@@ -119,6 +119,8 @@ pub struct TextureQuery {
     pub sources: BTreeMap<String, PathBuf>,
     /// Names of the photos to compare; all where empty.
     pub only: BTreeSet<String>,
+    /// A name without a camera is an error, not left out.
+    pub strict: bool,
     /// Size of the comparison against the photo's.
     pub scale: f64,
     /// `cameras_from_model`, 4 × 4 row-major, for a model in another frame.
@@ -141,6 +143,12 @@ pub fn eval_texture(
         what: "holds no cameras",
     })?;
     let sparse = colmap::read_model(&folder)?;
+    let known: BTreeSet<&str> = sparse.registered().map(|(_, v, _)| &*v.name).collect();
+    let unknown = query.only.iter().filter(|n| !known.contains(n.as_str()));
+    let unknown: Vec<String> = unknown.cloned().collect();
+    if query.strict && !unknown.is_empty() {
+        return Err(EvalError::UnknownPhotos { names: unknown });
+    }
     let chosen: Vec<_> = sparse
         .registered()
         .filter(|(_, v, _)| query.only.is_empty() || query.only.contains(&v.name))

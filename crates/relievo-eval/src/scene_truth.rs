@@ -2,6 +2,7 @@
 
 use crate::cameras::{Cameras, cameras_of_model};
 use crate::error::EvalError;
+use crate::nearest::Nearest;
 use crate::npz::read_npz;
 use crate::sampling::{mesh_area, sample_mesh};
 use crate::statistics::percentile;
@@ -10,8 +11,8 @@ use relievo_formats::ply;
 use relievo_geometry::Vec3;
 use relievo_image::Raster;
 use relievo_scene::TriMesh;
-use relievo_spatial::bounds::Aabb;
-use relievo_spatial::{KdTree, TriangleBvh};
+use relievo_spatial::TriangleBvh;
+use relievo_spatial::bounds::quantile_bounds;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -25,7 +26,8 @@ const PLY_POINTS: usize = 300_000;
 #[derive(Debug)]
 pub struct TrueScene {
     /// Median distance of the visible surface from the cameras (half the
-    /// extent, where no camera is known), in the truth's unit.
+    /// extent without its outermost hundredths, where no camera is known), in the
+    /// truth's unit.
     pub distance: f64,
     /// Mean spacing of the reference samples.
     pub spacing: f64,
@@ -45,7 +47,7 @@ pub struct TrueScene {
     pub(crate) reference: Vec<[f64; 3]>,
     pub(crate) reference_normals: Vec<[f64; 3]>,
     pub(crate) reference_scored: Vec<bool>,
-    pub(crate) tree: KdTree,
+    pub(crate) tree: Nearest,
     /// True cameras; empty where unknown.
     pub cameras: Cameras,
     low_depth: BTreeMap<String, Raster<f32>>,
@@ -220,7 +222,7 @@ impl TrueScene {
             bvh: Some(TriangleBvh::new(&mesh)),
             mesh: Some(mesh),
             face_scored,
-            tree: tree_of(&reference),
+            tree: Nearest::new(&reference),
             reference,
             reference_normals,
             reference_scored,
@@ -247,17 +249,6 @@ impl TrueScene {
             });
         }
         let cloud: Vec<[f64; 3]> = mesh.positions.iter().map(|p| p.map(f64::from)).collect();
-        let extent: f64 = (0..3)
-            .map(|k| {
-                let (lo, hi) = cloud
-                    .iter()
-                    .fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), p| {
-                        (lo.min(p[k]), hi.max(p[k]))
-                    });
-                (hi - lo) * (hi - lo)
-            })
-            .sum::<f64>()
-            .sqrt();
         let area = mesh_area(&mesh, |_| true);
         let surface = area > 0.0;
         let mut rng = relievo_task::rng(3, "eval", "scored");
@@ -276,7 +267,7 @@ impl TrueScene {
             (cloud.clone(), Vec::new(), cloud, Vec::new(), 0.0)
         };
         Ok(Self {
-            distance: extent / 2.0,
+            distance: extent(&points) / 2.0,
             spacing,
             labels: vec![0; points.len()],
             points,
@@ -285,7 +276,7 @@ impl TrueScene {
             face_scored: vec![true; mesh.triangles.len()],
             bvh: surface.then(|| TriangleBvh::new(&mesh)),
             mesh: surface.then_some(mesh),
-            tree: tree_of(&reference),
+            tree: Nearest::new(&reference),
             reference_scored: vec![true; reference.len()],
             reference,
             reference_normals,
@@ -347,24 +338,9 @@ impl TrueScene {
 
     /// Index of the nearest reference sample of each point.
     pub(crate) fn nearest(&self, points: &[[f32; 3]]) -> Vec<usize> {
-        let narrow: Vec<[f32; 3]> = self.reference.iter().map(|p| p.map(|v| v as f32)).collect();
-        let around = Aabb::of(&narrow).map(|b| b.grown(0.5));
-        let is_far = |p: &[f32; 3]| !around.is_some_and(|b| b.contains(*p));
-        // From far away every branch of the tree is about as near; boxes still tell.
-        let boxes = points.iter().any(is_far).then(|| {
-            TriangleBvh::new(&TriMesh {
-                triangles: (0..narrow.len() as u32).map(|i| [i; 3]).collect(),
-                positions: narrow,
-                ..TriMesh::default()
-            })
-        });
-        let nearest = |p: &[f32; 3]| match &boxes {
-            Some(boxes) if is_far(p) => boxes.closest(*p).map(|c| c.face),
-            _ => self.tree.nearest(*p).map(|n| n.index),
-        };
         points
             .par_iter()
-            .map(|p| nearest(p).map_or(0, |i| i as usize))
+            .map(|p| self.tree.of(*p).unwrap_or(0))
             .collect()
     }
 
@@ -380,9 +356,10 @@ impl TrueScene {
     }
 }
 
-pub(crate) fn tree_of(points: &[[f64; 3]]) -> KdTree {
-    let points: Vec<[f32; 3]> = points.iter().map(|p| p.map(|v| v as f32)).collect();
-    KdTree::new(&points)
+/// Diagonal of the box that leaves out the outermost hundredth on every side.
+fn extent(points: &[[f64; 3]]) -> f64 {
+    let narrow: Vec<[f32; 3]> = points.iter().map(|p| p.map(|v| v as f32)).collect();
+    quantile_bounds(&narrow, 0.01).map_or(0.0, |b| f64::from(b.diagonal()))
 }
 
 /// Coarse true depth by photo name, and its step in pixels.
@@ -427,32 +404,4 @@ fn read_low_depth(path: &Path) -> Result<(BTreeMap<String, Raster<f32>>, f64), E
         })
         .collect();
     Ok((maps, step))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn far_points_find_the_nearest_sample_too() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("cloud.ply");
-        let places: Vec<[f32; 3]> = (0..500_u16)
-            .map(|i| [f32::from(i % 10), f32::from(i % 7), f32::from(i % 11)])
-            .collect();
-        let rows: Vec<String> = places
-            .iter()
-            .map(|[x, y, z]| format!("{x} {y} {z}\n"))
-            .collect();
-        let properties = "property float x\nproperty float y\nproperty float z\n";
-        let head = format!("ply\nformat ascii 1.0\nelement vertex 500\n{properties}end_header\n");
-        fs_err::write(&path, head + &rows.concat()).unwrap();
-        let truth = TrueScene::read(&path).unwrap();
-        let queries = [[4.2, 3.1, 5.9], [400.0, 3.0, -70.0], [-60.0, 80.0, 500.0]];
-        for (query, found) in queries.iter().zip(truth.nearest(&queries)) {
-            let distance = |p: &[f32; 3]| (0..3).map(|k| (p[k] - query[k]).powi(2)).sum::<f32>();
-            let least = places.iter().map(distance).fold(f32::INFINITY, f32::min);
-            assert_eq!(distance(&places[found]), least);
-        }
-    }
 }

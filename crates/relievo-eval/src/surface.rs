@@ -6,14 +6,14 @@
 //! al., "Tanks and Temples", 2017, for precision, recall and F.
 
 use crate::error::EvalError;
+use crate::nearest::{Nearest, main_part};
 use crate::sampling::{dot, mesh_area, norm, sample_mesh, sub};
-use crate::scene_truth::{TrueScene, tree_of};
+use crate::scene_truth::TrueScene;
 use crate::statistics::{Tail, mean, share_below};
 use crate::topology::Topology;
 use rayon::prelude::*;
 use relievo_geometry::{Sim3, Vec3};
 use relievo_scene::TriMesh;
-use relievo_spatial::bounds::Aabb;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -188,10 +188,10 @@ fn transform(points: &[[f32; 3]], t: &Sim3) -> Vec<[f64; 3]> {
         .collect()
 }
 
-/// Refused where hardly a point of one lies in the box around the other.
+/// Refused where hardly a point of one lies in the box around the main part of the other.
 fn check_frames(estimate: &[[f32; 3]], truth: &[[f32; 3]]) -> Result<(), EvalError> {
     let inside = |points: &[[f32; 3]], of: &[[f32; 3]]| {
-        let around = Aabb::of(of).map(|b| b.grown(0.5));
+        let around = main_part(of);
         let near = points
             .iter()
             .filter(|p| around.is_some_and(|b| b.contains(**p)));
@@ -243,14 +243,12 @@ fn score_points(
             what: "no point of the estimate lies in space that a true camera saw",
         });
     }
-    let tree = tree_of(points);
+    let tree = Nearest::new(points);
     let from_truth: Vec<(usize, f64)> = truth
         .points
         .par_iter()
         .map(|p| {
-            let j = tree
-                .nearest(p.map(|v| v as f32))
-                .map_or(0, |n| n.index as usize);
+            let j = tree.of(p.map(|v| v as f32)).unwrap_or(0);
             let off = sub(*p, points[j]);
             let d = norm(off);
             let Some((normals, gap)) = surface else {

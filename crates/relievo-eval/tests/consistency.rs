@@ -100,6 +100,43 @@ fn the_right_surface_is_consistent_and_a_thick_one_is_worse() {
     assert_eq!(twice.consistent, right.consistent);
 }
 
+/// The wall with points up to `spread` voxels off, evenly: many a voxel.
+fn noisy(spread: f64, every: usize) -> ConsistencyFigures {
+    let mut cloud = PointCloud::default();
+    for k in (0..240 * 240).step_by(every) {
+        let at = |i: usize| (i as f64 - 120.0) * 0.004;
+        let off = ((k * 7919 % 10_007) as f64 / 10_007.0 - 0.5) * 2.0 * spread * 0.02;
+        let p = [at(k % 240), at(k / 240), 0.0003 + off];
+        cloud.positions.push(p.map(|v| v as f32));
+        cloud.normals.push([0.0, 0.0, -1.0]);
+    }
+    photo_consistency(&cloud, &photos(false)).unwrap()
+}
+
+#[test]
+fn noise_along_the_normal_lowers_number_and_share() {
+    let flat = noisy(0.0, 1);
+    assert!(
+        flat.second_layer == 0 && flat.consistent_share > 0.97,
+        "{flat}"
+    );
+    let mut before = flat.clone();
+    for spread in [0.1, 0.25, 0.5] {
+        let thick = noisy(spread, 1);
+        assert!(thick.consistent <= before.consistent, "{spread}: {thick}");
+        assert!(
+            thick.consistent_share <= before.consistent_share,
+            "{spread}: {thick}"
+        );
+        assert!(thick.thickness > before.thickness, "{spread}: {thick}");
+        before = thick;
+    }
+    assert!(before.consistent_share < 0.7, "{before}");
+    // Fewer points are less surface.
+    let thin = noisy(0.0, 61);
+    assert!(thin.consistent < flat.consistent / 2, "{thin}");
+}
+
 #[test]
 fn what_cannot_be_judged_is_said() {
     let blank = photo_consistency(&layers(&[0.0]), &photos(true)).unwrap();

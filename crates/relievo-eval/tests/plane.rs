@@ -207,3 +207,32 @@ fn a_cloud_in_another_frame_or_a_truth_with_nan_is_no_number() {
     let error = TrueScene::read(&path).unwrap_err().to_string();
     assert!(error.contains("finite"), "{error}");
 }
+
+#[test]
+fn stray_points_of_the_truth_change_neither_thresholds_nor_the_frame_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("truth.ply");
+    let read = |strays: bool| {
+        let mut cloud = TriMesh::default();
+        for k in 0..10_000_u16 {
+            let place = [f32::from(k % 100) / 100.0, f32::from(k / 100) / 100.0, 0.0];
+            cloud.positions.push(place);
+        }
+        if strays {
+            cloud
+                .positions
+                .extend([[1000.0, 0.0, 0.0], [0.0, -1000.0, 0.0]]);
+        }
+        relievo_formats::ply::write_mesh(&cloud, &path).unwrap();
+        TrueScene::read(&path).unwrap()
+    };
+    let (plain, strayed) = (read(false), read(true));
+    assert_eq!(plain.thresholds(), strayed.thresholds());
+    let away: Vec<[f32; 3]> = (0..1000_u16)
+        .map(|k| [20.0 + f32::from(k) / 100.0, 5.0, 3.0])
+        .collect();
+    for truth in [&plain, &strayed] {
+        let found = score_cloud(&away, truth, &Sim3::identity());
+        assert!(matches!(found, Err(EvalError::OtherFrame { .. })));
+    }
+}

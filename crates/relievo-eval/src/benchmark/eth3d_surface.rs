@@ -14,7 +14,7 @@
 
 use super::eth3d::{Scans, TOLERANCES};
 use crate::error::EvalError;
-use crate::scene_truth::tree_of;
+use crate::nearest::Nearest;
 use rayon::prelude::*;
 use relievo_geometry::{Rigid3, Sim3, Vec3};
 use relievo_spatial::KdTree;
@@ -123,12 +123,12 @@ pub fn score(
                 .map(|p| s.world_from_scan.apply(&Vec3::from(*p)))
         })
         .collect();
-    let tree = tree_of(&points.iter().map(|p| (*p).into()).collect::<Vec<_>>());
+    let tree = Nearest::new(&points.iter().map(|p| (*p).into()).collect::<Vec<_>>());
     let gaps: Vec<f64> = scan_points
         .par_iter()
         .map(|p| {
-            let near = tree.nearest([p.x as f32, p.y as f32, p.z as f32]);
-            near.map_or(f64::INFINITY, |n| (points[n.index as usize] - p).norm())
+            let near = tree.of([p.x as f32, p.y as f32, p.z as f32]);
+            near.map_or(f64::INFINITY, |i| (points[i] - p).norm())
         })
         .collect();
 
@@ -174,13 +174,11 @@ struct Beams {
 impl Beams {
     fn new(scan: &super::eth3d::Scan) -> Self {
         let points: Vec<Vec3> = scan.points.iter().map(|p| Vec3::from(*p)).collect();
-        let directions: Vec<[f64; 3]> = points
-            .iter()
-            .map(|p| (p / p.norm().max(1e-12)).into())
-            .collect();
+        let direction = |p: &Vec3| (p / p.norm().max(1e-12)).map(|v| v as f32).into();
+        let directions: Vec<[f32; 3]> = points.iter().map(direction).collect();
         Self {
             scan_from_world: scan.world_from_scan.inverse(),
-            tree: tree_of(&directions),
+            tree: KdTree::new(&directions),
             points,
         }
     }

@@ -137,6 +137,14 @@ impl DataSet {
         align_cameras(&read_cameras(model)?, &self.cameras)
     }
 
+    /// Reads the true surface, to find what is wrong with it before anything is run.
+    pub fn check_surface(&self) -> Result<(), EvalError> {
+        match &self.surface {
+            Surface::Mesh(truth) => TrueScene::read(truth).map(drop),
+            Surface::None | Surface::Scans(_) => Ok(()),
+        }
+    }
+
     /// A cloud (PLY) whose cameras are those of `model`; `None` where no true
     /// surface is known.
     pub fn score_cloud(
@@ -172,15 +180,17 @@ impl DataSet {
 }
 
 /// Scores whatever of a work folder is there: poses, cloud, mesh. `reached`
-/// tells for a stage's name whether it was asked for.
+/// tells for each of these names whether it is to be scored.
 pub fn score(
     set: &DataSet,
     work: &Path,
     reached: &dyn Fn(&str) -> bool,
 ) -> Result<Vec<Row>, EvalError> {
     let mut rows = Vec::new();
-    let poses = eval_poses_against(work, &set.cameras)?;
-    rows::of_poses(&poses, &mut rows);
+    if reached("poses") {
+        let poses = eval_poses_against(work, &set.cameras)?;
+        rows::of_poses(&poses, &mut rows);
+    }
     if reached("cloud")
         && let Some(score) = set.score_cloud(&work.join("cloud/dense.ply"), work)?
     {

@@ -6,17 +6,22 @@ use super::mesh::MESH_FILE;
 use super::{Setup, file_error, read_model};
 use crate::error::PipelineError;
 use crate::photos::PhotoStore;
-use relievo_engine::{BoxError, Figures, Item, ItemWriter, Parallelism, Stage, StageContext};
+use relievo_engine::{
+    BoxError, Figures, Item, ItemWriter, Parallelism, Stage, StageContext, StageRecord,
+};
 use relievo_scene::{TexturedMesh, ViewId};
 use relievo_texture::{
     PhotoError, PhotoSource, TextureFigures, TextureOptions, TexturePhoto, TextureView,
 };
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Places of the faces on the pages.
 pub const ATLAS_FILE: &str = "atlas.bin";
+/// How the name of a photo that takes no part stands in the item's key.
+const HELD_OUT: &str = "held out ";
 /// Figures of the baking.
 const FIGURES_FILE: &str = "figures.json";
 
@@ -52,7 +57,7 @@ impl Stage for Texture {
                 key = key.value(format!("mask of {}", e.photo.name), mask.as_str());
             }
             if e.photo.held_out {
-                key = key.value(format!("held out {}", e.photo.name), true);
+                key = key.value(format!("{HELD_OUT}{}", e.photo.name), true);
             }
         }
         Ok(vec![Item::new("texture", key.finish())])
@@ -132,6 +137,18 @@ impl Stage for Texture {
             _ => Ok(Figures::new()),
         }
     }
+}
+
+/// Names of the photos that took no part in the texture of a work folder, whatever its
+/// settings say by now; none where it has no texture.
+pub fn held_out_of_texture(work: &Path) -> Result<BTreeSet<String>, PipelineError> {
+    let record = StageRecord::read(&work.join("texture"))?;
+    let keys = record.iter().flat_map(|r| &r.items).map(|i| &i.key);
+    let names = keys.flat_map(|k| k.values.keys());
+    Ok(names
+        .filter_map(|n| n.strip_prefix(HELD_OUT))
+        .map(str::to_owned)
+        .collect())
 }
 
 /// File name of an atlas page.

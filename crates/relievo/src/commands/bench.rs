@@ -27,7 +27,15 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
         tell(&set, args.json);
         return Ok(Done::Whole);
     }
+    if args.known_poses && args.stage == BenchStage::Sparse {
+        return Err(Failure::Usage(
+            "with --known-poses there are no poses to score: name a later --stage".to_owned(),
+        ));
+    }
     check_photos(&set, args.known_intrinsics && !args.known_poses)?;
+    if !matches!(args.stage, BenchStage::Sparse | BenchStage::Texture) {
+        set.check_surface().map_err(|e| refuse(&e))?;
+    }
     let default = || PathBuf::from(format!("./{}.bench.relievo", set.name));
     let work = args.output.clone().unwrap_or_else(default);
     let (until, stages) = reach(args.stage);
@@ -70,7 +78,9 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
     for what in &finished.missing {
         eprintln!("incomplete: {what}");
     }
-    let rows = score(&set, &work, stages)?;
+    // The true poses are no result.
+    let scored = |s: &str| stages.contains(&s) && !(s == "poses" && args.known_poses);
+    let rows = score(&set, &work, &scored)?;
     print(args, &set.name, (set.layout, set.truth), &work, &rows);
     Ok(if finished.whole {
         Done::Whole
@@ -175,11 +185,11 @@ fn tell(set: &DataSet, json: bool) {
 /// The stage to stop after, and those that are scored.
 fn reach(stage: BenchStage) -> (&'static str, &'static [&'static str]) {
     match stage {
-        BenchStage::Sparse => ("sparse", &[]),
-        BenchStage::Dense => ("cloud", &["depth", "cloud"]),
-        BenchStage::Mesh => ("mesh", &["depth", "cloud", "mesh"]),
-        BenchStage::Texture => ("export", &["texture"]),
-        BenchStage::All => ("export", &["depth", "cloud", "mesh", "texture"]),
+        BenchStage::Sparse => ("sparse", &["poses"]),
+        BenchStage::Dense => ("cloud", &["poses", "depth", "cloud"]),
+        BenchStage::Mesh => ("mesh", &["poses", "depth", "cloud", "mesh"]),
+        BenchStage::Texture => ("export", &["poses", "texture"]),
+        BenchStage::All => ("export", &["poses", "depth", "cloud", "mesh", "texture"]),
     }
 }
 
@@ -265,9 +275,8 @@ fn import_truth(set: &DataSet, work: &Path, task: &Task) -> Result<(), Failure> 
 /// How rows follow one another.
 const ORDER: [&str; 5] = ["poses", "depth", "cloud", "mesh", "texture"];
 
-fn score(set: &DataSet, work: &Path, stages: &[&str]) -> Result<Vec<Row>, Failure> {
-    let reached = |s: &str| stages.contains(&s);
-    let mut rows = benchmark::score(set, work, &reached).map_err(|e| refuse(&e))?;
+fn score(set: &DataSet, work: &Path, reached: &dyn Fn(&str) -> bool) -> Result<Vec<Row>, Failure> {
+    let mut rows = benchmark::score(set, work, reached).map_err(|e| refuse(&e))?;
     if let (Surface::Mesh(truth), true) = (&set.surface, reached("depth"))
         && truth.is_dir()
     {

@@ -9,7 +9,7 @@ use relievo_eval::{
 };
 use relievo_formats::{colmap, native, ply};
 use relievo_pipeline::PipelineError;
-use relievo_pipeline::settings::Settings;
+use relievo_pipeline::stages::texture::held_out_of_texture;
 use relievo_task::Task;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -26,6 +26,7 @@ pub(crate) fn eval(what: EvalWhat) -> Result<Done, Failure> {
             if let Some(score) = by_protocol(&a, "cloud/dense.ply", DataSet::score_cloud)? {
                 return print(&score, a.json);
             }
+            note_frame(&a);
             let found = relievo_eval::eval_cloud(&a.estimate, truth_of(&a)?, a.model.as_deref());
             print(&found.map_err(|e| refuse(&e))?, a.json)
         }
@@ -33,6 +34,7 @@ pub(crate) fn eval(what: EvalWhat) -> Result<Done, Failure> {
             if let Some(score) = by_protocol(&a, "mesh/surface.ply", DataSet::score_mesh)? {
                 return print(&score, a.json);
             }
+            note_frame(&a);
             let found = relievo_eval::eval_mesh(&a.estimate, truth_of(&a)?, a.model.as_deref());
             print(&found.map_err(|e| refuse(&e))?, a.json)
         }
@@ -50,8 +52,12 @@ pub(crate) fn eval(what: EvalWhat) -> Result<Done, Failure> {
             let query = texture_query(&common, images, &only, scale)?;
             let found = relievo_eval::eval_texture(&common.estimate, &query, &Task::silent());
             let found = found.map_err(|e| refuse(&e))?;
-            for name in only.iter().filter(|n| !found.per_photo.contains_key(*n)) {
-                eprintln!("note: there is no camera for {name}; it is left out");
+            for name in query
+                .only
+                .iter()
+                .filter(|n| !found.per_photo.contains_key(*n))
+            {
+                eprintln!("note: {name} was held out and not placed; it is left out");
             }
             print(&found, common.json)
         }
@@ -61,6 +67,18 @@ pub(crate) fn eval(what: EvalWhat) -> Result<Done, Failure> {
 fn truth_of(args: &EvalArgs) -> Result<&Path, Failure> {
     let missing = || Failure::Usage("this needs the truth: give it with --truth".to_owned());
     args.truth.as_deref().ok_or_else(missing)
+}
+
+/// Says where nothing aligns the estimate with the truth.
+fn note_frame(args: &EvalArgs) {
+    let without = if args.model.is_none() && !args.estimate.is_dir() {
+        "the estimate is a file without cameras (--model gives them)"
+    } else if args.truth.as_ref().is_some_and(|t| t.is_file()) {
+        "the truth is a file without cameras"
+    } else {
+        return;
+    };
+    eprintln!("note: {without}: both are taken to lie in one frame, nothing was aligned");
 }
 
 /// Scores a file whose cameras are known by the protocol of the data set in
@@ -74,10 +92,14 @@ fn by_protocol(
     let truth = truth_of(args)?;
     let model = args.model.as_deref().unwrap_or(&args.estimate);
     let rendered = ["mesh.ply", "gt/mesh.ply"].map(|f| truth.join(f).is_file());
-    if !truth.is_dir() || !model.is_dir() || rendered.contains(&true) {
+    if !truth.is_dir() || rendered.contains(&true) {
         return Ok(None);
     }
     let set = benchmark::open(truth).map_err(|e| refuse(&e))?;
+    if !model.is_dir() {
+        let path = model.to_owned();
+        return Err(refuse(&EvalError::NoCameras { path }));
+    }
     let file = files::file_of(&args.estimate, inside).map_err(|e| refuse(&e))?;
     score(&set, &file, model).map_err(|e| refuse(&e))
 }
@@ -220,14 +242,14 @@ fn sources(work: &Path) -> Result<BTreeMap<String, PathBuf>, Failure> {
 /// The texture of a finished work folder against the photos it held out;
 /// `None` where it held none.
 pub(crate) fn held_out_texture(work: &Path) -> Result<Option<TextureFigures>, Failure> {
-    let settings = Settings::read_work(work)?.unwrap_or_default();
-    if settings.hold_out.is_empty() {
+    let only = held_out_of_texture(work)?;
+    if only.is_empty() {
         return Ok(None);
     }
     let query = TextureQuery {
         cameras: work.to_owned(),
         sources: sources(work)?,
-        only: settings.hold_out.into_iter().collect(),
+        only,
         scale: 0.5,
         ..TextureQuery::default()
     };
@@ -248,13 +270,25 @@ fn texture_query(
         return Err(Failure::Usage("--scale takes a number in 0..4".to_owned()));
     }
     let mut only: BTreeSet<String> = only.iter().cloned().collect();
-    if only.is_empty()
-        && let Some(settings) = Settings::read_work(&common.estimate)?
-    {
-        only.extend(settings.hold_out);
+    let strict = !only.is_empty();
+    // What was held out when the texture was made, whatever the settings say by now.
+    let work = [Some(&common.estimate), common.model.as_ref()];
+    let work = work.into_iter().flatten().find(|p| p.is_dir());
+    let held_out = work.map(|w| held_out_of_texture(w)).transpose()?;
+    let held_out = held_out.unwrap_or_default();
+    if strict {
+        for name in only
+            .iter()
+            .filter(|n| work.is_some() && !held_out.contains(*n))
+        {
+            eprintln!("note: {name} was not held out: it flatters the score where it took part");
+        }
+    } else {
+        only = held_out;
     }
     let Some(truth) = &common.truth else {
-        return work_query(common, images, only, scale);
+        let query = work_query(common, images, only, scale)?;
+        return Ok(TextureQuery { strict, ..query });
     };
     if !truth.exists() {
         let path = truth.clone();
@@ -276,6 +310,7 @@ fn texture_query(
         cameras,
         images,
         only,
+        strict,
         scale,
         ..TextureQuery::default()
     })
@@ -314,6 +349,6 @@ fn work_query(
         sources,
         only,
         scale,
-        transform: None,
+        ..TextureQuery::default()
     })
 }

@@ -9,7 +9,6 @@ use std::path::Path;
 use std::process::Command;
 
 /// Figures of a run, the most telling first.
-/// `consistent_voxels` describes: copies of a surface have more of them.
 pub(crate) fn of(
     stage: &str,
     set: &Set,
@@ -73,7 +72,7 @@ fn surface(what: &str, set: &Set, steps: &Steps, rows: &mut Vec<Metric>) -> Resu
     add("consistent_share", "consistent_share", Better::Higher);
     add("failing_share", "failing_share", Better::Lower);
     add("thickness", "thickness", Better::Lower);
-    add("consistent_voxels", "consistent", Better::Neither);
+    add("consistent_voxels", "consistent", Better::Higher);
     Ok(())
 }
 
