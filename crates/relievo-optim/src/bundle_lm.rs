@@ -11,6 +11,18 @@ use crate::reduced_solve::{Factoriser, inverse_tail, solve};
 use crate::schur::{Linearisation, Pattern, Reduced, back_substitute, cost, linearise, reduce};
 use relievo_task::{Cancelled, Task};
 
+/// How the reduced camera system is solved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Solver {
+    /// By the work that each would be.
+    #[default]
+    Auto,
+    /// Dense or sparse factorisation.
+    Cholesky,
+    /// Iteratively.
+    ConjugateGradients,
+}
+
 /// When to stop, and what an error costs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BundleOptions {
@@ -26,6 +38,8 @@ pub struct BundleOptions {
     pub loss: Loss,
     /// Starting damping.
     pub initial_lambda: f64,
+    /// For the reduced camera system.
+    pub solver: Solver,
 }
 
 impl Default for BundleOptions {
@@ -36,6 +50,7 @@ impl Default for BundleOptions {
             block_tolerance: 0.0,
             loss: Loss::Squared,
             initial_lambda: 1e-4,
+            solver: Solver::Auto,
         }
     }
 }
@@ -63,7 +78,7 @@ pub fn minimise<P: BundleProblem>(
     task: &Task,
 ) -> Result<BundleSummary<P::State>, Cancelled> {
     let pattern = Pattern::new(problem.structure());
-    let factoriser = Factoriser::new(&pattern);
+    let factoriser = Factoriser::new(&pattern, options.solver);
     let mut lin = Linearisation::default();
     linearise(problem, &pattern, &state, options.loss, &mut lin);
     let mut out = BundleSummary {

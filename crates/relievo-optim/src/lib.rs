@@ -14,11 +14,13 @@
 //! | `schur` | the reduced camera system |
 //! | [`sparse_spd`] | symmetric systems of few entries |
 //! | `reduced_solve` | its Cholesky factorisation, dense or sparse |
+//! | `pcg` | its solution by conjugate gradients |
 
 pub mod bundle;
 pub mod bundle_lm;
 pub mod dense_lm;
 pub mod loss;
+mod pcg;
 pub mod ransac;
 pub mod ransac_arrsac;
 mod reduced_solve;
@@ -28,7 +30,7 @@ pub mod sparse_spd;
 pub use bundle::{
     BundleProblem, BundleStructure, FIXED, GroupPrior, MAX_GROUP_DIM, ObservationRows,
 };
-pub use bundle_lm::{BundleOptions, BundleSummary, group_covariance, minimise};
+pub use bundle_lm::{BundleOptions, BundleSummary, Solver, group_covariance, minimise};
 pub use dense_lm::{DenseProblem, dense_lm};
 pub use loss::Loss;
 pub use ransac::{Estimator, RansacOptions, RansacResult, lo_ransac};

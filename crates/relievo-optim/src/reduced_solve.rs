@@ -1,11 +1,15 @@
-//! Cholesky of the reduced camera system: dense while it is small or full,
-//! faer's sparse factorisation where most pairs of views share nothing.
+//! Solves the reduced camera system: by Cholesky, dense while it is small or full,
+//! faer's sparse factorisation where most pairs of views share nothing; by conjugate
+//! gradients where a factorisation would cost more.
 //!
 //! The system is scaled to a unit diagonal first, since focal lengths and
 //! distortion terms differ by many orders of magnitude.
 
+use crate::bundle_lm::Solver;
+use crate::pcg::{BelowDiagonal, solve_pcg};
 use crate::schur::{Pattern, Reduced};
 use faer::linalg::solvers::{Llt, Solve};
+use faer::sparse::linalg::cholesky::{SymmetricOrdering, factorize_symbolic_cholesky};
 use faer::sparse::linalg::solvers::{Llt as SparseLlt, SymbolicLlt};
 use faer::sparse::{SparseColMat, SymbolicSparseColMat};
 use faer::{Mat, Side};
@@ -15,37 +19,70 @@ const SPARSE_SIZE: usize = 600;
 /// Part of the upper triangle.
 const SPARSE_FILL: f64 = 0.3;
 
-/// Which factorisation, with the symbolic part that is reused.
+/// Conjugate gradients are taken where a factorisation would need more multiply-adds than
+/// this many products with the system; those wait for memory, and count so often.
+const PRODUCTS: f64 = 200.0;
+const WAITS: f64 = 4.0;
+
+/// Which solution, with the symbolic part that is reused.
 pub(crate) enum Factoriser {
     Dense,
     Sparse {
         symbolic: SymbolicLlt<usize>,
         columns: SymbolicSparseColMat<usize>,
     },
+    Iterative(BelowDiagonal),
 }
 
 impl Factoriser {
-    pub(crate) fn new(pattern: &Pattern) -> Self {
+    pub(crate) fn new(pattern: &Pattern, solver: Solver) -> Self {
         faer::set_global_parallelism(faer::Par::Seq);
         let n = pattern.size();
         let full = (n * (n + 1) / 2) as f64;
+        // The upper triangle is stored, and read twice.
+        let products = PRODUCTS * WAITS * 2.0 * pattern.stored() as f64;
+        let iterative = || Self::Iterative(BelowDiagonal::new(pattern));
+        let costs_more = |work: f64| match solver {
+            Solver::Auto => work > products,
+            Solver::Cholesky => false,
+            Solver::ConjugateGradients => true,
+        };
         if n < SPARSE_SIZE || pattern.stored() as f64 > SPARSE_FILL * full {
-            return Self::Dense;
+            let work = full * n as f64 / 3.0;
+            return if costs_more(work) {
+                iterative()
+            } else {
+                Self::Dense
+            };
         }
-        let mut starts = vec![0];
-        let mut rows = Vec::with_capacity(pattern.stored());
-        for i in 0..pattern.dims.len() {
-            for a in 0..pattern.dims[i] {
-                for_column(pattern, i, a, |row, _| rows.push(row));
-                starts.push(rows.len());
-            }
+        let columns = sparsity(pattern);
+        let order = SymmetricOrdering::Amd;
+        let factor =
+            factorize_symbolic_cholesky(columns.as_ref(), Side::Lower, order, Default::default());
+        // At least the square of what a column holds on average, for each.
+        let work = |filled: usize| (filled as f64).powi(2) / n as f64;
+        if factor.is_ok_and(|f| costs_more(work(f.len_val()))) {
+            return iterative();
         }
-        let columns = SymbolicSparseColMat::new_checked(n, n, starts, None, rows);
         match SymbolicLlt::try_new(columns.as_ref(), Side::Lower) {
             Ok(symbolic) => Self::Sparse { symbolic, columns },
             Err(_) => Self::Dense,
         }
     }
+}
+
+/// The lower triangle's entries.
+fn sparsity(pattern: &Pattern) -> SymbolicSparseColMat<usize> {
+    let n = pattern.size();
+    let mut starts = vec![0];
+    let mut rows = Vec::with_capacity(pattern.stored());
+    for i in 0..pattern.dims.len() {
+        for a in 0..pattern.dims[i] {
+            for_column(pattern, i, a, |row, _| rows.push(row));
+            starts.push(rows.len());
+        }
+    }
+    SymbolicSparseColMat::new_checked(n, n, starts, None, rows)
 }
 
 /// Column `a` of block i of the lower triangle: (row, index into row i).
@@ -106,10 +143,13 @@ pub(crate) fn solve(
     if n == 0 {
         return Some(Vec::new());
     }
+    if let Factoriser::Iterative(below) = factoriser {
+        return solve_pcg(below, pattern, reduced);
+    }
     let scale = scales(pattern, reduced);
     let rhs = Mat::from_fn(n, 1, |k, _| -reduced.gradient[k] * scale[k]);
     let x = match factoriser {
-        Factoriser::Dense => dense(pattern, reduced, &scale)
+        Factoriser::Dense | Factoriser::Iterative(_) => dense(pattern, reduced, &scale)
             .llt(Side::Lower)
             .ok()?
             .solve(&rhs),

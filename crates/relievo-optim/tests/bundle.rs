@@ -2,7 +2,7 @@
 //! least-squares solution: its gradient has to vanish. Dense and sparse.
 
 use relievo_optim::{
-    BundleOptions, BundleProblem, BundleStructure, Loss, ObservationRows, minimise,
+    BundleOptions, BundleProblem, BundleStructure, Loss, ObservationRows, Solver, minimise,
 };
 use relievo_task::{Task, rng, seed::RngCore};
 
@@ -123,7 +123,7 @@ fn largest_gradient(problem: &Linear, state: &State) -> f64 {
         .fold(0.0, |m: f64, v| m.max(v.abs()))
 }
 
-fn solves(poses: usize, landmarks: usize, span: usize, groups: usize) {
+fn solves(poses: usize, landmarks: usize, span: usize, groups: usize, solver: Solver) {
     let (problem, start) = Linear::new(poses, landmarks, span, groups);
     assert!(largest_gradient(&problem, &start) > 1.0);
     let options = BundleOptions {
@@ -132,6 +132,7 @@ fn solves(poses: usize, landmarks: usize, span: usize, groups: usize) {
         block_tolerance: 0.0,
         loss: Loss::Squared,
         max_iterations: 20,
+        solver,
     };
     let end = minimise(&problem, start, &options, &Task::silent()).expect("not cancelled");
     let gradient = largest_gradient(&problem, &end.state);
@@ -141,34 +142,41 @@ fn solves(poses: usize, landmarks: usize, span: usize, groups: usize) {
 
 #[test]
 fn a_dense_system_is_solved() {
-    solves(6, 700, 4, 2);
+    for solver in [Solver::Auto, Solver::ConjugateGradients] {
+        solves(6, 700, 4, 2, solver);
+    }
 }
 
 #[test]
 fn a_sparse_system_is_solved() {
     // 160 poses in a ring, each tied to a few neighbours only.
-    solves(160, 1600, 4, 1);
+    for solver in [Solver::Auto, Solver::ConjugateGradients] {
+        solves(160, 1600, 4, 1, solver);
+    }
 }
 
 #[test]
 fn the_bits_do_not_depend_on_threads() {
-    let run = |threads: usize| {
+    let run = |threads: usize, solver: Solver| {
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build()
             .unwrap()
             .install(|| {
-                let (problem, start) = Linear::new(9, 1500, 4, 3);
+                let (problem, start) = Linear::new(40, 1500, 4, 3);
                 let options = BundleOptions {
                     loss: Loss::Cauchy(0.5),
                     max_iterations: 5,
+                    solver,
                     ..BundleOptions::default()
                 };
                 let end = minimise(&problem, start, &options, &Task::silent()).unwrap();
                 (end.final_cost.to_bits(), end.state.blocks)
             })
     };
-    assert_eq!(run(1), run(3));
+    for solver in [Solver::Cholesky, Solver::ConjugateGradients] {
+        assert_eq!(run(1, solver), run(3, solver));
+    }
 }
 
 /// A heavy-tailed loss lets landmarks creep on; the blocks stand still before.

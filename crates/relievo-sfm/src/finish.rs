@@ -6,6 +6,7 @@ use crate::grow_points::filter;
 use crate::model::Model;
 use crate::refine::{clean_up, everything, limits};
 use crate::scene::{Obs, Scene};
+use crate::state::Built;
 use crate::{PrincipalPoint, SfmOptions};
 use relievo_optim::{BundleOptions, Loss};
 use relievo_task::{Cancelled, Task};
@@ -23,15 +24,32 @@ const TRIAL_PRECISION: f64 = 0.2;
 
 /// What the last adjustments did.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Finish {
-    pub(crate) iterations: usize,
-    pub(crate) adjustments: usize,
+struct Finish {
+    iterations: usize,
+    adjustments: usize,
     /// Camera and σ in pixels of each principal point that was refined.
-    pub(crate) principal_points: Vec<(usize, f64)>,
+    principal_points: Vec<(usize, f64)>,
+}
+
+impl Built {
+    /// Adjusts the model to the end, and counts what that took.
+    pub(crate) fn finish(
+        &mut self,
+        scene: &Scene<'_>,
+        options: &SfmOptions,
+        task: &Task,
+    ) -> Result<(), Cancelled> {
+        let done = finish(scene, &mut self.model, options, task)?;
+        self.iterations += done.iterations as u64;
+        self.global_adjustments += done.adjustments as u64;
+        let refined = done.principal_points.into_iter();
+        self.principal_points = refined.map(|(c, sigma)| (c as u32, sigma)).collect();
+        Ok(())
+    }
 }
 
 /// Adjusts to the end. Photos left with too few points lose their pose.
-pub(crate) fn finish(
+fn finish(
     scene: &Scene<'_>,
     model: &mut Model,
     options: &SfmOptions,

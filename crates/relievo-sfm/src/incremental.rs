@@ -15,8 +15,7 @@ use crate::register::register;
 use crate::scene::{Pair, Scene};
 use crate::state::{Built, Growing, State, decode, encode};
 use crate::{
-    Checkpoint, MapperKind, SfmError, SfmInput, SfmOptions, SfmResult, finish, focal, global,
-    triplets,
+    Checkpoint, MapperKind, SfmError, SfmInput, SfmOptions, SfmResult, focal, global, triplets,
 };
 use relievo_scene::{Camera, TwoViewKind};
 use relievo_task::{Cancelled, Progress, Task};
@@ -529,14 +528,7 @@ impl Mapper<'_, '_> {
         if self.options.check_links {
             close_rings(self.scene, &mut built, self.options, self.task)?;
         }
-        let done = finish::finish(self.scene, &mut built.model, self.options, self.task)?;
-        built.iterations += done.iterations as u64;
-        built.global_adjustments += done.adjustments as u64;
-        built.principal_points = done
-            .principal_points
-            .into_iter()
-            .map(|(c, s)| (c as u32, s))
-            .collect();
+        built.finish(self.scene, self.options, self.task)?;
         self.state.done.push(built);
         Ok(true)
     }

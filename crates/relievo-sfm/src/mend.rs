@@ -5,7 +5,7 @@ use crate::links::{Link, most_doubtful, support};
 use crate::refine::{clean_up, global, limits};
 use crate::scene::Scene;
 use crate::state::{Built, State};
-use crate::{DoubtfulLink, NoCheckpoint, SfmError, SfmInput, finish};
+use crate::{DoubtfulLink, NoCheckpoint, SfmError, SfmInput};
 use std::collections::BTreeSet;
 
 /// Models built to mend one; a wrong link may hide another.
@@ -79,14 +79,8 @@ impl Mapper<'_, '_> {
         let (scene, options, task) = (self.scene, self.options, self.task);
         clean_up(scene, &mut built.model, &limits(options));
         built.iterations += global(scene, &mut built.model, options, ROUNDS, task)? as u64;
-        let done = finish::finish(scene, &mut built.model, options, task)?;
-        built.iterations += done.iterations as u64;
-        built.global_adjustments += 1 + done.adjustments as u64;
-        built.principal_points = done
-            .principal_points
-            .into_iter()
-            .map(|(c, sigma)| (c as u32, sigma))
-            .collect();
+        built.global_adjustments += 1;
+        built.finish(scene, options, task)?;
         Ok(())
     }
 

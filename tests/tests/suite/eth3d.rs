@@ -145,6 +145,18 @@ fn a_rendered_set_is_scored_by_the_rule_of_eth3d() {
         assert_eq!(row["f1"], 1.0, "{own}");
     }
 
+    // Nothing says where the cloud lies.
+    run(&[
+        "eval",
+        "cloud",
+        "--estimate",
+        text(&file),
+        "--truth",
+        text(&set),
+    ])
+    .ends(1)
+    .says(&["without cameras", "--model"]);
+
     // One scanner, all 15 mm nearer to it: in its free space at 1 cm, good at
     // 2 cm. (Where the surface is nearly along a beam, a few beams overlap.)
     let one = folder.path().join("one");

@@ -76,7 +76,13 @@ fn a_texture_needs_held_out_photos_or_names() {
         &"0003.jpg",
         &"--json",
     ]);
-    let figures = named.ends(0).json();
+    let named = named.ends(0);
+    assert!(
+        named.stderr.contains("0003.jpg was not held out"),
+        "{}",
+        named.stderr
+    );
+    let figures = named.json();
     assert_eq!(figures["photos"], 1);
     assert!(
         figures["psnr"].as_f64().is_some_and(|v| v > 15.0),
@@ -88,9 +94,20 @@ fn a_texture_needs_held_out_photos_or_names() {
         &"--estimate",
         estimate,
         &"--only",
-        &"no.jpg",
+        &"0003.jpg,no.jpg",
     ]);
-    none.ends(1).says(&["no camera for any of the photos"]);
+    none.ends(1)
+        .says(&["there is no camera for no.jpg", "hint:"]);
+    // What the settings say by now is not what took part.
+    let (_folder, copied) = copy();
+    let settings = copied.join("relievo.toml");
+    let text = fs_err::read_to_string(&settings).unwrap();
+    let edited = text.replace("hold_out = []", "hold_out = [\"0003.jpg\"]");
+    assert_ne!(edited, text);
+    fs_err::write(&settings, edited).unwrap();
+    run(&[&"eval", &"texture", &"--estimate", &copied])
+        .ends(1)
+        .says(&["held out no photos"]);
     run(&[&"eval", &"poses", &"--estimate", estimate])
         .ends(2)
         .says(&["--truth"]);
@@ -167,6 +184,9 @@ fn the_demo_set_is_run_and_scored_and_a_bad_one_is_refused() {
     run(&[&"bench", &demo(), &"-o", &out, &"--known-poses"])
         .ends(1)
         .says(&["found its own poses", "-o"]);
+    run(&[&"bench", &demo(), &"--known-poses", &"--stage", &"sparse"])
+        .ends(2)
+        .says(&["no poses to score"]);
     let info = run(&[&"bench", &demo(), &"--info", &"--json"])
         .ends(0)
         .json();
@@ -250,6 +270,7 @@ fn a_shift_of_half_a_pixel_shows_and_a_bad_truth_is_no_number() {
         assert!(ran.stderr.contains("different frames"), "{}", ran.stderr);
     } else {
         // By chance some points lie near the true surface.
+        assert!(ran.stderr.contains("nothing was aligned"), "{}", ran.stderr);
         let f = &ran.ends(0).json()["by_threshold_mm"]["10"]["f"];
         assert!(f.as_f64().is_some_and(|f| f < 0.3), "{f}");
     }
@@ -273,4 +294,34 @@ fn a_shift_of_half_a_pixel_shows_and_a_bad_truth_is_no_number() {
     .ends(1)
     .says(&["the cloud is empty"]);
     assert!(work::json(&copied.join("report/report.json")).is_object());
+}
+
+#[test]
+fn a_bad_scan_is_found_before_anything_is_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("mine");
+    relievo_tests::data::copy_demo(1..=4, &set.join("images"));
+    fs_err::create_dir_all(set.join("gt")).unwrap();
+    for file in ["cameras.txt", "images.txt", "points3D.txt"] {
+        fs_err::copy(demo().join("gt").join(file), set.join("gt").join(file)).unwrap();
+    }
+    let whole = fs_err::read(demo().join("gt/mesh.ply")).unwrap();
+    let head = "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\n\
+        property float z\nend_header\n";
+    let cases: [(Vec<u8>, &str); 3] = [
+        (whole[..whole.len() / 2].to_vec(), "scan.ply"),
+        (
+            (head.to_owned() + "0 0 0\n1 nan 0\n1 1 0\n").into_bytes(),
+            "finite",
+        ),
+        (Vec::new(), "scan.ply"),
+    ];
+    let work = folder.path().join("w.relievo");
+    for (bytes, word) in cases {
+        fs_err::write(set.join("gt/scan.ply"), bytes).unwrap();
+        run(&[&"bench", &set, &"-o", &work])
+            .ends(1)
+            .says(&[word, "hint:"]);
+        assert!(!work.exists());
+    }
 }

@@ -19,6 +19,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// What the mapper did.
+const FIGURES_FILE: &str = "figures.json";
 /// What is being captured.
 pub const SCENE_FILE: &str = "scene.json";
 /// How the model lies in the world.
@@ -159,7 +161,7 @@ impl Stage for Sparse {
         if let Some(link) = &result.doubtful {
             warn_of(link, ctx);
         }
-        out.write("figures.json", &json_bytes(&result.figures[0])?)?;
+        out.write(FIGURES_FILE, &json_bytes(&result.figures[0])?)?;
         let outcome = Outcome {
             unregistered: result.unregistered,
             imported: false,
@@ -180,6 +182,15 @@ impl Stage for Sparse {
         let length = observations as f64 / points.max(1) as f64;
         figures.insert("mean_track_length".into(), round(length, 3).into());
         figures.insert("mean_error_px".into(), round(mean_error(&model), 4).into());
+        if ctx.find_output("sparse", FIGURES_FILE)?.is_some() {
+            let mapper: Figures = super::read_json(ctx, "sparse", FIGURES_FILE)?;
+            // What the mapper mended is worth telling.
+            for name in ["rings_closed", "pairs_left_out"] {
+                if let Some(n) = mapper.get(name).filter(|n| n.as_u64() > Some(0)) {
+                    figures.insert(name.into(), n.clone());
+                }
+            }
+        }
         figures.insert("captured".into(), scene.kind.name().into());
         if self.0.settings.preset == Preset::Auto {
             figures.insert("captured_because".into(), scene.reason.into());

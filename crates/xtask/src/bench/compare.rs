@@ -30,13 +30,14 @@ fn floors(name: &str, pairs: usize) -> (f64, f64) {
     match (name, pairs) {
         // A run that fails or a camera that is lost is no noise.
         ("succeeds" | "scored" | "registered", _) => (0.0, 0.0),
-        ("cpu_units" | "cpu_seconds", 1) => (0.15, 0.4),
+        ("cpu_units" | "cpu_seconds", 1) => (0.25, 0.4),
         ("cpu_units" | "cpu_seconds", _) => (0.15, 0.15),
         // A neighbour's work moves it most: it tells work that lost its threads.
-        ("wall_seconds", 1 | 2) => (0.25, f64::INFINITY),
+        ("wall_seconds", 1 | 2) => (0.5, f64::INFINITY),
         ("wall_seconds", _) => (0.25, 0.5),
         // It moves with the threads' timing.
-        ("memory", _) => (0.15, 0.35),
+        ("memory", 1) => (0.3, 0.35),
+        ("memory", _) => (0.2, 0.35),
         (_, 1) => (0.005, 0.02),
         _ => (0.005, 0.005),
     }
@@ -450,6 +451,7 @@ mod tests {
             compare(&old, &new)
         };
         let changes = like(0.785, 1.39, 1.34);
+        assert_eq!(verdict(&changes, "wall_seconds"), Verdict::Unchanged);
         for name in [
             "f_1mm",
             "cpu_units",
