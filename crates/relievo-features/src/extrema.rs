@@ -43,14 +43,18 @@ pub(crate) struct Limits {
 /// Part of the least |D| that a sample must have: the refined value may exceed it.
 const SAMPLE_SHARE: f32 = 0.8;
 
-/// Columns tested at a time.
+/// Columns tested at a time: what is kept of them stays in the nearest cache.
 const STEP: usize = 64;
+/// Of these, columns that stay in registers.
+const WIDE: usize = 16;
 
-/// Finds the extrema of row after row.
+/// Finds the extrema of rows after rows.
 pub(crate) struct Search {
     /// Differences of Gaussians, S + 2.
     levels: usize,
+    stride: usize,
     mask: Vec<u8>,
+    kept: Vec<Kept>,
 }
 
 impl Search {
@@ -58,43 +62,66 @@ impl Search {
     pub(crate) fn new(levels: usize, stride: usize) -> Self {
         Self {
             levels,
-            mask: vec![0; stride],
+            stride,
+            mask: Vec::new(),
+            kept: vec![NOTHING; 3 * levels],
         }
     }
 
-    /// Appends the extrema of row y (0 < y < height − 1), all levels.
-    pub(crate) fn row(
+    /// Appends the extrema of the rows `from..to` (0 < from, to < height), all levels.
+    pub(crate) fn rows(
         &mut self,
         space: &ScaleSpace,
         (width, height): (usize, usize),
-        y: usize,
+        (from, to): (usize, usize),
         limits: Limits,
         set: InstructionSet,
         found: &mut Vec<Extremum>,
     ) {
-        let rows: Vec<[&[f32]; 3]> = (0..=self.levels)
-            .map(|level| [y - 1, y, y + 1].map(|y| space.row(level, y)))
-            .collect();
         let columns = (width - 2).next_multiple_of(STEP);
-        let mask = &mut self.mask[..columns];
-        mark(set, &rows, SAMPLE_SHARE * limits.peak, mask);
-        let (words, _) = mask.as_chunks::<8>();
-        for (word, bytes) in words.iter().enumerate() {
-            if u64::from_ne_bytes(*bytes) == 0 {
-                continue;
-            }
-            for (i, &bits) in bytes.iter().enumerate().filter(|(_, b)| **b != 0) {
-                let x = word * 8 + i + 1;
-                if x + 1 >= width {
-                    break;
+        debug_assert!(columns + 2 <= self.stride);
+        let rows: Vec<&[f32]> = (from - 1..=to)
+            .flat_map(|y| (0..=self.levels).map(move |level| space.row(level, y)))
+            .collect();
+        self.mask.resize((to - from) * columns, 0);
+        mark(
+            set,
+            &rows,
+            self.levels,
+            SAMPLE_SHARE * limits.peak,
+            &mut self.kept,
+            &mut self.mask,
+        );
+        let size = (width, height, self.levels);
+        for (y, mask) in (from..to).zip(self.mask.chunks_exact(columns)) {
+            let (words, _) = mask.as_chunks::<8>();
+            for (word, bytes) in words.iter().enumerate() {
+                if u64::from_ne_bytes(*bytes) == 0 {
+                    continue;
                 }
-                for level in (1..self.levels - 1).filter(|l| bits >> (l - 1) & 1 == 1) {
-                    let size = (width, height, self.levels);
-                    found.extend(refine(space, size, (level, y, x), limits));
+                for (i, &bits) in bytes.iter().enumerate().filter(|(_, b)| **b != 0) {
+                    let x = word * 8 + i + 1;
+                    if x + 1 >= width {
+                        break;
+                    }
+                    for level in (1..self.levels - 1).filter(|l| bits >> (l - 1) & 1 == 1) {
+                        if is_first(space, (level, y, x)) {
+                            found.extend(refine(space, size, (level, y, x), limits));
+                        }
+                    }
                 }
             }
         }
     }
+}
+
+/// True where no neighbour before the sample in raster order equals it.
+fn is_first(space: &ScaleSpace, (level, y, x): (usize, usize, usize)) -> bool {
+    let at = |level: usize, y: usize, x: usize| space.row(level + 1, y)[x] - space.row(level, y)[x];
+    let v = at(level, y, x);
+    let under = (y - 1..=y + 1).any(|y| (x - 1..=x + 1).any(|x| at(level - 1, y, x) == v));
+    let above = (x - 1..=x + 1).any(|x| at(level, y - 1, x) == v);
+    !under && !above && at(level, y, x - 1) != v
 }
 
 #[inline(always)]
@@ -109,58 +136,56 @@ fn min(a: f32, b: f32) -> f32 {
 
 type Lanes = [f32; STEP];
 
-/// What the comparison needs of one level: the samples, the extremes of their
-/// neighbours before and after them in raster order, and of all nine.
-#[derive(Clone, Copy)]
-struct Neighbourhood {
+/// What is kept of a row of a level: the differences, and the extremes of each
+/// column with its neighbours left and right.
+#[derive(Clone)]
+pub(crate) struct Kept {
     v: Lanes,
-    before: [Lanes; 2],
-    after: [Lanes; 2],
-    all: [Lanes; 2],
+    most: Lanes,
+    least: Lanes,
 }
 
-const NOTHING: Neighbourhood = Neighbourhood {
+const NOTHING: Kept = Kept {
     v: [0.0; STEP],
-    before: [[0.0; STEP]; 2],
-    after: [[0.0; STEP]; 2],
-    all: [[0.0; STEP]; 2],
+    most: [0.0; STEP],
+    least: [0.0; STEP],
 };
 
-/// Extremes of each column and its neighbours left and right.
 #[inline(always)]
-fn three(d: &[f32; STEP + 2], most: &mut Lanes, least: &mut Lanes) {
+fn keep(low: &[f32], high: &[f32], at: usize, to: &mut Kept) {
+    let range = at..at + STEP + 2;
+    let (low, high) = (&low[range.clone()], &high[range]);
+    let mut d = [0.0; STEP + 2];
+    for j in 0..STEP + 2 {
+        d[j] = high[j] - low[j];
+    }
     for j in 0..STEP {
-        most[j] = max(max(d[j], d[j + 1]), d[j + 2]);
-        least[j] = min(min(d[j], d[j + 1]), d[j + 2]);
+        to.v[j] = d[j + 1];
+        to.most[j] = max(max(d[j], d[j + 1]), d[j + 2]);
+        to.least[j] = min(min(d[j], d[j + 1]), d[j + 2]);
     }
 }
 
+type Few = [f32; WIDE];
+
+/// Extremes of the nine samples around each column of a level.
 #[inline(always)]
-fn neighbourhood(low: &[&[f32]; 3], high: &[&[f32]; 3], at: usize, to: &mut Neighbourhood) {
-    let mut d = [[0.0; STEP + 2]; 3];
-    for row in 0..3 {
-        let range = at..at + STEP + 2;
-        let (a, b) = (&low[row][range.clone()], &high[row][range]);
-        for j in 0..STEP + 2 {
-            d[row][j] = b[j] - a[j];
-        }
+fn nine(rows: [&Kept; 3], at: usize) -> (Few, Few) {
+    let (mut most, mut least) = ([0.0; WIDE], [0.0; WIDE]);
+    let part = |lanes: &Lanes| -> Few {
+        let mut out = [0.0; WIDE];
+        out.copy_from_slice(&lanes[at..at + WIDE]);
+        out
+    };
+    let [a, b, c] = rows.map(|r| part(&r.most));
+    for j in 0..WIDE {
+        most[j] = max(max(a[j], b[j]), c[j]);
     }
-    let (mut most, mut least) = ([0.0; STEP], [0.0; STEP]);
-    three(&d[0], &mut most, &mut least);
-    let row = &d[1];
-    for j in 0..STEP {
-        to.before[0][j] = max(most[j], row[j]);
-        to.before[1][j] = min(least[j], row[j]);
+    let [a, b, c] = rows.map(|r| part(&r.least));
+    for j in 0..WIDE {
+        least[j] = min(min(a[j], b[j]), c[j]);
     }
-    three(&d[2], &mut most, &mut least);
-    for j in 0..STEP {
-        let (hi, lo) = (max(most[j], row[j + 2]), min(least[j], row[j + 2]));
-        to.after[0][j] = hi;
-        to.after[1][j] = lo;
-        to.v[j] = row[j + 1];
-        to.all[0][j] = max(max(to.before[0][j], hi), row[j + 1]);
-        to.all[1][j] = min(min(to.before[1][j], lo), row[j + 1]);
-    }
+    (most, least)
 }
 
 #[expect(
@@ -168,38 +193,57 @@ fn neighbourhood(low: &[&[f32]; 3], high: &[&[f32]; 3], at: usize, to: &mut Neig
     reason = "without branches, so that columns share an instruction"
 )]
 #[inline(always)]
-fn mark_body<const FMA: bool>(rows: &[[&[f32]; 3]], threshold: f32, mask: &mut [u8]) {
-    let (mut under, mut here, mut over) = (NOTHING, NOTHING, NOTHING);
-    for (chunk, mask) in mask.chunks_exact_mut(STEP).enumerate() {
-        let at = chunk * STEP;
-        neighbourhood(&rows[0], &rows[1], at, &mut under);
-        neighbourhood(&rows[1], &rows[2], at, &mut here);
-        let mut bits = [0_u8; STEP];
-        for (level, pair) in rows[2..].windows(2).enumerate() {
-            neighbourhood(&pair[0], &pair[1], at, &mut over);
-            let bit = 1_u8 << level;
-            for j in 0..STEP {
-                let v = here.v[j];
-                let hi = max(under.all[0][j], here.before[0][j]);
-                let lo = min(under.all[1][j], here.before[1][j]);
-                let hi_eq = max(over.all[0][j], here.after[0][j]);
-                let lo_eq = min(over.all[1][j], here.after[1][j]);
-                let top = (v > threshold) & (v > hi) & (v >= hi_eq);
-                let bottom = (v < -threshold) & (v < lo) & (v <= lo_eq);
-                bits[j] |= if top | bottom { bit } else { 0 };
+fn mark_body<const FMA: bool>(
+    rows: &[&[f32]],
+    levels: usize,
+    threshold: f32,
+    kept: &mut [Kept],
+    mask: &mut [u8],
+) {
+    let count = rows.len() / (levels + 1);
+    let columns = mask.len() / (count - 2);
+    for at in (0..columns).step_by(STEP) {
+        for (row, of_row) in rows.chunks_exact(levels + 1).enumerate() {
+            let slot = row % 3 * levels;
+            for (pair, to) in of_row.windows(2).zip(&mut kept[slot..slot + levels]) {
+                keep(pair[0], pair[1], at, to);
             }
-            std::mem::swap(&mut under, &mut here);
-            std::mem::swap(&mut here, &mut over);
+            if row < 2 {
+                continue;
+            }
+            let slots = [row - 2, row - 1, row].map(|r| r % 3 * levels);
+            let of_level = |level: usize| slots.map(|s| &kept[s + level]);
+            for few in (0..STEP).step_by(WIDE) {
+                let (mut under, mut here) = (nine(of_level(0), few), nine(of_level(1), few));
+                let mut bits = [0_u32; WIDE];
+                for level in 1..levels - 1 {
+                    let over = nine(of_level(level + 1), few);
+                    let v = &kept[slots[1] + level].v[few..few + WIDE];
+                    let bit = 1_u32 << (level - 1);
+                    for j in 0..WIDE {
+                        let most = max(max(under.0[j], here.0[j]), over.0[j]);
+                        let least = min(min(under.1[j], here.1[j]), over.1[j]);
+                        let top = (v[j] > threshold) & (v[j] >= most);
+                        let bottom = (v[j] < -threshold) & (v[j] <= least);
+                        bits[j] |= if top | bottom { bit } else { 0 };
+                    }
+                    (under, here) = (here, over);
+                }
+                let out = &mut mask[(row - 2) * columns + at + few..][..WIDE];
+                for j in 0..WIDE {
+                    out[j] = bits[j] as u8;
+                }
+            }
         }
-        mask.copy_from_slice(&bits);
     }
 }
 
 multiversion! {
-    /// Sets bit l − 1 of `mask[x]` where the difference l of the Gaussian
-    /// levels `rows` (three rows each) has an extremum over `threshold` at
-    /// column x + 1 of the middle row.
-    fn mark(rows: &[[&[f32]; 3]], threshold: f32, mask: &mut [u8]) = mark_body
+    /// Sets bit l − 1 of a row's `mask[x]` where the difference l of the Gaussian
+    /// levels has an extremum over `threshold` at column x + 1 of that row, equal
+    /// neighbours allowed. `rows`: `levels` + 1 rows of each of the masked rows, of the
+    /// one before and the one after them.
+    fn mark(rows: &[&[f32]], levels: usize, threshold: f32, kept: &mut [Kept], mask: &mut [u8]) = mark_body
 }
 
 /// Most moves to a neighbouring sample.

@@ -286,9 +286,10 @@ impl Sift {
                             *v = row[2 * x];
                         }
                     }
-                    if y > 0 && y + 1 < h {
-                        search.row(&space, (w, h), y, limits, set, &mut extrema);
-                    }
+                }
+                let inner = (y0.max(1), y1.min(h - 1));
+                if inner.0 < inner.1 {
+                    search.rows(&space, (w, h), inner, limits, set, &mut extrema);
                 }
             }
             // Two samples may move to the same place.
