@@ -9,7 +9,9 @@ use crate::bundle_lm::Solver;
 use crate::pcg::{BelowDiagonal, solve_pcg};
 use crate::schur::{Pattern, Reduced};
 use faer::linalg::solvers::{Llt, Solve};
-use faer::sparse::linalg::cholesky::{SymmetricOrdering, factorize_symbolic_cholesky};
+use faer::sparse::linalg::cholesky::{
+    CholeskySymbolicParams, SymmetricOrdering, factorize_symbolic_cholesky,
+};
 use faer::sparse::linalg::solvers::{Llt as SparseLlt, SymbolicLlt};
 use faer::sparse::{SparseColMat, SymbolicSparseColMat};
 use faer::{Mat, Side};
@@ -57,8 +59,12 @@ impl Factoriser {
         }
         let columns = sparsity(pattern);
         let order = SymmetricOrdering::Amd;
-        let factor =
-            factorize_symbolic_cholesky(columns.as_ref(), Side::Lower, order, Default::default());
+        let factor = factorize_symbolic_cholesky(
+            columns.as_ref(),
+            Side::Lower,
+            order,
+            CholeskySymbolicParams::default(),
+        );
         // At least the square of what a column holds on average, for each.
         let work = |filled: usize| (filled as f64).powi(2) / n as f64;
         if factor.is_ok_and(|f| costs_more(work(f.len_val()))) {

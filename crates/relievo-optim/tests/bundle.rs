@@ -156,6 +156,14 @@ fn a_sparse_system_is_solved() {
 }
 
 #[test]
+fn a_large_system_is_solved() {
+    // More than is summed landmark after landmark.
+    for solver in [Solver::Cholesky, Solver::ConjugateGradients] {
+        solves(320, 3200, 8, 2, solver);
+    }
+}
+
+#[test]
 fn the_bits_do_not_depend_on_threads() {
     let run = |threads: usize, solver: Solver| {
         rayon::ThreadPoolBuilder::new()

@@ -61,7 +61,7 @@ impl Stage for Sparse {
     }
 
     fn version(&self) -> u32 {
-        8
+        9
     }
 
     fn depends_on(&self) -> &[&'static str] {
