@@ -187,12 +187,13 @@ fn block_step_sigmas(s: &BundleStructure, reduced: &Reduced, blocks: &[f64], cos
 /// by the variance of the (weighted) residuals; `None` where they are not
 /// determined.
 ///
-/// The gauge must be fixed by the problem. Sizes up to a few thousand block
-/// parameters: the reduced system is inverted densely.
+/// The gauge must be fixed by the problem. The reduced system is solved for each
+/// of the group parameters.
 pub fn group_covariance<P: BundleProblem>(
     problem: &P,
     state: &P::State,
     loss: Loss,
+    solver: Solver,
 ) -> Option<Vec<f64>> {
     let s = problem.structure();
     let pattern = Pattern::new(s);
@@ -202,7 +203,8 @@ pub fn group_covariance<P: BundleProblem>(
     let unknowns = pattern.size() + 3 * s.num_landmarks();
     let freedom = (2 * s.num_observations()).checked_sub(unknowns)?.max(1);
     let variance = 2.0 * lin.cost / freedom as f64;
-    let mut covariance = inverse_tail(&pattern, &reduced, s.num_poses * 6)?;
+    let factoriser = Factoriser::new(&pattern, solver);
+    let mut covariance = inverse_tail(&factoriser, &pattern, &reduced, s.num_poses * 6)?;
     for v in &mut covariance {
         *v *= variance;
     }

@@ -43,16 +43,17 @@ impl BelowDiagonal {
     }
 }
 
-/// δ of S δ = −b; `None` where S is not positive definite or does not converge.
+/// The x with S x = `rhs`; `None` where S is not positive definite or does not converge.
 pub(crate) fn solve_pcg(
     below: &BelowDiagonal,
     pattern: &Pattern,
     reduced: &Reduced,
+    rhs: &[f64],
 ) -> Option<Vec<f64>> {
     let factors = diagonal_factors(pattern, reduced)?;
     let n = pattern.size();
     let mut x = vec![0.0_f64; n];
-    let mut r: Vec<f64> = reduced.gradient.iter().map(|g| -g).collect();
+    let mut r = rhs.to_vec();
     let mut z = precondition(pattern, &factors, &r);
     let mut p = z.clone();
     let mut rz = dot(&r, &z);

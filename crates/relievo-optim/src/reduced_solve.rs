@@ -8,7 +8,7 @@
 use crate::bundle_lm::Solver;
 use crate::pcg::{BelowDiagonal, solve_pcg};
 use crate::schur::{Pattern, Reduced};
-use faer::linalg::solvers::{Llt, Solve};
+use faer::linalg::solvers::Solve;
 use faer::sparse::linalg::cholesky::{
     CholeskySymbolicParams, SymmetricOrdering, factorize_symbolic_cholesky,
 };
@@ -145,20 +145,32 @@ pub(crate) fn solve(
     pattern: &Pattern,
     reduced: &Reduced,
 ) -> Option<Vec<f64>> {
-    let n = pattern.size();
-    if n == 0 {
+    if pattern.size() == 0 {
         return Some(Vec::new());
     }
+    let rhs = reduced.gradient.iter().map(|g| -g).collect();
+    solve_all(factoriser, pattern, reduced, &[rhs])?.pop()
+}
+
+/// The x with S x = r for each r of `rhs`.
+fn solve_all(
+    factoriser: &Factoriser,
+    pattern: &Pattern,
+    reduced: &Reduced,
+    rhs: &[Vec<f64>],
+) -> Option<Vec<Vec<f64>>> {
+    let n = pattern.size();
     if let Factoriser::Iterative(below) = factoriser {
-        return solve_pcg(below, pattern, reduced);
+        let all = rhs.iter().map(|r| solve_pcg(below, pattern, reduced, r));
+        return all.collect();
     }
     let scale = scales(pattern, reduced);
-    let rhs = Mat::from_fn(n, 1, |k, _| -reduced.gradient[k] * scale[k]);
+    let scaled = Mat::from_fn(n, rhs.len(), |k, c| rhs[c][k] * scale[k]);
     let x = match factoriser {
         Factoriser::Dense | Factoriser::Iterative(_) => dense(pattern, reduced, &scale)
             .llt(Side::Lower)
             .ok()?
-            .solve(&rhs),
+            .solve(&scaled),
         Factoriser::Sparse { symbolic, columns } => {
             let mut values = Vec::with_capacity(columns.compute_nnz());
             for i in 0..pattern.dims.len() {
@@ -172,26 +184,30 @@ pub(crate) fn solve(
             let matrix = SparseColMat::new(columns.clone(), values);
             SparseLlt::try_new_with_symbolic(symbolic.clone(), matrix.as_ref(), Side::Lower)
                 .ok()?
-                .solve(&rhs)
+                .solve(&scaled)
         }
     };
-    let out: Vec<f64> = (0..n).map(|k| x[(k, 0)] * scale[k]).collect();
-    out.iter().all(|v| v.is_finite()).then_some(out)
+    let column = |c: usize| (0..n).map(|k| x[(k, c)] * scale[k]).collect();
+    let out: Vec<Vec<f64>> = (0..rhs.len()).map(column).collect();
+    out.iter().flatten().all(|v| v.is_finite()).then_some(out)
 }
 
 /// Rows and columns `from..` of S⁻¹, row-major: the covariance of the group
 /// parameters for residuals of unit variance.
-pub(crate) fn inverse_tail(pattern: &Pattern, reduced: &Reduced, from: usize) -> Option<Vec<f64>> {
+pub(crate) fn inverse_tail(
+    factoriser: &Factoriser,
+    pattern: &Pattern,
+    reduced: &Reduced,
+    from: usize,
+) -> Option<Vec<f64>> {
     let n = pattern.size();
-    let scale = scales(pattern, reduced);
-    let llt: Llt<f64> = dense(pattern, reduced, &scale).llt(Side::Lower).ok()?;
-    let rhs = Mat::from_fn(n, n - from, |r, c| f64::from(u8::from(r == c + from)));
-    let x = llt.solve(&rhs);
-    let mut out = Vec::with_capacity((n - from) * (n - from));
-    for r in from..n {
-        for c in from..n {
-            out.push(x[(r, c - from)] * scale[r] * scale[c]);
-        }
-    }
-    out.iter().all(|v| v.is_finite()).then_some(out)
+    let unit = |k: usize| {
+        let mut e = vec![0.0; n];
+        e[k] = 1.0;
+        e
+    };
+    let rhs: Vec<Vec<f64>> = (from..n).map(unit).collect();
+    let x = solve_all(factoriser, pattern, reduced, &rhs)?;
+    let row = |r: usize| x.iter().map(move |column| column[r]);
+    Some((from..n).flat_map(row).collect())
 }

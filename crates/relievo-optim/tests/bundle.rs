@@ -2,7 +2,8 @@
 //! least-squares solution: its gradient has to vanish. Dense and sparse.
 
 use relievo_optim::{
-    BundleOptions, BundleProblem, BundleStructure, Loss, ObservationRows, Solver, minimise,
+    BundleOptions, BundleProblem, BundleStructure, Loss, ObservationRows, Solver, group_covariance,
+    minimise,
 };
 use relievo_task::{Task, rng, seed::RngCore};
 
@@ -160,6 +161,24 @@ fn a_large_system_is_solved() {
     // More than is summed landmark after landmark.
     for solver in [Solver::Cholesky, Solver::ConjugateGradients] {
         solves(320, 3200, 8, 2, solver);
+    }
+}
+
+#[test]
+fn covariances_are_those_of_any_solver() {
+    for poses in [9, 160] {
+        let (problem, state) = Linear::new(poses, 10 * poses, 4, 2);
+        let of = |solver| group_covariance(&problem, &state, Loss::Squared, solver).unwrap();
+        let (exact, iterative) = (of(Solver::Cholesky), of(Solver::ConjugateGradients));
+        let size = exact.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+        assert_eq!(exact.len(), 36);
+        for (i, (a, b)) in exact.iter().zip(&iterative).enumerate() {
+            assert!((a - b).abs() < 1e-4 * size, "{poses} {i}: {a} {b}");
+            assert!(
+                (a - exact[i % 6 * 6 + i / 6]).abs() < 1e-9 * size,
+                "symmetric"
+            );
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use nalgebra::UnitQuaternion;
 use relievo_geometry::{CameraModel, CameraModelKind, Mat3, Rigid3, Vec2, Vec3};
 use relievo_optim::{
     BundleOptions, BundleProblem, BundleStructure, FIXED, GroupPrior, Loss, ObservationRows,
-    group_covariance, minimise,
+    Solver, group_covariance, minimise,
 };
 use relievo_task::{Cancelled, Task};
 
@@ -402,7 +402,7 @@ pub(crate) fn principal_point_sigmas(
     let (problem, state, _) = build(scene, model, what);
     let dims = &problem.structure.group_dims;
     let size: usize = dims.iter().sum();
-    let covariance = group_covariance(&problem, &state, loss);
+    let covariance = group_covariance(&problem, &state, loss, Solver::Auto);
     (0..model.cameras.len())
         .map(|c| {
             let covariance = covariance.as_ref()?;
