@@ -151,6 +151,12 @@ mod tests {
         let x = a.cam_from_world.rotation.inverse() * Vec3::x();
         assert!((x - Vec3::y()).norm() < 1e-12);
         assert_eq!((a.camera.width_px, a.camera.height_px), (40, 30));
+        for bad in ["nan 0 5 0 11", "0 0 5 0 11", "10 0 5 0 -1"] {
+            let text = good.replace("10 0 5 0 11", bad);
+            fs_err::write(dir.path().join("b.jpg.camera"), text).unwrap();
+            let error = read_cameras(dir.path()).unwrap_err().to_string();
+            assert!(error.contains("calibration"), "{bad}: {error}");
+        }
         let mirrored = good.replace("0 -1 0 1 0 0 0 0 1", "0 1 0 1 0 0 0 0 1");
         fs_err::write(dir.path().join("b.jpg.camera"), mirrored).unwrap();
         let error = read_cameras(dir.path()).unwrap_err().to_string();

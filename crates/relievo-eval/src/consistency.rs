@@ -18,6 +18,8 @@
 //! community photo collections", ICCV 2007 (the NCC and its three views).
 
 use crate::error::EvalError;
+use crate::nearest::main_part;
+use crate::photo_patch::{SAMPLES, normalise, patch};
 use crate::second_layer::{Piece, same_place, second_layers};
 use crate::statistics::percentile;
 use rayon::prelude::*;
@@ -27,10 +29,6 @@ use relievo_scene::PointCloud;
 use serde::Serialize;
 use std::fmt;
 
-/// Side of the patch, samples.
-const SIDE: usize = 9;
-/// Samples of a patch.
-const SAMPLES: usize = SIDE * SIDE;
 /// NCC from which two patches agree.
 const AGREES: f32 = 0.6;
 /// Photos that must agree.
@@ -39,8 +37,6 @@ const PHOTOS: usize = 3;
 const MOST: usize = 8;
 /// Least cosine between normal and ray.
 const LEAST_COSINE: f64 = 0.26;
-/// Grey deviation under which a patch shows nothing.
-const BLANK: f32 = 1.5;
 /// How much nearer something must be to hide a voxel, in voxel sides, and how
 /// much more for each unit of slope: the pixel beside shows the same surface.
 const HIDES: [f64; 2] = [1.5, 2.0];
@@ -128,10 +124,12 @@ struct Voxel {
     thickness: Option<f64>,
 }
 
-/// Scores a cloud with normals against the photos it was made from.
+/// Scores a cloud with normals against the photos it was made from. `scene`: points of
+/// the sparse model of these photos, which tell frame and scale.
 pub fn photo_consistency(
     cloud: &PointCloud,
     photos: &[HalfPhoto],
+    scene: &[[f32; 3]],
 ) -> Result<ConsistencyFigures, EvalError> {
     if cloud.positions.is_empty() {
         return Err(EvalError::Empty { what: "the cloud" });
@@ -149,9 +147,24 @@ pub fn photo_consistency(
             what: "the list of photos (three are needed)",
         });
     }
-    let side = voxel_side(cloud, photos).ok_or(EvalError::OtherFrame {
-        what: "no point of the cloud lies in a photo",
-    })?;
+    let scene = if scene.is_empty() {
+        &cloud.positions
+    } else {
+        scene
+    };
+    let near = |points: &[[f32; 3]], of: &[[f32; 3]]| {
+        let around = main_part(of);
+        let inside = points
+            .iter()
+            .filter(|p| around.is_some_and(|b| b.contains(**p)));
+        inside.count()
+    };
+    if 100 * near(&cloud.positions, scene) < cloud.len()
+        || 1000 * near(scene, &cloud.positions) < scene.len()
+    {
+        return Err(EvalError::OtherScene);
+    }
+    let side = voxel_side(scene, photos).ok_or(EvalError::OtherScene)?;
     let voxels = voxels_of(cloud, side);
     let shields: Vec<Raster<f32>> = photos
         .par_iter()
@@ -163,6 +176,9 @@ pub fn photo_consistency(
         .collect();
     let second_layer = fail_second_layers(&voxels, &mut verdicts, side);
     let count = |w: Verdict| verdicts.iter().filter(|v| **v == w).count();
+    if count(Verdict::Hidden) == voxels.len() {
+        return Err(EvalError::Unseen);
+    }
     let consistent = count(Verdict::Consistent);
     let (failing, blank) = (count(Verdict::Failing), count(Verdict::Blank));
     let shown = (voxels.len() - blank).max(1) as f64;
@@ -199,11 +215,11 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     percentile(&sorted, 50.0)
 }
 
-/// Two half-resolution pixels at the median depth of the cloud in its photos.
-fn voxel_side(cloud: &PointCloud, photos: &[HalfPhoto]) -> Option<f64> {
-    let step = (cloud.len() / 2000).max(1);
+/// Two half-resolution pixels at the median depth of these points in the photos.
+fn voxel_side(points: &[[f32; 3]], photos: &[HalfPhoto]) -> Option<f64> {
+    let step = (points.len() / 2000).max(1);
     let mut footprints = Vec::new();
-    for p in cloud.positions.iter().step_by(step) {
+    for p in points.iter().step_by(step) {
         let x = Vec3::from(p.map(f64::from));
         for photo in photos {
             let q = photo.cam_from_world.apply(&x);
@@ -336,7 +352,7 @@ fn judge(v: &Voxel, photos: &[HalfPhoto], shields: &[Raster<f32>], side: f64) ->
     seen.truncate(MOST);
     let patches: Vec<Option<[f32; SAMPLES]>> = seen
         .iter()
-        .map(|(_, k)| patch(v, &photos[*k], 0.5 * side))
+        .map(|(_, k)| patch((v.position, v.normal), &photos[*k], 0.5 * side))
         .collect();
     let in_picture = patches.iter().flatten().count();
     let good: Vec<[f32; SAMPLES]> = patches
@@ -361,56 +377,4 @@ fn judge(v: &Voxel, photos: &[HalfPhoto], shields: &[Raster<f32>], side: f64) ->
     } else {
         Verdict::Failing
     }
-}
-
-/// Grey values of the patch along the voxel's normal; `None` where it leaves
-/// the picture.
-fn patch(v: &Voxel, photo: &HalfPhoto, step: f64) -> Option<[f32; SAMPLES]> {
-    let n = v.normal;
-    let aside = if n.x.abs() < 0.7 {
-        Vec3::x()
-    } else {
-        Vec3::y()
-    };
-    let a = n.cross(&aside).normalize();
-    let b = n.cross(&a);
-    let mut out = [0.0; SAMPLES];
-    let half = (SIDE / 2) as f64;
-    for (k, value) in out.iter_mut().enumerate() {
-        let (i, j) = ((k % SIDE) as f64 - half, (k / SIDE) as f64 - half);
-        let x = v.position + (a * i + b * j) * step;
-        let px = photo.model.project(&photo.cam_from_world.apply(&x))?;
-        *value = sample(&photo.grey, px)?;
-    }
-    Some(out)
-}
-
-/// Bilinear; `None` outside the pixel centres.
-fn sample(grey: &Raster<u8>, px: Vec2) -> Option<f32> {
-    let (x, y) = (px.x - 0.5, px.y - 0.5);
-    let (w, h) = (grey.width(), grey.height());
-    if !(x >= 0.0 && y >= 0.0 && x < (w - 1) as f64 && y < (h - 1) as f64) {
-        return None;
-    }
-    let (i, j) = (x as usize, y as usize);
-    let (fx, fy) = ((x - i as f64) as f32, (y - j as f64) as f32);
-    let get = |i, j| f32::from(grey[(i, j)]);
-    let top = get(i, j) + (get(i + 1, j) - get(i, j)) * fx;
-    let bottom = get(i, j + 1) + (get(i + 1, j + 1) - get(i, j + 1)) * fx;
-    Some(top + (bottom - top) * fy)
-}
-
-/// Zero mean, unit length; `None` where it shows nothing.
-fn normalise(mut p: [f32; SAMPLES]) -> Option<[f32; SAMPLES]> {
-    let mean = p.iter().sum::<f32>() / SAMPLES as f32;
-    let mut square = 0.0;
-    for v in &mut p {
-        *v -= mean;
-        square += *v * *v;
-    }
-    let length = square.sqrt();
-    if length / (SAMPLES as f32).sqrt() < BLANK {
-        return None;
-    }
-    Some(p.map(|v| v / length))
 }

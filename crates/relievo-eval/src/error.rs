@@ -132,6 +132,12 @@ pub enum EvalError {
     /// The points have no directions.
     #[error("more than a tenth of the points have no normal, along which photos could be compared")]
     NoNormals,
+    /// A cloud that does not lie where the sparse model of the photos is.
+    #[error("the cloud does not lie where the sparse model of these photos is")]
+    OtherScene,
+    /// No voxel is seen from the front by three photos.
+    #[error("no three photos see any part of the cloud from the side that its normals face")]
+    Unseen,
     /// Nothing to score.
     #[error("{what} is empty")]
     Empty {
@@ -160,14 +166,14 @@ impl EvalError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Truth { .. } => {
-                "--truth takes a rendered set's folder (with gt/), a COLMAP model, a folder of .camera files, or a PLY"
+                "the truth is a rendered set's folder (with gt/), a COLMAP model, a folder of .camera files, a transforms.json, a par file or a PLY (docs/datasets.md)"
             }
             Self::Estimate { .. } => {
                 "--estimate and --model take a work folder that got so far (`relievo status` says how far it is), a COLMAP model or a PLY"
             }
             Self::DataSet { .. } => "docs/datasets.md lists the layouts that are read",
             Self::OtherFrame { .. } => {
-                "give the cameras of the estimate with --model, so that it can be aligned"
+                "give the cameras of the estimate with --model, so that it can be aligned; to a truth without cameras it has to be brought first"
             }
             Self::NoAgreement { .. } => "score the cameras alone with `relievo eval poses`",
             Self::TwinNames { .. } => "give every photo a name of its own",
@@ -179,8 +185,18 @@ impl EvalError {
                 "take those points out first: a score that leaves them out would say nothing of them"
             }
             Self::Empty { .. } => "check the stage that made it with `relievo status`",
-            Self::Format { .. } | Self::Npz { .. } | Self::Media { .. } => {
-                "the file is damaged or incomplete: write or fetch it again"
+            Self::Format { .. } | Self::Npz { .. } => {
+                "the file is missing, damaged or incomplete: write or fetch it again"
+            }
+            Self::Media { .. } => {
+                "the photo is missing or damaged; --images names the folder of the photos"
+            }
+            Self::NoNormals => "compute normals first; clouds of `relievo run` have them",
+            Self::NoSimilarity => "at least three cameras have to stand apart",
+            Self::OtherScene => "the cloud has to be in the frame of the work folder given",
+            Self::Unseen => "normals have to point to the side that the photos see",
+            Self::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+                "a text file is read here: unpack it first"
             }
             Self::Io(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 "the file belongs to what was given and is missing: fetch it again (docs/datasets.md lists what is read)"

@@ -35,6 +35,7 @@ mod error;
 pub mod files;
 mod nearest;
 pub mod npz;
+mod photo_patch;
 pub mod pose;
 pub mod sampling;
 pub mod scene_truth;

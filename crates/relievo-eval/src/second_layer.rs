@@ -10,8 +10,9 @@ use rayon::prelude::*;
 use relievo_geometry::Vec3;
 use relievo_spatial::KdTree;
 
-/// Offset along the normal between layers, voxel sides.
-const APART: std::ops::RangeInclusive<f64> = 0.2..=2.0;
+/// Offset along the normal between layers, voxel sides: farther apart photos do not agree
+/// on both.
+const APART: std::ops::RangeInclusive<f64> = 0.2..=8.0;
 /// Most offset aside, voxel sides: as much as along the normal, within these.
 const ASIDE: [f64; 2] = [0.5, 0.75];
 /// Least cosine between the normals: the back of a thin thing is no second layer.
@@ -76,8 +77,9 @@ pub(crate) fn same_place(pieces: &[Piece], side: f64) -> Vec<usize> {
     (0..pieces.len()).map(last).collect()
 }
 
-/// True for each piece that lies in front of or behind a fuller one (as full and earlier in
-/// the list) within two voxel sides, along the normal of both.
+/// True for each piece that lies right in front of or behind a fuller one (as full and
+/// earlier in the list) within eight voxel sides, along the normal of both: one of them
+/// hides the other from most photos.
 pub(crate) fn second_layers(pieces: &[Piece], side: f64) -> Vec<bool> {
     let behind = |(along, aside): (f64, f64)| {
         APART.contains(&along) && aside <= along.clamp(ASIDE[0], ASIDE[1])
@@ -137,7 +139,7 @@ mod tests {
                 [false, false],
             ),
             (
-                piece(0.1, 2.5, 1.0, 3),
+                piece(0.1, 8.5, 1.0, 3),
                 piece(0.0, 0.0, 1.0, 9),
                 [false, false],
             ),

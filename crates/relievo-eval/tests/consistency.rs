@@ -68,7 +68,7 @@ fn layers(heights: &[f64]) -> PointCloud {
 }
 
 fn figures(heights: &[f64]) -> ConsistencyFigures {
-    photo_consistency(&layers(heights), &photos(false)).unwrap()
+    photo_consistency(&layers(heights), &photos(false), &[]).unwrap()
 }
 
 #[test]
@@ -91,6 +91,19 @@ fn the_right_surface_is_consistent_and_a_thick_one_is_worse() {
         shifted.consistent_share < 0.1 && shifted.failing_share > 0.8,
         "{shifted}"
     );
+    // A copy at any distance adds nothing.
+    for sides in [0.3, 1.0, 2.1, 3.5, 5.0, 7.0] {
+        for sign in [-1.0, 1.0] {
+            let copied = figures(&[0.0, sign * sides * 0.02]);
+            assert!(
+                copied.consistent <= right.consistent + right.voxels / 20,
+                "{sides} {sign}: {copied}"
+            );
+            // Within a voxel it is averaged.
+            let worse = sides < 1.5 || copied.consistent_share < 0.8;
+            assert!(worse, "{sides} {sign}: {copied}");
+        }
+    }
     // Two layers half a voxel apart, in one row of voxels: as consistent, thicker.
     let double = figures(&[0.005, 0.015]);
     assert!((double.thickness - 0.25).abs() < 0.01, "{double}");
@@ -110,7 +123,7 @@ fn noisy(spread: f64, every: usize) -> ConsistencyFigures {
         cloud.positions.push(p.map(|v| v as f32));
         cloud.normals.push([0.0, 0.0, -1.0]);
     }
-    photo_consistency(&cloud, &photos(false)).unwrap()
+    photo_consistency(&cloud, &photos(false), &[]).unwrap()
 }
 
 #[test]
@@ -139,25 +152,44 @@ fn noise_along_the_normal_lowers_number_and_share() {
 
 #[test]
 fn what_cannot_be_judged_is_said() {
-    let blank = photo_consistency(&layers(&[0.0]), &photos(true)).unwrap();
+    let blank = photo_consistency(&layers(&[0.0]), &photos(true), &[]).unwrap();
     assert_eq!((blank.blank, blank.consistent), (blank.voxels, 0));
     let mut flat = layers(&[0.0]);
     let third = flat.len() / 3;
     flat.normals[..third].fill([0.0; 3]);
-    let flat = photo_consistency(&flat, &photos(false));
+    let flat = photo_consistency(&flat, &photos(false), &[]);
     assert!(matches!(flat, Err(EvalError::NoNormals)), "{flat:?}");
     let mut long = layers(&[0.0]);
     long.normals.fill([0.0, 0.0, -7.0]);
-    let long = photo_consistency(&long, &photos(false)).unwrap();
+    let long = photo_consistency(&long, &photos(false), &[]).unwrap();
     assert_eq!(long, figures(&[0.0]));
-    let empty = photo_consistency(&PointCloud::default(), &photos(false));
+    let empty = photo_consistency(&PointCloud::default(), &photos(false), &[]);
     assert!(matches!(empty, Err(EvalError::Empty { .. })));
     let mut away = layers(&[0.0]);
     for p in &mut away.positions {
         p[2] -= 50.0;
     }
-    let away = photo_consistency(&away, &photos(false));
-    assert!(matches!(away, Err(EvalError::OtherFrame { .. })));
-    let two = photo_consistency(&layers(&[0.0]), &photos(false)[..2]);
+    let away = photo_consistency(&away, &photos(false), &[]);
+    assert!(matches!(away, Err(EvalError::OtherScene)), "{away:?}");
+    // The sparse model tells where the cloud should be, and how large a voxel is.
+    let scene = layers(&[0.01]).positions;
+    let with = |change: &dyn Fn(&mut PointCloud)| {
+        let mut cloud = layers(&[0.0]);
+        change(&mut cloud);
+        photo_consistency(&cloud, &photos(false), &scene)
+    };
+    assert!(with(&|_| ()).unwrap().consistent_share > 0.97);
+    let in_mm = with(&|c| c.positions.iter_mut().flatten().for_each(|v| *v *= 1000.0));
+    assert!(matches!(in_mm, Err(EvalError::OtherScene)), "{in_mm:?}");
+    let far = with(&|c| c.positions.iter_mut().for_each(|p| p[0] += 1e6));
+    assert!(matches!(far, Err(EvalError::OtherScene)), "{far:?}");
+    let one = with(&|c| {
+        c.positions.truncate(1);
+        c.normals.truncate(1);
+    });
+    assert!(matches!(one, Err(EvalError::OtherScene)), "{one:?}");
+    let flipped = with(&|c| c.normals.fill([0.0, 0.0, 1.0]));
+    assert!(matches!(flipped, Err(EvalError::Unseen)), "{flipped:?}");
+    let two = photo_consistency(&layers(&[0.0]), &photos(false)[..2], &[]);
     assert!(two.is_err());
 }

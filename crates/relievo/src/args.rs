@@ -331,7 +331,8 @@ pub(crate) struct EvalArgs {
     /// a Middlebury par file, or a PLY
     #[arg(long)]
     pub(crate) truth: Option<PathBuf>,
-    /// COLMAP model whose cameras align the estimate with the truth
+    /// Work folder or COLMAP model whose cameras align the estimate with the truth; without --truth
+    /// the work folder whose photos a cloud is compared with
     #[arg(long)]
     pub(crate) model: Option<PathBuf>,
     /// As JSON

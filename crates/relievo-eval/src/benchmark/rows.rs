@@ -145,6 +145,7 @@ pub fn of_tolerances(stage: &str, f: &Eth3dFigures, rows: &mut Vec<Row>) {
 /// Rows of depth maps.
 pub fn of_depth(f: &DepthFigures, rows: &mut Vec<Row>) {
     let mut add = |m: &str, v, u: &str, b| push(rows, "depth", m, v, u, b);
+    add("maps", f.maps as f64, "", Better::Higher);
     add("coverage", f.coverage, "", Better::Higher);
     add("median", f.median_mm, "mm", Better::Lower);
     add("mean", f.mean_mm, "mm", Better::Lower);

@@ -62,6 +62,14 @@ fn read_camera(path: PathBuf) -> Result<(String, PosedCamera), EvalError> {
             what: "holds a matrix that is not a rotation",
         });
     }
+    // Also false for NaN.
+    let focal = v[0] > 0.0 && v[4] > 0.0 && (v[0] + v[4]).is_finite();
+    if !focal || !(v[2] + v[5]).is_finite() || !(width >= 1.0 && height >= 1.0) {
+        return Err(EvalError::Truth {
+            path,
+            what: "holds a calibration matrix or a size that no camera has",
+        });
+    }
     let center = Vec3::new(v[21], v[22], v[23]);
     // The printed matrix is not quite a rotation; the centre is exact.
     let mut cam_from_world = Rigid3::from_matrix(&world_from_cam.transpose(), Vec3::zeros());

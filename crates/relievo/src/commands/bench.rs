@@ -13,6 +13,7 @@ use relievo_pipeline::settings::{CameraSpec, Settings};
 use relievo_pipeline::{PipelineError, catalog, import};
 use relievo_scene::{CameraId, SparseModel, View, ViewId};
 use relievo_task::{Isa, Task};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Of the photos in order of name, every eighth is held out, from the fifth.
@@ -24,6 +25,8 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
     }
     let set = benchmark::open(&args.dataset).map_err(|e| refuse(&e))?;
     if args.info {
+        let _task = crate::task::start(&args.compute, 0, Isa::Native)?;
+        set.check_surface().map_err(|e| refuse(&e))?;
         tell(&set, args.json);
         return Ok(Done::Whole);
     }
@@ -33,9 +36,6 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
         ));
     }
     check_photos(&set, args.known_intrinsics && !args.known_poses)?;
-    if !matches!(args.stage, BenchStage::Sparse | BenchStage::Texture) {
-        set.check_surface().map_err(|e| refuse(&e))?;
-    }
     let default = || PathBuf::from(format!("./{}.bench.relievo", set.name));
     let work = args.output.clone().unwrap_or_else(default);
     let (until, stages) = reach(args.stage);
@@ -45,7 +45,14 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
         settings.hold_out = held_out(&settings)?;
     }
     let task = crate::task::start(&args.compute, settings.seed, settings.isa)?;
+    if !matches!(args.stage, BenchStage::Sparse | BenchStage::Texture) {
+        set.check_surface().map_err(|e| refuse(&e))?;
+    }
     if let Some(old) = &old {
+        if settings.hold_out.is_empty() {
+            // What went further stays fresh.
+            settings.hold_out.clone_from(&old.hold_out);
+        }
         same_kind(args.known_poses, &work, old, &settings)?;
     }
     if args.known_poses {
@@ -80,7 +87,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
     }
     // The true poses are no result.
     let scored = |s: &str| stages.contains(&s) && !(s == "poses" && args.known_poses);
-    let rows = score(&set, &work, &scored)?;
+    let rows = score(&set, &work, until, &scored)?;
     print(args, &set.name, (set.layout, set.truth), &work, &rows);
     Ok(if finished.whole {
         Done::Whole
@@ -116,7 +123,8 @@ fn paired(set: &DataSet) -> Option<(usize, usize)> {
         .iter()
         .filter(|f| f.kind == relievo_media::FileKind::Photo);
     let names: Vec<&str> = photos.filter_map(|f| f.name.rsplit('/').next()).collect();
-    let with_camera = names.iter().filter(|n| set.cameras.contains_key(**n));
+    let distinct: BTreeSet<&str> = names.iter().copied().collect();
+    let with_camera = distinct.iter().filter(|n| set.cameras.contains_key(**n));
     (!names.is_empty()).then(|| (names.len(), with_camera.count()))
 }
 
@@ -275,7 +283,12 @@ fn import_truth(set: &DataSet, work: &Path, task: &Task) -> Result<(), Failure> 
 /// How rows follow one another.
 const ORDER: [&str; 5] = ["poses", "depth", "cloud", "mesh", "texture"];
 
-fn score(set: &DataSet, work: &Path, reached: &dyn Fn(&str) -> bool) -> Result<Vec<Row>, Failure> {
+fn score(
+    set: &DataSet,
+    work: &Path,
+    until: &str,
+    reached: &dyn Fn(&str) -> bool,
+) -> Result<Vec<Row>, Failure> {
     let mut rows = benchmark::score(set, work, reached).map_err(|e| refuse(&e))?;
     if let (Surface::Mesh(truth), true) = (&set.surface, reached("depth"))
         && truth.is_dir()
@@ -288,12 +301,12 @@ fn score(set: &DataSet, work: &Path, reached: &dyn Fn(&str) -> bool) -> Result<V
         rows::of_texture(&figures, &mut rows);
     }
     rows.sort_by_key(|r| ORDER.iter().position(|s| *s == r.stage));
-    costs(work, &mut rows)?;
+    costs(work, until, &mut rows)?;
     Ok(rows)
 }
 
-/// Times and memory of the stages, from the report.
-fn costs(work: &Path, rows: &mut Vec<Row>) -> Result<(), Failure> {
+/// Times and memory of the stages up to this one, from the report.
+fn costs(work: &Path, until: &str, rows: &mut Vec<Row>) -> Result<(), Failure> {
     let path = work.join("report").join("report.json");
     let bytes = fs_err::read(&path).map_err(PipelineError::from)?;
     let report: serde_json::Value =
@@ -302,7 +315,8 @@ fn costs(work: &Path, rows: &mut Vec<Row>) -> Result<(), Failure> {
             what: e.to_string(),
         })?;
     let (mut wall, mut cpu, mut peak) = (0.0, 0.0, 0.0_f64);
-    for stage in catalog::STAGES {
+    let last = catalog::STAGES.iter().position(|s| *s == until);
+    for stage in &catalog::STAGES[..=last.unwrap_or(catalog::STAGES.len() - 1)] {
         let row = &report["stages"][stage];
         let Some(seconds) = row["wall_s"].as_f64() else {
             continue;
@@ -328,9 +342,15 @@ fn bundle(args: &BenchArgs) -> Result<Done, Failure> {
     let problem = bal::read(&args.dataset).map_err(|e| refuse(&e))?;
     if args.info {
         let (cameras, points, observations) = problem.size();
-        println!(
-            "bundle adjustment: {cameras} cameras, {points} points, {observations} observations"
-        );
+        if args.json {
+            let all = serde_json::json!({ "layout": "bal", "cameras": cameras,
+                "points": points, "observations": observations });
+            println!("{all}");
+        } else {
+            println!(
+                "bundle adjustment: {cameras} cameras, {points} points, {observations} observations"
+            );
+        }
         return Ok(Done::Whole);
     }
     let options = relievo_eval::benchmark::bal::options();

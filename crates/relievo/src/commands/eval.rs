@@ -167,6 +167,13 @@ pub(crate) fn depth(
             score_depth_map(&map, &pose, &align, &truth, grey.as_ref()).map_err(|e| refuse(&e))?,
         );
     }
+    if maps.is_empty() {
+        return Err(PipelineError::Input {
+            what: format!("{}: there are no depth maps", work.display()),
+            hint: "`relievo run -o WORK --until depth` makes them".to_owned(),
+        }
+        .into());
+    }
     combine_depth(&maps, &truth).map_err(|e| refuse(&e))
 }
 
@@ -195,7 +202,7 @@ fn consistency(args: &EvalArgs) -> Result<ConsistencyFigures, Failure> {
         what,
     };
     let work = args.model.as_ref().unwrap_or(&args.estimate);
-    if !work.is_dir() {
+    if !work.join("ingest").is_dir() {
         return Err(Failure::Usage(
             "give --truth, or the work folder with the photos of this cloud as --model".to_owned(),
         ));
@@ -229,7 +236,13 @@ fn consistency(args: &EvalArgs) -> Result<ConsistencyFigures, Failure> {
             grey: relievo_image::luma(&picture),
         });
     }
-    relievo_eval::photo_consistency(&points, &photos).map_err(|e| refuse(&e))
+    let sparse: Vec<[f32; 3]> = model
+        .tracks
+        .values()
+        .filter_map(|t| t.position_in_world)
+        .map(|x| <[f32; 3]>::from(x.map(|v| v as f32)))
+        .collect();
+    relievo_eval::photo_consistency(&points, &photos, &sparse).map_err(|e| refuse(&e))
 }
 
 /// Where the photos of a work folder lie, by name.

@@ -11,7 +11,7 @@
 //! 25 % (texture, bundle), units by up to 34 %; with the same load throughout by 3 %
 //! (depth), 2 % (texture), 5 % (mesh); memory by 26 % (depth), 8 % (sparse).
 
-use super::results::{Better, Record, median};
+use super::results::{Better, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -42,6 +42,9 @@ fn floors(name: &str, pairs: usize) -> (f64, f64) {
         _ => (0.005, 0.005),
     }
 }
+
+/// Shares are of at least this.
+const TINY: f64 = 0.01;
 
 /// Costs: a neighbour's work can double one of them.
 const COSTS: [&str; 4] = ["cpu_units", "cpu_seconds", "wall_seconds", "memory"];
@@ -131,22 +134,26 @@ pub(crate) fn compare(old: &[Record], new: &[Record]) -> Vec<Change> {
             0.0
         };
         let (perhaps, surely) = floors(&key.2, pairs.len());
-        let noise = |floor: f64| f64::max(2.0 * error, floor * a.abs());
+        // Figures near zero differ by shares of nothing.
+        let (perhaps, surely) = (perhaps * a.abs().max(TINY), surely * a.abs().max(TINY));
+        let is_count = perhaps == 0.0;
+        let noise = if is_count { 0.0 } else { 2.0 * error };
         let gain = if *better == Better::Lower {
             -difference
         } else {
             difference
         };
-        let verdict = if gain < -noise(surely) || collapses(&pairs, *better, &key.2) {
+        let fails = ["succeeds", "scored"].contains(&&*key.2) && pairs.iter().any(|p| p.1 < p.0);
+        let verdict = if gain < -noise.max(surely) || fails || collapses(&pairs, *better, &key.2) {
             Verdict::Worse
-        } else if gain > noise(surely) {
+        } else if gain > noise.max(surely) {
             Verdict::Better
-        } else if gain.abs() > noise(perhaps) {
+        } else if gain.abs() > perhaps {
             Verdict::Unclear
         } else {
             Verdict::Unchanged
         };
-        let noise = noise(perhaps);
+        let noise = noise.max(perhaps);
         changes.push(Change {
             name: format!("{} {} {}", key.0, key.1, key.2),
             before: a,
@@ -162,15 +169,17 @@ pub(crate) fn compare(old: &[Record], new: &[Record]) -> Vec<Change> {
 }
 
 /// True where a run became far worse than its like: by more than a quarter, and by
-/// more than five times what the runs usually differ. One such seed among several
-/// raises the mean and its standard error alike, and would go unseen. Costs are left
+/// more than five times what the quieter runs differ. Such seeds among several
+/// raise the mean and its standard error alike, and would go unseen. Costs are left
 /// out.
 fn collapses(pairs: &[(f64, f64)], better: Better, name: &str) -> bool {
     if pairs.len() < 2 || COSTS.contains(&name) {
         return false;
     }
     let sign = if better == Better::Lower { 1.0 } else { -1.0 };
-    let usual = median(&pairs.iter().map(|p| (p.1 - p.0).abs()).collect::<Vec<_>>());
+    let mut moves: Vec<f64> = pairs.iter().map(|p| (p.1 - p.0).abs()).collect();
+    moves.sort_by(f64::total_cmp);
+    let usual = moves[(moves.len() - 1) / 4];
     pairs.iter().any(|(old, new)| {
         let loss = sign * (new - old);
         loss > 0.25 * old.abs() && loss > 5.0 * usual
@@ -186,6 +195,30 @@ fn missing(old: &[Record], new: &[Record]) -> BTreeSet<String> {
     places(old).difference(&places(new)).cloned().collect()
 }
 
+/// What the two sides do not have in common.
+fn differences(old: &[Record], new: &[Record]) -> Vec<String> {
+    let ours = |rows: &[Record]| -> Vec<Record> { newest(rows).cloned().collect() };
+    let (old, new) = (ours(old), ours(new));
+    let mut said = Vec::new();
+    let mut tell = |what: &str, of: &dyn Fn(&Record) -> String| {
+        let side = |rows: &[Record]| rows.iter().map(of).collect::<BTreeSet<_>>();
+        let (a, b) = (side(&old), side(&new));
+        if a != b {
+            let list = |s: BTreeSet<String>| s.into_iter().collect::<Vec<_>>().join(", ");
+            said.push(format!("note: {what} differ: {} and {}", list(a), list(b)));
+        }
+    };
+    tell("machines", &|r| {
+        format!("{} with {} threads", r.machine.cpu, r.machine.threads)
+    });
+    tell("options of the runs", &|r| {
+        let options = r.version.split_once(' ').map_or("none", |(_, o)| o);
+        format!("[{options}]")
+    });
+    tell("seeds and runs", &|r| format!("{}.{}", r.seed, r.run));
+    said
+}
+
 /// The comparison in words; an error where something became worse, is not there any
 /// more, or nothing can be compared.
 pub(crate) fn verdict(old: &[Record], new: &[Record]) -> Result<String, Vec<String>> {
@@ -194,6 +227,9 @@ pub(crate) fn verdict(old: &[Record], new: &[Record]) -> Result<String, Vec<Stri
         return Err(vec!["compare: the two have no run in common".to_owned()]);
     }
     let mut said = text(&changes);
+    for note in differences(old, new) {
+        let _ = write!(said, "\n{note}");
+    }
     let missing: Vec<String> = missing(old, new).into_iter().collect();
     if !missing.is_empty() {
         let _ = write!(said, "\nnot in the new results: {}", missing.join(", "));
@@ -433,6 +469,53 @@ mod tests {
             "{said:?}"
         );
         assert!(super::verdict(&old, &[]).is_err());
+        // So are some of several seeds that fail, collapse or lose a camera.
+        for (count, bad) in [(2, 1), (4, 2), (3, 2), (5, 2)] {
+            let few: Vec<Record> = (0..count)
+                .map(|k| Record {
+                    seed: k,
+                    run: k,
+                    ..old[k % 5].clone()
+                })
+                .collect();
+            let with = |change: &dyn Fn(&mut Record)| {
+                let mut new = few.clone();
+                new[..bad].iter_mut().for_each(change);
+                compare(&few, &new)
+            };
+            let fails = with(&|r| r.failed = Some("exit code 1".to_owned()));
+            assert_eq!(verdict(&fails, "succeeds"), Verdict::Worse, "{count}");
+            let collapses = with(&|r| r.quality[1].value = 0.05);
+            assert_eq!(verdict(&collapses, "f_1mm"), Verdict::Worse, "{count}");
+            let less = with(&|r| r.quality[1].value *= 0.8);
+            assert_ne!(verdict(&less, "f_1mm"), Verdict::Unchanged, "{count}");
+        }
+        let mut cameras = old.clone();
+        for r in &mut cameras {
+            r.quality[1].name = "registered".to_owned();
+            r.quality[1].value = 12.0;
+        }
+        let mut fewer = cameras.clone();
+        fewer[2].quality[1].value = 11.0;
+        assert_eq!(
+            verdict(&compare(&cameras, &fewer), "registered"),
+            Verdict::Worse
+        );
+        // A share of nothing is nothing.
+        let mut none = old.clone();
+        none.iter_mut().for_each(|r| r.quality[1].value = 0.0);
+        let mut hardly = none.clone();
+        hardly.iter_mut().for_each(|r| r.quality[1].value = -1e-9);
+        assert_eq!(
+            verdict(&compare(&none, &hardly), "f_1mm"),
+            Verdict::Unchanged
+        );
+        let other = old.iter().cloned().map(|r| Record {
+            version: "x photos held out everywhere".to_owned(),
+            ..r
+        });
+        let said = super::verdict(&old, &other.collect::<Vec<_>>()).unwrap();
+        assert!(said.contains("options of the runs differ"), "{said}");
         // What fails now is worse, although it has no figures.
         let mut broken = old.clone();
         for r in &mut broken {
@@ -452,13 +535,7 @@ mod tests {
         };
         let changes = like(0.785, 1.39, 1.34);
         assert_eq!(verdict(&changes, "wall_seconds"), Verdict::Unchanged);
-        for name in [
-            "f_1mm",
-            "cpu_units",
-            "cpu_seconds",
-            "wall_seconds",
-            "memory",
-        ] {
+        for name in ["f_1mm", "cpu_units", "cpu_seconds", "memory"] {
             assert_eq!(verdict(&changes, name), Verdict::Unclear, "{name}");
         }
         assert!(text(&changes).contains("--seeds 5"));

@@ -72,7 +72,19 @@ pub(crate) fn bench(arguments: &[String]) -> Result<String, Problems> {
             return compare::verdict(&old.rows, &new.rows);
         }
         Some("report") => {
-            let rows = Results::read(&default_results())?.rows;
+            let from = match &arguments[1..] {
+                [] => default_results(),
+                [flag, path] if flag == "--results" => path.into(),
+                _ => return Err(vec!["usage: bench report [--results FILE]".to_owned()]),
+            };
+            if !from.is_file() {
+                let what = format!(
+                    "{} is not there; `scripts/bench all` writes it",
+                    from.display()
+                );
+                return Err(vec![what]);
+            }
+            let rows = Results::read(&from)?.rows;
             let path = PathBuf::from("docs/benchmarks.md");
             fs_err::write(&path, report::markdown(&rows)).map_err(|e| vec![e.to_string()])?;
             return Ok(format!("{} from {} rows", path.display(), rows.len()));
@@ -80,6 +92,12 @@ pub(crate) fn bench(arguments: &[String]) -> Result<String, Problems> {
         _ => {}
     }
     let request = parse(arguments)?;
+    // Now: the new rows may go into the same file.
+    let old = request
+        .compare
+        .as_ref()
+        .map(|p| Results::read(p))
+        .transpose()?;
     let mut results = Results::read_or_new(&request.results)?;
     let sets = sets::find(&request)?;
     if sets.is_empty() {
@@ -87,14 +105,21 @@ pub(crate) fn bench(arguments: &[String]) -> Result<String, Problems> {
     }
     let fresh = measure(&request, &sets, &mut results)?;
     let said = report::text(&fresh);
-    let Some(old) = &request.compare else {
+    let failed = fresh
+        .iter()
+        .filter(|r| r.ours && r.failed.is_some())
+        .count();
+    let Some(old) = old else {
+        if failed > 0 {
+            return Err(vec![said, format!("{failed} runs of ours failed")]);
+        }
         return Ok(said);
     };
     println!("{said}");
     // What was not asked for is not missing.
     let asked =
         |r: &Record| request.stages.contains(&&*r.stage) && sets.iter().any(|s| s.name == r.set);
-    let mut old = Results::read(old)?.rows;
+    let mut old = old.rows;
     old.retain(asked);
     compare::verdict(&old, &fresh)
 }
@@ -280,6 +305,18 @@ fn parse(arguments: &[String]) -> Result<Request, Problems> {
     }
     if request.quick && !runs_given {
         request.runs = 1;
+    }
+    for peer in request.against.iter().flatten().filter(|p| *p != "none") {
+        if !tools::PEERS
+            .iter()
+            .any(|name| name.starts_with(peer.as_str()))
+        {
+            let peers = tools::PEERS.join(", ");
+            return Err(bad(format!("there is no peer '{peer}' (none, {peers})")));
+        }
+    }
+    if request.seeds == 0 {
+        return Err(bad("--seeds takes a number from 1 on".to_owned()));
     }
     if request.stages.is_empty() || request.runs == 0 {
         let stages = STAGES.join(", ");

@@ -36,6 +36,7 @@ pub(crate) fn of(
                     |name, key: &str, unit, better| push(&mut rows, name, &v[key], unit, better);
                 add("depth_median", "median_mm", "mm", Better::Lower);
                 add("depth_coverage", "coverage", "", Better::Higher);
+                add("depth_maps", "maps", "", Better::Higher);
             }
         }
         "mesh" => surface("mesh", set, steps, &mut rows)?,

@@ -1,10 +1,14 @@
 //! One run of a program. A child of ours starts it, so that what the system
 //! accounts to that child's children is this run alone, with all it started.
 
+use nix::sys::prctl;
 use nix::sys::resource::{Usage, UsageWho, getrusage};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Instant;
 
 /// What a run cost.
@@ -46,18 +50,39 @@ pub(crate) fn own_cpu_s() -> f64 {
     getrusage(UsageWho::RUSAGE_SELF).map_or(f64::NAN, |u| cpu_s(&u))
 }
 
+/// The program that is being timed; 0 for none.
+static RUNNING: AtomicI32 = AtomicI32::new(0);
+
+/// When the harness ends, so does what it started.
+fn end_with_parent() -> Result<(), Vec<String>> {
+    prctl::set_pdeathsig(Signal::SIGTERM).map_err(|e| vec![e.to_string()])?;
+    let end = || {
+        let running = RUNNING.load(Ordering::SeqCst);
+        if running > 0 {
+            let _ = kill(Pid::from_raw(running), Signal::SIGTERM);
+        }
+        std::process::exit(143);
+    };
+    ctrlc::set_handler(end).map_err(|e| vec![e.to_string()])
+}
+
 /// `bench timed PROGRAM ARGUMENT...`: the cost as the last line of stdout.
 pub(crate) fn child(words: &[String]) -> Result<String, Vec<String>> {
     let [program, arguments @ ..] = words else {
         return Err(vec!["timed: nothing to run".to_owned()]);
     };
+    end_with_parent()?;
     let started = Instant::now();
-    let status = Command::new(program)
+    let mut running = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .status()
+        .spawn()
         .map_err(|e| vec![format!("{program}: {e}")])?;
+    RUNNING.store(running.id() as i32, Ordering::SeqCst);
+    let status = running.wait();
+    RUNNING.store(0, Ordering::SeqCst);
+    let status = status.map_err(|e| vec![format!("{program}: {e}")])?;
     let wall_s = started.elapsed().as_secs_f64();
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|e| vec![e.to_string()])?;
     let cost = Cost {
@@ -88,8 +113,17 @@ pub(crate) fn run(words: &[String]) -> Result<(Cost, String), String> {
         .map_err(|e| e.to_string())?;
     let all = fs_err::read(LOG).unwrap_or_default();
     let new = String::from_utf8_lossy(&all[all.len().min(before as usize)..]).into_owned();
-    let talk = new.lines().rfind(|l| !l.trim().is_empty());
-    let talk = talk.unwrap_or_default().trim().to_owned();
+    let lines: Vec<&str> = new
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
+    // A hint alone says nothing.
+    let from = match lines[..] {
+        [.., before, last] if last.starts_with("hint:") && before.starts_with("error:") => 2,
+        _ => 1,
+    };
+    let talk = lines[lines.len().saturating_sub(from)..].join("; ");
     let said = String::from_utf8_lossy(&output.stdout);
     let last = said.lines().last().unwrap_or_default();
     match serde_json::from_str(last) {

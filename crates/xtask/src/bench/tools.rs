@@ -12,6 +12,20 @@ use std::process::Command;
 /// Depth of the octree for peers' Poisson where it cannot be found out.
 const POISSON_DEPTH: &str = "10";
 
+/// Names of all tools but ours.
+pub(crate) const PEERS: [&str; 10] = [
+    "opencv",
+    "pycolmap incremental",
+    "pycolmap global",
+    "openmvg-rs",
+    "ceres (pycolmap)",
+    "ceres",
+    "openmvs",
+    "open3d",
+    "pymeshlab",
+    "poissonrecon",
+];
+
 /// What a tool is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
