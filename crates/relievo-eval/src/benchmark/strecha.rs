@@ -64,7 +64,8 @@ fn read_camera(path: PathBuf) -> Result<(String, PosedCamera), EvalError> {
     }
     // Also false for NaN.
     let focal = v[0] > 0.0 && v[4] > 0.0 && (v[0] + v[4]).is_finite();
-    if !focal || !(v[2] + v[5]).is_finite() || !(width >= 1.0 && height >= 1.0) {
+    let usable = focal && (v[2] + v[5]).is_finite() && width >= 1.0 && height >= 1.0;
+    if !usable {
         return Err(EvalError::Truth {
             path,
             what: "holds a calibration matrix or a size that no camera has",
