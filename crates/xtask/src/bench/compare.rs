@@ -503,9 +503,13 @@ mod tests {
         );
         // A share of nothing is nothing.
         let mut none = old.clone();
-        none.iter_mut().for_each(|r| r.quality[1].value = 0.0);
+        for r in &mut none {
+            r.quality[1].value = 0.0;
+        }
         let mut hardly = none.clone();
-        hardly.iter_mut().for_each(|r| r.quality[1].value = -1e-9);
+        for r in &mut hardly {
+            r.quality[1].value = -1e-9;
+        }
         assert_eq!(
             verdict(&compare(&none, &hardly), "f_1mm"),
             Verdict::Unchanged

@@ -61,7 +61,6 @@ fn end_with_parent() -> Result<(), Vec<String>> {
         if running > 0 {
             let _ = kill(Pid::from_raw(running), Signal::SIGTERM);
         }
-        std::process::exit(143);
     };
     ctrlc::set_handler(end).map_err(|e| vec![e.to_string()])
 }
