@@ -18,7 +18,7 @@
 //! community photo collections", ICCV 2007 (the NCC and its three views).
 
 use crate::error::EvalError;
-use crate::nearest::main_part;
+use crate::nearest::count_near;
 use crate::photo_patch::{SAMPLES, normalise, patch};
 use crate::second_layer::{Piece, same_place, second_layers};
 use crate::statistics::percentile;
@@ -152,15 +152,8 @@ pub fn photo_consistency(
     } else {
         scene
     };
-    let near = |points: &[[f32; 3]], of: &[[f32; 3]]| {
-        let around = main_part(of);
-        let inside = points
-            .iter()
-            .filter(|p| around.is_some_and(|b| b.contains(**p)));
-        inside.count()
-    };
-    if 100 * near(&cloud.positions, scene) < cloud.len()
-        || 1000 * near(scene, &cloud.positions) < scene.len()
+    if 100 * count_near(&cloud.positions, scene) < cloud.len()
+        || 1000 * count_near(scene, &cloud.positions) < scene.len()
     {
         return Err(EvalError::OtherScene);
     }

@@ -47,10 +47,14 @@ impl Nearest {
     }
 }
 
-/// The box around all but the outermost hundredth of the points on every side, grown by
-/// half: a few stray points do not widen it.
-pub(crate) fn main_part(points: &[[f32; 3]]) -> Option<Aabb> {
-    quantile_bounds(points, 0.01).map(|b| b.grown(0.5))
+/// How many of `points` lie in the box around all of `of` but the outermost hundredth on
+/// every side, grown by half: a few stray points do not widen it.
+pub(crate) fn count_near(points: &[[f32; 3]], of: &[[f32; 3]]) -> usize {
+    let around = quantile_bounds(of, 0.01).map(|b| b.grown(0.5));
+    let near = points
+        .iter()
+        .filter(|p| around.is_some_and(|b| b.contains(**p)));
+    near.count()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! al., "Tanks and Temples", 2017, for precision, recall and F.
 
 use crate::error::EvalError;
-use crate::nearest::{Nearest, main_part};
+use crate::nearest::{Nearest, count_near};
 use crate::sampling::{dot, mesh_area, norm, sample_mesh, sub};
 use crate::scene_truth::TrueScene;
 use crate::statistics::{Tail, mean, share_below};
@@ -190,19 +190,12 @@ fn transform(points: &[[f32; 3]], t: &Sim3) -> Vec<[f64; 3]> {
 
 /// Refused where hardly a point of one lies in the box around the main part of the other.
 fn check_frames(estimate: &[[f32; 3]], truth: &[[f32; 3]]) -> Result<(), EvalError> {
-    let inside = |points: &[[f32; 3]], of: &[[f32; 3]]| {
-        let around = main_part(of);
-        let near = points
-            .iter()
-            .filter(|p| around.is_some_and(|b| b.contains(**p)));
-        near.count()
-    };
-    if 100 * inside(estimate, truth) < estimate.len() {
+    if 100 * count_near(estimate, truth) < estimate.len() {
         return Err(EvalError::OtherFrame {
             what: "less than 1 % of the estimate lies around the true surface",
         });
     }
-    if 1000 * inside(truth, estimate) < truth.len() {
+    if 1000 * count_near(truth, estimate) < truth.len() {
         return Err(EvalError::OtherFrame {
             what: "less than a thousandth of the true surface lies around the estimate",
         });

@@ -24,6 +24,13 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
         return bundle(args);
     }
     let set = benchmark::open(&args.dataset).map_err(|e| refuse(&e))?;
+    let found = relievo_media::scan_inputs(&set.inputs).unwrap_or_default();
+    if found.iter().all(|f| f.kind == relievo_media::FileKind::Raw) {
+        return Err(refuse(&EvalError::DataSet {
+            path: set.inputs.first().cloned().unwrap_or_default(),
+            what: "holds neither photos nor a video",
+        }));
+    }
     if args.info {
         let _task = crate::task::start(&args.compute, 0, Isa::Native)?;
         set.check_surface().map_err(|e| refuse(&e))?;

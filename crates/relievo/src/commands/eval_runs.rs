@@ -117,7 +117,13 @@ fn read(work: &Path) -> Result<Run, Failure> {
             }
         }
     }
-    let report = object(&work.join("report").join("report.json"))?.unwrap_or_default();
+    let path = work.join("report").join("report.json");
+    let report = object(&path)?;
+    if report.is_none() {
+        let path = path.display();
+        eprintln!("note: {path} is not there, so its figures and times are not; a run writes it");
+    }
+    let report = report.unwrap_or_default();
     for name in ["given", "views", "registered"] {
         if let Some(v) = report.get(name) {
             run.figures.insert(name.to_owned(), v.clone());
