@@ -202,12 +202,12 @@ fn consistency(args: &EvalArgs) -> Result<ConsistencyFigures, Failure> {
         what,
     };
     let work = args.model.as_ref().unwrap_or(&args.estimate);
+    let cloud = files::file_of(&args.estimate, "cloud/dense.ply").map_err(|e| refuse(&e))?;
     if !work.join("ingest").is_dir() {
         return Err(Failure::Usage(
             "give --truth, or the work folder with the photos of this cloud as --model".to_owned(),
         ));
     }
-    let cloud = files::file_of(&args.estimate, "cloud/dense.ply").map_err(|e| refuse(&e))?;
     let bytes = fs_err::read(&cloud).map_err(PipelineError::from)?;
     let has_normals = ply::has_normals(&bytes).map_err(|e| file(&cloud, e.to_string()))?;
     if !has_normals {
