@@ -15,8 +15,6 @@ use rayon::prelude::*;
 /// Most iterations of a solution; without convergence the step is refused, and more
 /// damping makes the next system rounder.
 const ITERATIONS: usize = 500;
-/// Relative residual, in the preconditioner's metric, that ends it.
-const TOLERANCE: f64 = 1e-6;
 /// Block rows a unit of work.
 const ROWS: usize = 16;
 
@@ -43,12 +41,14 @@ impl BelowDiagonal {
     }
 }
 
-/// The x with S x = `rhs`; `None` where S is not positive definite or does not converge.
+/// The x with S x = `rhs`, to a relative residual of `tolerance` in the preconditioner's
+/// metric; `None` where S is not positive definite or does not converge.
 pub(crate) fn solve_pcg(
     below: &BelowDiagonal,
     pattern: &Pattern,
     reduced: &Reduced,
     rhs: &[f64],
+    tolerance: f64,
 ) -> Option<Vec<f64>> {
     let factors = diagonal_factors(pattern, reduced)?;
     let n = pattern.size();
@@ -57,7 +57,7 @@ pub(crate) fn solve_pcg(
     let mut z = precondition(pattern, &factors, &r);
     let mut p = z.clone();
     let mut rz = dot(&r, &z);
-    let goal = TOLERANCE * TOLERANCE * rz;
+    let goal = tolerance * tolerance * rz;
     for _ in 0..ITERATIONS {
         if !(rz > goal) {
             return x.iter().all(|v| v.is_finite()).then_some(x);

@@ -22,9 +22,16 @@ const SPARSE_SIZE: usize = 600;
 const SPARSE_FILL: f64 = 0.3;
 
 /// Conjugate gradients are taken where a factorisation would need more multiply-adds than
-/// this many products with the system; those wait for memory, and count so often.
-const PRODUCTS: f64 = 200.0;
-const WAITS: f64 = 4.0;
+/// this many products with the system; those wait for memory, and count so often. So are
+/// they where the full matrix would take more than a gigabyte.
+const PRODUCTS: f64 = 100.0;
+const WAITS: f64 = 10.0;
+const MOST_BYTES: f64 = 1e9;
+
+/// Relative residuals of iterative solutions: a step that is a thousandth off is as good
+/// as the linearisation, an inverse is an answer.
+const STEP_TOLERANCE: f64 = 1e-3;
+const INVERSE_TOLERANCE: f64 = 1e-6;
 
 /// Which solution, with the symbolic part that is reused.
 pub(crate) enum Factoriser {
@@ -44,14 +51,14 @@ impl Factoriser {
         // The upper triangle is stored, and read twice.
         let products = PRODUCTS * WAITS * 2.0 * pattern.stored() as f64;
         let iterative = || Self::Iterative(BelowDiagonal::new(pattern));
-        let costs_more = |work: f64| match solver {
-            Solver::Auto => work > products,
+        let costs_more = |work: f64, scalars: f64| match solver {
+            Solver::Auto => work > products || 8.0 * scalars > MOST_BYTES,
             Solver::Cholesky => false,
             Solver::ConjugateGradients => true,
         };
         if n < SPARSE_SIZE || pattern.stored() as f64 > SPARSE_FILL * full {
             let work = full * n as f64 / 3.0;
-            return if costs_more(work) {
+            return if costs_more(work, n as f64 * n as f64) {
                 iterative()
             } else {
                 Self::Dense
@@ -67,7 +74,7 @@ impl Factoriser {
         );
         // At least the square of what a column holds on average, for each.
         let work = |filled: usize| (filled as f64).powi(2) / n as f64;
-        if factor.is_ok_and(|f| costs_more(work(f.len_val()))) {
+        if factor.is_ok_and(|f| costs_more(work(f.len_val()), f.len_val() as f64)) {
             return iterative();
         }
         match SymbolicLlt::try_new(columns.as_ref(), Side::Lower) {
@@ -149,7 +156,7 @@ pub(crate) fn solve(
         return Some(Vec::new());
     }
     let rhs = reduced.gradient.iter().map(|g| -g).collect();
-    solve_all(factoriser, pattern, reduced, &[rhs])?.pop()
+    solve_all(factoriser, pattern, reduced, &[rhs], STEP_TOLERANCE)?.pop()
 }
 
 /// The x with S x = r for each r of `rhs`.
@@ -158,10 +165,13 @@ fn solve_all(
     pattern: &Pattern,
     reduced: &Reduced,
     rhs: &[Vec<f64>],
+    tolerance: f64,
 ) -> Option<Vec<Vec<f64>>> {
     let n = pattern.size();
     if let Factoriser::Iterative(below) = factoriser {
-        let all = rhs.iter().map(|r| solve_pcg(below, pattern, reduced, r));
+        let all = rhs
+            .iter()
+            .map(|r| solve_pcg(below, pattern, reduced, r, tolerance));
         return all.collect();
     }
     let scale = scales(pattern, reduced);
@@ -207,7 +217,7 @@ pub(crate) fn inverse_tail(
         e
     };
     let rhs: Vec<Vec<f64>> = (from..n).map(unit).collect();
-    let x = solve_all(factoriser, pattern, reduced, &rhs)?;
+    let x = solve_all(factoriser, pattern, reduced, &rhs, INVERSE_TOLERANCE)?;
     let row = |r: usize| x.iter().map(move |column| column[r]);
     Some((from..n).flat_map(row).collect())
 }
