@@ -24,8 +24,10 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
         return bundle(args);
     }
     let set = benchmark::open(&args.dataset).map_err(|e| refuse(&e))?;
-    let found = relievo_media::scan_inputs(&set.inputs).unwrap_or_default();
-    if found.iter().all(|f| f.kind == relievo_media::FileKind::Raw) {
+    // A folder that cannot be listed is told by the run.
+    if let Ok(found) = relievo_media::scan_inputs(&set.inputs)
+        && found.iter().all(|f| f.kind == relievo_media::FileKind::Raw)
+    {
         return Err(refuse(&EvalError::DataSet {
             path: set.inputs.first().cloned().unwrap_or_default(),
             what: "holds neither photos nor a video",

@@ -527,6 +527,7 @@ mod tests {
         }
         assert_eq!(verdict(&compare(&old, &broken), "succeeds"), Verdict::Worse);
     }
+
     #[test]
     fn one_pair_makes_a_small_change_unclear_and_a_lost_camera_worse() {
         let mut old = rows(0.1, 0.8, |_| 1.0);
