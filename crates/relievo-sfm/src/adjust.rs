@@ -391,14 +391,23 @@ pub(crate) fn adjust(
     }
 }
 
-/// Posterior σ of (cx, cy) of each camera whose principal point is free in
-/// `what`, in pixels.
-pub(crate) fn principal_point_sigmas(
+/// Posterior standard deviations of a camera's intrinsics.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct IntrinsicsSigma {
+    /// Of the focal length (the worse axis), as a part of it.
+    pub(crate) focal: f64,
+    /// Of the principal point (the worse axis) in pixels, where it is free.
+    pub(crate) principal_point_px: Option<f64>,
+}
+
+/// How well the photos determine the intrinsics of each camera that is free in
+/// `what`; none where they do not at all.
+pub(crate) fn intrinsics_sigmas(
     scene: &Scene<'_>,
     model: &Model,
     what: &Adjustment,
     loss: Loss,
-) -> Vec<Option<Vec2>> {
+) -> Vec<Option<IntrinsicsSigma>> {
     let (problem, state, _) = build(scene, model, what);
     let dims = &problem.structure.group_dims;
     let size: usize = dims.iter().sum();
@@ -411,13 +420,24 @@ pub(crate) fn principal_point_sigmas(
                 return None;
             }
             let at: usize = dims[..group as usize].iter().sum();
-            let names = model.cameras[c].model.kind().param_names();
-            let sigma = |name: &str| {
-                let k = problem.columns[c].iter().position(|&k| names[k] == name)?;
+            let camera = &model.cameras[c].model;
+            let (names, params) = (camera.kind().param_names(), camera.params());
+            let sigma = |k: usize| {
                 let variance = covariance[(at + k) * size + at + k];
                 (variance >= 0.0).then(|| variance.sqrt())
             };
-            Some(Vec2::new(sigma("cx")?, sigma("cy")?))
+            let (mut focal, mut principal_point_px) = (0.0_f64, None::<f64>);
+            for (k, &column) in problem.columns[c].iter().enumerate() {
+                if names[column].starts_with('f') {
+                    focal = focal.max(sigma(k)? / params[column]);
+                } else if names[column].starts_with('c') {
+                    principal_point_px = Some(principal_point_px.unwrap_or(0.0).max(sigma(k)?));
+                }
+            }
+            Some(IntrinsicsSigma {
+                focal,
+                principal_point_px,
+            })
         })
         .collect()
 }

@@ -1,15 +1,17 @@
 //! The last adjustments of a model: a heavy-tailed loss, and the principal
 //! point where the photos determine it.
 
-use crate::adjust::{Adjustment, Intrinsics, adjust, is_held_out, principal_point_sigmas};
+use crate::adjust::{Adjustment, Intrinsics, adjust, intrinsics_sigmas, is_held_out};
 use crate::grow_points::filter;
 use crate::model::Model;
 use crate::refine::{clean_up, everything, limits};
 use crate::scene::{Obs, Scene};
 use crate::state::Built;
-use crate::{PrincipalPoint, SfmOptions};
+use crate::{FocalLength, PrincipalPoint, SfmOptions};
 use relievo_optim::{BundleOptions, Loss};
+use relievo_scene::CameraId;
 use relievo_task::{Cancelled, Task};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Fewest photos of a camera whose principal point may be refined.
 const MIN_PRINCIPAL_POINT_VIEWS: usize = 5;
@@ -89,6 +91,7 @@ fn finish(
         bundle(options.final_iterations, options.final_tolerance),
     );
     what.prior = false;
+    free_distortion(scene, model, &mut what, options);
     decide_principal_points(scene, model, &mut what, options, task, &mut out)?;
     out.iterations += adjust(scene, model, &what, task)?;
     out.adjustments += 1;
@@ -112,6 +115,29 @@ fn drop_poor_views(model: &mut Model, options: &SfmOptions) {
         {
             model.unregister(v as usize);
         }
+    }
+}
+
+/// Frees the distortion of cameras with few photos, where the focal length
+/// stays determined beside it: held at a wrong value it bends the focal length
+/// (by up to 4 % in three rendered photos, freed 0.3 %).
+fn free_distortion(scene: &Scene<'_>, model: &Model, what: &mut Adjustment, options: &SfmOptions) {
+    if !what.intrinsics.contains(&Intrinsics::Focal) {
+        return;
+    }
+    let mut free = what.clone();
+    free.intrinsics.iter_mut().for_each(with_distortion);
+    let sigmas = intrinsics_sigmas(scene, model, &free, what.options.loss);
+    for (now, sigma) in what.intrinsics.iter_mut().zip(sigmas) {
+        if sigma.is_some_and(|s| s.focal < options.distortion_max_sigma) {
+            with_distortion(now);
+        }
+    }
+}
+
+fn with_distortion(free: &mut Intrinsics) {
+    if *free == Intrinsics::Focal {
+        *free = Intrinsics::FocalDistortion;
     }
 }
 
@@ -154,12 +180,13 @@ fn decide_principal_points(
     let mut with_free = with_fixed.clone();
     out.iterations += adjust(scene, &mut with_free, &free, task)?;
     out.adjustments += 2;
-    let sigmas = principal_point_sigmas(scene, &with_free, &free, what.options.loss);
+    let sigmas = intrinsics_sigmas(scene, &with_free, &free, what.options.loss);
     let error_fixed = held_out_cost(scene, &with_fixed, &what.points, what.options.loss);
     let error_free = held_out_cost(scene, &with_free, &what.points, what.options.loss);
     for c in (0..cameras).filter(|&c| wanted[c]) {
-        let Some(sigma) = sigmas[c] else { continue };
-        let sigma = sigma.x.max(sigma.y);
+        let Some(sigma) = sigmas[c].and_then(|s| s.principal_point_px) else {
+            continue;
+        };
         let camera = &model.cameras[c];
         let determined = sigma < options.principal_point_max_sigma * f64::from(camera.width_px);
         let moved = with_free.cameras[c].model.principal_point_px()
@@ -175,6 +202,47 @@ fn decide_principal_points(
     let all = (0..cameras).all(|c| !wanted[c] || what.intrinsics[c] == Intrinsics::All);
     *model = if all { with_free } else { with_fixed };
     Ok(())
+}
+
+/// What is known of the focal length of each camera that has a photo in a
+/// finished model.
+pub(crate) fn focal_lengths(
+    scene: &Scene<'_>,
+    built: &Built,
+    options: &SfmOptions,
+) -> BTreeMap<CameraId, FocalLength> {
+    let model = &built.model;
+    let loss = Loss::Cauchy(options.loss_scale_px);
+    let mut what = everything(scene, model, options, BundleOptions::default());
+    // Distortion that was held for want of photos is not known any better.
+    what.intrinsics.iter_mut().for_each(with_distortion);
+    for &(c, _) in &built.principal_points {
+        what.intrinsics[c as usize] = Intrinsics::All;
+    }
+    let free = |c: usize| what.intrinsics[c] != Intrinsics::Fixed;
+    let sigmas = if (0..model.cameras.len()).any(free) {
+        intrinsics_sigmas(scene, model, &what, loss)
+    } else {
+        vec![None; model.cameras.len()]
+    };
+    let used: BTreeSet<usize> = model
+        .order
+        .iter()
+        .map(|&v| scene.camera_of[v as usize])
+        .collect();
+    let of = |&c: &usize| {
+        let known = if free(c) {
+            FocalLength::Refined {
+                sigma: sigmas[c].map(|s| s.focal),
+            }
+        } else if options.fix_intrinsics || model.cameras[c].has_prior_focal {
+            FocalLength::Given
+        } else {
+            FocalLength::Guessed
+        };
+        (scene.camera_ids[c], known)
+    };
+    used.iter().map(of).collect()
 }
 
 /// Mean ρ of observations that were held out of a last adjustment; infinite

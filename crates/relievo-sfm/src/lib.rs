@@ -63,5 +63,7 @@ pub use checkpoint::{Checkpoint, MemoryCheckpoint, NoCheckpoint};
 pub use incremental::reconstruct;
 pub use input::{SfmInput, SfmView};
 pub use options::{MapperKind, PrincipalPoint, SfmOptions};
-pub use result::{DoubtfulLink, InputFault, ModelFigures, SfmError, SfmResult, UnregisteredReason};
+pub use result::{
+    DoubtfulLink, FocalLength, InputFault, ModelFigures, SfmError, SfmResult, UnregisteredReason,
+};
 pub use retriangulate::triangulate_under_poses;

@@ -50,6 +50,8 @@ options! {
         principal_point_max_sigma: f64 = 0.003, "of the width", "judgement: 9 px of a 3000 px photo";
         /// A principal point that would move further must lower the held-out error by a tenth: a small gain may as well be what the camera model lacks.
         principal_point_far: f64 = 0.02, "of the width", "judgement: docs/decisions.md";
+        /// Largest posterior sigma of a focal length beside which the distortion of a camera with three photos is freed.
+        distortion_max_sigma: f64 = 0.005, "of the focal length", "measured on triples of four sets: 0.0003 to 0.0025";
         /// Fewest points of the first pair; halved twice when no pair reaches it.
         init_min_points: usize = 100, "points", "COLMAP";
         /// Median ray angle that the first pair should reach; halved twice when no pair reaches it.

@@ -150,6 +150,7 @@ impl Mapper<'_, '_> {
             rings_closed: built.rings_closed as usize,
             pairs_left_out: 0,
             principal_points_refined: built.principal_points.iter().map(refined).collect(),
+            focal_lengths: finish::focal_lengths(self.scene, built, self.options),
             model_from_mapper: frame,
         }
     }

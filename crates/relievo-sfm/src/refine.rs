@@ -20,7 +20,7 @@ pub(crate) fn limits(options: &SfmOptions) -> PointLimits {
 }
 
 /// What may move of each camera, by the number of its registered photos: the
-/// focal length from three on, distortion from four.
+/// focal length from three on, distortion from four (from three at the end).
 pub(crate) fn free_intrinsics(
     scene: &Scene<'_>,
     model: &Model,

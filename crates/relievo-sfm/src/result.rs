@@ -72,6 +72,23 @@ impl UnregisteredReason {
     }
 }
 
+/// What is known of a camera's focal length.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "kebab-case")]
+pub enum FocalLength {
+    /// It was given (by the user, or by EXIF where the photos are too few) and
+    /// kept.
+    Given,
+    /// Nobody gave it, and the photos are too few to find it.
+    Guessed,
+    /// The photos decided.
+    Refined {
+        /// Posterior σ as a part of the focal length, under independent errors
+        /// of the observations; none where they do not determine it.
+        sigma: Option<f64>,
+    },
+}
+
 /// Figures of one model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelFigures {
@@ -102,6 +119,9 @@ pub struct ModelFigures {
     /// Cameras whose principal point was refined, and its posterior σ in
     /// pixels (the larger of both axes).
     pub principal_points_refined: BTreeMap<CameraId, f64>,
+    /// What is known of the focal length of each camera.
+    #[serde(default)]
+    pub focal_lengths: BTreeMap<CameraId, FocalLength>,
     /// Frame of the result from the frame in which the model was built (the
     /// first photo of the initial pair at the origin).
     pub model_from_mapper: Sim3,

@@ -5,7 +5,9 @@ mod common;
 use common::{fixed, input, tolerance};
 use relievo_geometry::{CameraModel, Mat3};
 use relievo_scene::{Camera, CameraId, Match, TwoViewKind, ViewGraph, ViewId};
-use relievo_sfm::{MapperKind, NoCheckpoint, SfmInput, SfmOptions, SfmResult, reconstruct};
+use relievo_sfm::{
+    FocalLength, MapperKind, NoCheckpoint, SfmInput, SfmOptions, SfmResult, reconstruct,
+};
 use relievo_synth::scene::{Motion, Scene, SceneOptions, Shape};
 use relievo_synth::{assert_model_near, pose_errors};
 use relievo_task::Task;
@@ -101,6 +103,71 @@ fn a_focal_length_that_is_a_third_off_is_corrected() {
             assert!((f / 1000.0 - 1.0).abs() < 0.01, "{mapper:?} {factor}: {f}");
         }
     }
+}
+
+/// What is found of f and k of a camera that starts at 1.2 f without
+/// distortion, and what is known of its focal length.
+fn self_calibrated(scene: &SceneOptions, k: f64) -> (f64, f64, FocalLength) {
+    let camera = |f, k| Camera {
+        model: CameraModel::SimpleRadial {
+            f,
+            cx: 500.0,
+            cy: 375.0,
+            k,
+        },
+        width_px: 1000,
+        height_px: 750,
+        has_prior_focal: false,
+    };
+    let scene = Scene::new(&SceneOptions {
+        camera: camera(1000.0, k),
+        points: 2000,
+        ..scene.clone()
+    });
+    let mut graph = scene.view_graph();
+    for pair in graph.pairs.values_mut() {
+        pair.b_from_a = None;
+        pair.f = None;
+    }
+    let guess = camera(1200.0, 0.0);
+    let result = map(&input(&scene, &graph, guess), &SfmOptions::default());
+    let params = result.models[0].cameras[&CameraId(1)].model.params();
+    let known = result.figures[0].focal_lengths[&CameraId(1)];
+    (params[0] / 1000.0, params[3], known)
+}
+
+#[test]
+fn three_photos_tell_focal_length_and_distortion_or_say_that_they_cannot() {
+    let around = SceneOptions {
+        views: 3,
+        noise_px: 0.2,
+        motion: Motion::Orbit(0.8),
+        ..SceneOptions::default()
+    };
+    for k in [0.0, -0.06, 0.04] {
+        let (f, found, known) = self_calibrated(&around, k);
+        let FocalLength::Refined { sigma: Some(sigma) } = known else {
+            panic!("{known:?}")
+        };
+        assert!(
+            sigma < 0.005 && (f - 1.0).abs() < 4.0 * sigma,
+            "{f} ± {sigma}"
+        );
+        assert!((found - k).abs() < 0.02, "{found} for {k}: {f} ± {sigma}");
+    }
+    // Straight ahead the focal length is only seen through the depths.
+    let ahead = SceneOptions {
+        motion: Motion::Forward,
+        ..around.clone()
+    };
+    let (_, _, known) = self_calibrated(&ahead, -0.06);
+    let FocalLength::Refined { sigma } = known else {
+        panic!("{known:?}")
+    };
+    assert!(sigma.is_none_or(|s| s > 0.01), "{sigma:?}");
+    // Nothing but a guess.
+    let two = SceneOptions { views: 2, ..around };
+    assert_eq!(self_calibrated(&two, 0.0).2, FocalLength::Guessed);
 }
 
 /// Every second view is made one of another camera, whose pictures are half as

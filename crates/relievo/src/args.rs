@@ -399,7 +399,7 @@ pub(crate) struct BenchArgs {
     /// Folder of the data set, or a BAL problem file; docs/datasets.md lists the layouts
     pub(crate) dataset: PathBuf,
     /// Say what the folder is taken for and what can be scored, run nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "csv")]
     pub(crate) info: bool,
     /// How far to run
     #[arg(long, value_enum, default_value_t)]

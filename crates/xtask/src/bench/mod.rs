@@ -73,7 +73,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<String, Problems> {
         }
         Some("report") => {
             let from = match &arguments[1..] {
-                [] => default_results(),
+                [] => default_results(false),
                 [flag, path] if flag == "--results" => path.into(),
                 _ => return Err(vec!["usage: bench report [--results FILE]".to_owned()]),
             };
@@ -253,8 +253,10 @@ fn one(
     record
 }
 
-fn default_results() -> PathBuf {
-    PathBuf::from("target/bench/results.jsonl")
+/// The rows of `--quick` stay apart: the report is of the full run.
+fn default_results(quick: bool) -> PathBuf {
+    let name = if quick { "quick" } else { "results" };
+    PathBuf::from(format!("target/bench/{name}.jsonl"))
 }
 
 fn parse(arguments: &[String]) -> Result<Request, Problems> {
@@ -270,7 +272,7 @@ fn parse(arguments: &[String]) -> Result<Request, Problems> {
         peer_limit_s: 600,
         share: false,
         set: Vec::new(),
-        results: default_results(),
+        results: PathBuf::new(),
         compare: None,
     };
     let mut words = arguments.iter();
@@ -302,6 +304,9 @@ fn parse(arguments: &[String]) -> Result<Request, Problems> {
                 None => return Err(bad(format!("'{other}' is not known"))),
             },
         }
+    }
+    if request.results.as_os_str().is_empty() {
+        request.results = default_results(request.quick);
     }
     if request.quick && !runs_given {
         request.runs = 1;
