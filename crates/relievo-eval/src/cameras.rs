@@ -52,31 +52,34 @@ pub(crate) fn add_camera(
     }
 }
 
+/// Where a result lies: the folder itself, or inside a work folder.
+const RESULTS: [&str; 4] = ["", "sparse/model", "sparse/0", "sparse"];
+/// Where the truth of a data set lies.
+const TRUTHS: [&str; 2] = ["gt", "gt_dense_cameras"];
+
 /// The folder that holds a COLMAP model: the path itself, its `gt/`, or the
 /// `sparse/model` of a work folder.
 pub fn model_folder(path: &Path) -> Option<PathBuf> {
-    const PLACES: [&str; 6] = [
-        "",
-        "gt",
-        "sparse/model",
-        "sparse/0",
-        "sparse",
-        "gt_dense_cameras",
-    ];
-    PLACES
-        .iter()
-        .map(|sub| {
-            if sub.is_empty() {
-                path.to_owned()
-            } else {
-                path.join(sub)
-            }
-        })
-        .find(|dir| {
-            dir.join("images.bin").is_file()
-                || dir.join("images.txt").is_file()
-                || strecha::has_cameras(dir)
-        })
+    let [gt, dense] = TRUTHS;
+    let [own, work, inside, sparse] = RESULTS;
+    find_model(path, &[own, gt, work, inside, sparse, dense])
+}
+
+/// True of a folder with true cameras in it and no result.
+pub(crate) fn is_truth_alone(path: &Path) -> bool {
+    find_model(path, &RESULTS).is_none() && find_model(path, &TRUTHS).is_some()
+}
+
+fn find_model(path: &Path, places: &[&str]) -> Option<PathBuf> {
+    let inside = |sub: &&str| match *sub {
+        "" => path.to_owned(),
+        sub => path.join(sub),
+    };
+    places.iter().map(inside).find(|dir| {
+        dir.join("images.bin").is_file()
+            || dir.join("images.txt").is_file()
+            || strecha::has_cameras(dir)
+    })
 }
 
 /// Reads cameras from any of the known places.
@@ -94,11 +97,14 @@ pub fn read_cameras(path: &Path) -> Result<Cameras, EvalError> {
     };
     let Some(dir) = model_folder(path) else {
         let transforms = path.join("transforms.json");
-        if transforms.is_file() {
-            return nerfstudio::read_transforms(&transforms);
-        }
         return match benchmark::open(path) {
-            Ok(set) => Ok(set.cameras),
+            Ok(mut set) => {
+                set.keep_given();
+                Ok(set.cameras)
+            }
+            Err(EvalError::DataSet { .. }) if transforms.is_file() => {
+                nerfstudio::read_transforms(&transforms)
+            }
             Err(EvalError::DataSet { .. }) if path.exists() => Err(fail("holds no cameras")),
             Err(EvalError::DataSet { .. }) => Err(fail("does not exist")),
             Err(damaged) => Err(damaged),
@@ -132,6 +138,10 @@ mod tests {
         );
         let error = read_cameras(dir.path()).unwrap_err();
         assert!(error.to_string().contains("1.jpg"), "{error}");
+        let twice = "2 1 0 0 0 0 0 0 1 1.jpg\n\n2 1 0 0 0 1 0 0 1 2.jpg\n\n";
+        write("images.txt", twice);
+        let error = read_cameras(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("before"), "{error}");
         write(
             "images.txt",
             "1 1 0 0 0 0 0 0 1 left/1.jpg\n\n2 1 0 0 0 1 0 0 1 right/2.jpg\n\n",

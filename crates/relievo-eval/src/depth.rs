@@ -34,6 +34,16 @@ pub struct DepthErrors {
     classes: BTreeMap<bool, [usize; 3]>,
 }
 
+impl DepthErrors {
+    /// Of a photo with a pose and without a map: nothing of it is covered.
+    pub fn missing() -> Self {
+        Self {
+            true_pixels: 1,
+            ..Self::default()
+        }
+    }
+}
+
 /// Figures of one class of pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct ClassFigures {
@@ -48,9 +58,10 @@ pub struct ClassFigures {
 /// Figures over all maps.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DepthFigures {
-    /// Number of maps with truth.
+    /// Number of maps with truth and an estimate.
     pub maps: usize,
-    /// Share of the true pixels with an estimate, mean over the maps.
+    /// Share of the true pixels with an estimate, mean over the photos with truth:
+    /// 0 where there is no map, or an empty one.
     pub coverage: f64,
     /// Median error, thousandths of the truth's unit.
     pub median_mm: f64,
@@ -199,7 +210,13 @@ pub fn combine_depth(
         .collect();
     Ok(DepthFigures {
         maps: used().count(),
-        coverage: mean(&used().map(|(_, m)| coverage(m)).collect::<Vec<_>>()),
+        coverage: mean(
+            &maps
+                .values()
+                .filter(|m| m.true_pixels > 0)
+                .map(coverage)
+                .collect::<Vec<_>>(),
+        ),
         median_mm: percentile(&absolute, 50.0) * 1e3,
         mean_mm: mean(&absolute) * 1e3,
         p90_mm: percentile(&absolute, 90.0) * 1e3,

@@ -1,11 +1,12 @@
 //! The figures from files: a work folder, a model, a PLY.
 
 use crate::align::align_cameras;
-use crate::cameras::{Cameras, PosedCamera, model_folder, read_cameras};
+use crate::cameras::{Cameras, PosedCamera, is_truth_alone, model_folder, read_cameras};
 use crate::error::EvalError;
 use crate::pose::{PoseFigures, score_poses};
+use crate::sampling::sample_mesh;
 use crate::scene_truth::TrueScene;
-use crate::surface::{SurfaceFigures, score_cloud, score_mesh};
+use crate::surface::{MESH_SAMPLES, SurfaceFigures, score_cloud, score_mesh};
 use crate::texture::{TextureFigures, combine_texture, score_photo};
 use nalgebra::Matrix4;
 use relievo_formats::gltf::{GlbModel, read_glb};
@@ -20,6 +21,12 @@ use std::path::{Path, PathBuf};
 
 /// Poses of a work folder or a COLMAP model.
 pub fn eval_poses(estimate: &Path, truth: &Path) -> Result<PoseFigures, EvalError> {
+    if is_truth_alone(estimate) {
+        return Err(EvalError::Estimate {
+            path: estimate.to_owned(),
+            what: "is a data set with its truth, not the result of a run",
+        });
+    }
     score_poses(&cameras_of_estimate(estimate)?, &read_cameras(truth)?)
 }
 
@@ -106,6 +113,32 @@ pub fn read_cloud(path: &Path) -> Result<PointCloud, EvalError> {
         });
     }
     Ok(cloud)
+}
+
+/// Points with normals to hold against photos: a cloud, or a million even samples
+/// of a mesh, so that its tessellation does not matter.
+pub fn read_oriented_points(path: &Path) -> Result<PointCloud, EvalError> {
+    let bytes = fs_err::read(path)?;
+    // A cloud reads as a mesh without faces.
+    if let Ok(mesh) = ply::decode_mesh(&bytes)
+        && !mesh.triangles.is_empty()
+    {
+        let mut rng = relievo_task::rng(0, "eval", "mesh");
+        let samples = sample_mesh(&mesh, MESH_SAMPLES, &mut rng, |_| true);
+        let narrow = |v: &[[f64; 3]]| v.iter().map(|p| p.map(|x| x as f32)).collect();
+        return Ok(PointCloud {
+            positions: narrow(&samples.points),
+            normals: narrow(&samples.normals),
+            ..PointCloud::default()
+        });
+    }
+    if !ply::has_normals(&bytes).map_err(|e| e.in_file(path))? {
+        return Err(EvalError::Estimate {
+            path: path.to_owned(),
+            what: "has no normals, along which photos could be compared",
+        });
+    }
+    read_cloud(path)
 }
 
 /// Which photos a textured model is held against, and how.
@@ -246,5 +279,8 @@ mod tests {
             hint.starts_with("--estimate and --model take"),
             "{error}: {hint}"
         );
+        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/demo");
+        let error = eval_poses(&demo, &demo).unwrap_err().to_string();
+        assert!(error.contains("not the result of a run"), "{error}");
     }
 }

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// Points that stand for a mesh.
-const MESH_SAMPLES: usize = 1_000_000;
+pub(crate) const MESH_SAMPLES: usize = 1_000_000;
 
 /// Precision, recall and their harmonic mean at one threshold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]

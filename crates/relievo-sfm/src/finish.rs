@@ -214,6 +214,7 @@ pub(crate) fn focal_lengths(
     let model = &built.model;
     let loss = Loss::Cauchy(options.loss_scale_px);
     let mut what = everything(scene, model, options, BundleOptions::default());
+    what.prior = false;
     // Distortion that was held for want of photos is not known any better.
     what.intrinsics.iter_mut().for_each(with_distortion);
     for &(c, _) in &built.principal_points {

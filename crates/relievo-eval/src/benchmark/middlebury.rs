@@ -79,6 +79,9 @@ pub fn read_par(par: &Path) -> Result<Cameras, EvalError> {
         if !v.iter().all(|v| v.is_finite()) || !super::is_rotation(&r, 1e-2) {
             return Err(fail("has a matrix that is not a rotation"));
         }
+        if fx <= 0.0 || fy <= 0.0 {
+            return Err(fail("has a focal length that is not positive"));
+        }
         let size = probe_photo(&par.with_file_name(name))?;
         // Its pixel centres are whole numbers; ours are half a pixel further.
         let model = CameraModel::Pinhole {

@@ -34,8 +34,10 @@ use crate::surface::SurfaceFigures;
 use eth3d_surface::Eth3dFigures;
 use relievo_formats::ply;
 use relievo_geometry::{Mat3, Sim3};
+use relievo_media::{FileKind, scan_inputs};
 use rows::Row;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -131,6 +133,27 @@ impl fmt::Display for SurfaceScore {
 }
 
 impl DataSet {
+    /// Leaves out the true cameras whose photo is not among the inputs, as no run
+    /// could find them; how many. All stay of a video, whose key frames a run
+    /// chooses, and where no photo has a camera.
+    pub fn keep_given(&mut self) -> usize {
+        let found = scan_inputs(&self.inputs).unwrap_or_default();
+        let photos = found.iter().filter(|f| f.kind == FileKind::Photo);
+        self.keep(&photos.map(|f| f.name.as_str()).collect::<Vec<_>>())
+    }
+
+    /// Leaves out the true cameras of photos with other names; how many. All stay
+    /// where none is left.
+    pub fn keep(&mut self, photos: &[&str]) -> usize {
+        let file = |name: &&str| name.rsplit('/').next().unwrap_or(name).to_owned();
+        let names: BTreeSet<String> = photos.iter().map(file).collect();
+        let all = self.cameras.len();
+        if self.cameras.keys().any(|name| names.contains(name)) {
+            self.cameras.retain(|name, _| names.contains(name));
+        }
+        all - self.cameras.len()
+    }
+
     /// Brings an estimate into the truth's frame by the cameras of `model`, a
     /// work folder or a COLMAP model.
     fn align(&self, model: &Path) -> Result<Sim3, EvalError> {

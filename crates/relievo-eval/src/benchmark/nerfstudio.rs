@@ -82,6 +82,11 @@ pub fn read_transforms(path: &Path) -> Result<Cameras, EvalError> {
         let fx = fx
             .filter(|f| *f > 0.0 && f.is_finite())
             .ok_or(fail("has a frame without a focal length"))?;
+        let has_centre = number("cx").is_some() && number("cy").is_some();
+        let has_size = w > 0.0 && h > 0.0;
+        if !(has_centre || has_size) {
+            return Err(fail("has a frame with neither w and h nor cx and cy"));
+        }
         let model = CameraModel::OpenCv {
             fx,
             fy: number("fl_y").unwrap_or(fx),

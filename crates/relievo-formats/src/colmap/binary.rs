@@ -1,7 +1,8 @@
 //! `cameras.bin`, `images.bin`, `points3D.bin`.
 
 use super::{
-    FORMAT, assemble, camera, point_ids, pose, track, unsupported_model, written_tracks, wxyz,
+    FORMAT, assemble, camera, insert_once, point_ids, pose, track, unsupported_model,
+    written_tracks, wxyz,
 };
 use crate::FormatError;
 use crate::cursor::Cursor;
@@ -101,7 +102,8 @@ fn decode_cameras(data: &[u8]) -> Result<BTreeMap<CameraId, Camera>, FormatError
         for _ in 0..kind.num_params() {
             params.push(c.f64("camera parameter")?);
         }
-        cameras.insert(id, camera(kind, &params, width, height, c.at())?);
+        let camera = camera(kind, &params, width, height, c.at())?;
+        insert_once(&mut cameras, id, camera, ("camera", c.at()))?;
     }
     Ok(cameras)
 }
@@ -135,7 +137,7 @@ fn decode_images(data: &[u8]) -> Result<BTreeMap<ViewId, View>, FormatError> {
             cam_from_world: Some(pose(q, t, c.at())?),
             points_px,
         };
-        views.insert(id, view);
+        insert_once(&mut views, id, view, ("image", c.at()))?;
     }
     Ok(views)
 }
@@ -161,7 +163,8 @@ fn decode_points(data: &[u8]) -> Result<BTreeMap<TrackId, Track>, FormatError> {
                 point_idx: c.u32("track element")?,
             });
         }
-        tracks.insert(id, track(observations, position, color));
+        let track = track(observations, position, color);
+        insert_once(&mut tracks, id, track, ("point", c.at()))?;
     }
     Ok(tracks)
 }

@@ -83,6 +83,19 @@ fn malformed(what: &'static str, at: usize, found: impl Into<String>) -> FormatE
     }
 }
 
+/// An error where the id is taken: one of both would be lost.
+fn insert_once<K: Ord, V>(
+    map: &mut BTreeMap<K, V>,
+    id: K,
+    value: V,
+    (what, at): (&'static str, usize),
+) -> Result<(), FormatError> {
+    match map.insert(id, value) {
+        None => Ok(()),
+        Some(_) => Err(malformed(what, at, "an id that was there before")),
+    }
+}
+
 fn unsupported_model(name: &str) -> FormatError {
     FormatError::Unsupported {
         format: FORMAT,

@@ -1,7 +1,8 @@
 //! `cameras.txt`, `images.txt`, `points3D.txt`.
 
 use super::{
-    assemble, camera, malformed, point_ids, pose, track, unsupported_model, written_tracks, wxyz,
+    assemble, camera, insert_once, malformed, point_ids, pose, track, unsupported_model,
+    written_tracks, wxyz,
 };
 use crate::FormatError;
 use relievo_geometry::CameraModelKind;
@@ -162,7 +163,8 @@ fn decode_cameras(text: &str) -> Result<BTreeMap<CameraId, Camera>, FormatError>
         while w.rest.clone().next().is_some() {
             params.push(w.next::<f64>()?);
         }
-        cameras.insert(id, camera(kind, &params, width, height, n)?);
+        let camera = camera(kind, &params, width, height, n)?;
+        insert_once(&mut cameras, id, camera, ("camera", n))?;
     }
     Ok(cameras)
 }
@@ -195,7 +197,7 @@ fn decode_images(text: &str) -> Result<BTreeMap<ViewId, View>, FormatError> {
             cam_from_world: Some(pose(q, t, n)?),
             points_px,
         };
-        views.insert(id, view);
+        insert_once(&mut views, id, view, ("image", n))?;
     }
     Ok(views)
 }
@@ -215,7 +217,8 @@ fn decode_points(text: &str) -> Result<BTreeMap<TrackId, Track>, FormatError> {
                 point_idx: w.next()?,
             });
         }
-        tracks.insert(id, track(observations, position, color));
+        let track = track(observations, position, color);
+        insert_once(&mut tracks, id, track, ("point", n))?;
     }
     Ok(tracks)
 }

@@ -8,6 +8,7 @@ use relievo_eval::EvalError;
 use relievo_eval::benchmark::rows::{self, Better, Row};
 use relievo_eval::benchmark::{self, DataSet, Surface, bal};
 use relievo_geometry::CameraModel;
+use relievo_pipeline::ingest_table::IngestTable;
 use relievo_pipeline::run::{self, Request};
 use relievo_pipeline::settings::{CameraSpec, Settings};
 use relievo_pipeline::{PipelineError, catalog, import};
@@ -23,7 +24,8 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
     if bal::is_problem(&args.dataset) {
         return bundle(args);
     }
-    let set = benchmark::open(&args.dataset).map_err(|e| refuse(&e))?;
+    let mut set = benchmark::open(&args.dataset).map_err(|e| refuse(&e))?;
+    let without_photo = set.keep_given();
     // A folder that cannot be listed is told by the run.
     if let Ok(found) = relievo_media::scan_inputs(&set.inputs)
         && found.iter().all(|f| f.kind == relievo_media::FileKind::Raw)
@@ -36,7 +38,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
     if args.info {
         let _task = crate::task::start(&args.compute, 0, Isa::Native)?;
         set.check_surface().map_err(|e| refuse(&e))?;
-        tell(&set, args.json);
+        tell(&set, without_photo, args.json);
         return Ok(Done::Whole);
     }
     if args.known_poses && args.stage == BenchStage::Sparse {
@@ -96,6 +98,12 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
     }
     // The true poses are no result.
     let scored = |s: &str| stages.contains(&s) && !(s == "poses" && args.known_poses);
+    // A video's frames that are no key frames were never to be placed.
+    let table = IngestTable::read_work(&work)?;
+    let taken: Vec<&str> = table.photos.iter().map(|e| &*e.photo.name).collect();
+    if paired(&set).is_none() {
+        set.keep(&taken);
+    }
     let rows = score(&set, &work, until, &scored)?;
     print(args, &set.name, (set.layout, set.truth), &work, &rows);
     Ok(if finished.whole {
@@ -169,7 +177,7 @@ fn check_photos(set: &DataSet, sizes: bool) -> Result<(), Failure> {
 }
 
 /// What the folder is taken for.
-fn tell(set: &DataSet, json: bool) {
+fn tell(set: &DataSet, without_photo: usize, json: bool) {
     let paired = paired(set);
     let surface = match &set.surface {
         Surface::None => "none",
@@ -178,7 +186,8 @@ fn tell(set: &DataSet, json: bool) {
     };
     if json {
         let all = serde_json::json!({ "set": set.name, "layout": set.layout, "truth": set.truth,
-            "inputs": set.inputs, "cameras": set.cameras.len(), "surface": surface,
+            "inputs": set.inputs, "cameras": set.cameras.len(),
+            "cameras_without_photo": without_photo, "surface": surface,
             "photos": paired.map(|p| p.0), "photos_with_camera": paired.map(|p| p.1) });
         println!("{all}");
         return;
@@ -190,9 +199,9 @@ fn tell(set: &DataSet, json: bool) {
     println!("  true cameras     {}", set.cameras.len());
     if let Some((photos, with_camera)) = paired {
         println!("  photos           {photos}, {with_camera} of them with a true camera");
-        if with_camera < set.cameras.len() {
+        if without_photo > 0 {
             println!(
-                "  note: cameras are paired with photos by file name; those without count as missed"
+                "  note: {without_photo} more have no photo of their name here and do not count"
             );
         }
     }

@@ -7,7 +7,7 @@ use relievo_eval::{
     ConsistencyFigures, DepthErrors, DepthFigures, EvalError, HalfPhoto, TextureFigures,
     TextureQuery, TrueScene, combine_depth, files, score_depth_map,
 };
-use relievo_formats::{colmap, native, ply};
+use relievo_formats::{colmap, native};
 use relievo_pipeline::PipelineError;
 use relievo_pipeline::stages::texture::held_out_of_texture;
 use relievo_task::Task;
@@ -152,13 +152,27 @@ pub(crate) fn depth(
     };
     let model = colmap::read_model(&dir).map_err(|e| file(&dir, e.to_string()))?;
     let mut maps: BTreeMap<String, DepthErrors> = BTreeMap::new();
+    let mut found = 0;
+    // Held-out photos have a pose and are to have no map.
+    let table = relievo_pipeline::ingest_table::IngestTable::read_work(work)?;
+    let held_out: BTreeSet<String> = table
+        .photos
+        .into_iter()
+        .filter(|e| e.photo.held_out)
+        .map(|e| e.photo.name)
+        .collect();
     for (_, view, pose) in model.registered() {
         let path = work
             .join("depth")
             .join(relievo_engine::file_name(&view.name, ".depth"));
-        if !path.is_file() {
+        if !path.is_file() && held_out.contains(&view.name) {
             continue;
         }
+        if !path.is_file() {
+            maps.insert(view.name.clone(), DepthErrors::missing());
+            continue;
+        }
+        found += 1;
         let bytes = fs_err::read(&path).map_err(PipelineError::from)?;
         let map = native::depth::decode(&bytes).map_err(|e| file(&path, e.to_string()))?;
         let grey = undistorted_grey(work, &model, &view.name, &map);
@@ -167,7 +181,7 @@ pub(crate) fn depth(
             score_depth_map(&map, &pose, &align, &truth, grey.as_ref()).map_err(|e| refuse(&e))?,
         );
     }
-    if maps.is_empty() {
+    if found == 0 {
         return Err(PipelineError::Input {
             what: format!("{}: there are no depth maps", work.display()),
             hint: "`relievo run -o WORK --until depth` makes them".to_owned(),
@@ -208,13 +222,7 @@ fn consistency(args: &EvalArgs) -> Result<ConsistencyFigures, Failure> {
             "give --truth, or the work folder with the photos of this cloud as --model".to_owned(),
         ));
     }
-    let bytes = fs_err::read(&cloud).map_err(PipelineError::from)?;
-    let has_normals = ply::has_normals(&bytes).map_err(|e| file(&cloud, e.to_string()))?;
-    if !has_normals {
-        let what = "has no normals, along which photos could be compared".to_owned();
-        return Err(file(&cloud, what).into());
-    }
-    let points = files::read_cloud(&cloud).map_err(|e| refuse(&e))?;
+    let points = files::read_oriented_points(&cloud).map_err(|e| refuse(&e))?;
     let dir = work.join("sparse").join("model");
     let model = colmap::read_model(&dir).map_err(|e| file(&dir, e.to_string()))?;
     let sources = sources(work)?;

@@ -1,12 +1,12 @@
 //! What became better or worse, beyond the noise.
 //!
-//! Runs are paired by seed and run number. The mean difference counts when it
+//! Costs are paired by seed and run number, quality by seed: runs of one build with
+//! one seed are the same bytes and say the same thing twice. The mean difference counts when it
 //! is larger than twice its standard error over the pairs and than a floor
 //! ([`floors`]). Between the floor from which a figure may have moved and that from
 //! which it surely has, it is *unclear*: told, and no error. One pair has no standard
-//! error, so that much is unclear with it. Results of one
-//! build with one seed are the same bytes, so a rebuild differs in time and
-//! memory alone. Measured on the demo set, rebuilds of one commit, one run each, on
+//! error, so that much is unclear with it. A rebuild
+//! differs in time and memory alone. Measured on the demo set, rebuilds of one commit, one run each, on
 //! two hyper-threads that other work shares at times: CPU seconds moved by up to
 //! 25 % (texture, bundle), units by up to 34 %; with the same load throughout by 3 %
 //! (depth), 2 % (texture), 5 % (mesh); memory by 26 % (depth), 8 % (sparse).
@@ -70,7 +70,9 @@ fn series(rows: &[Record]) -> Series {
         let mut add = |name: &str, value: f64, better: Better| {
             let key = (r.stage.clone(), r.set.clone(), name.to_owned());
             let entry = all.entry(key).or_insert((better, BTreeMap::new()));
-            entry.1.insert((r.seed, r.run), value);
+            let each = COSTS.contains(&name) || ["succeeds", "scored"].contains(&name);
+            let run = if each { r.run } else { 0 };
+            entry.1.entry((r.seed, run)).or_insert(value);
         };
         let share = |yes: bool| f64::from(u8::from(yes));
         add("succeeds", share(r.failed.is_none()), Better::Higher);
@@ -262,9 +264,10 @@ fn lost(old: &Series, new: &Series) -> Vec<Change> {
             continue;
         };
         let has = new.get(key).map(|s| &s.1);
-        let gone = before.iter().filter(|(id, _)| {
-            succeeds.get(id) == Some(&1.0) && !has.is_some_and(|h| h.contains_key(id))
-        });
+        let succeeded = |seed: usize| succeeds.iter().any(|(id, s)| id.0 == seed && *s > 0.0);
+        let gone = before
+            .iter()
+            .filter(|(id, _)| succeeded(id.0) && !has.is_some_and(|h| h.contains_key(id)));
         let gone: Vec<f64> = gone.map(|(_, v)| *v).collect();
         if !gone.is_empty() {
             changes.push(Change {
@@ -526,6 +529,24 @@ mod tests {
             r.failed = Some("exit code 1".to_owned());
         }
         assert_eq!(verdict(&compare(&old, &broken), "succeeds"), Verdict::Worse);
+    }
+
+    #[test]
+    fn repeats_of_one_seed_say_one_thing() {
+        let repeats = |f: f64| -> Vec<Record> {
+            let runs = rows(0.1, f, |_| 1.0).into_iter().enumerate();
+            let one = runs.map(|(run, r)| Record { seed: 0, run, ..r });
+            one.collect()
+        };
+        let changes = compare(&repeats(0.8), &repeats(0.79));
+        let quality = changes.iter().find(|c| c.name.ends_with("f_1mm")).unwrap();
+        assert_eq!((quality.pairs, quality.verdict), (1, Verdict::Unclear));
+        let cost = changes.iter().find(|c| c.name.ends_with("memory")).unwrap();
+        assert_eq!(cost.pairs, 5);
+        let mut one = repeats(0.8);
+        one[3].failed = Some("exit code 1".to_owned());
+        let changes = compare(&repeats(0.8), &one);
+        assert_eq!(verdict(&changes, "succeeds"), Verdict::Worse);
     }
 
     #[test]

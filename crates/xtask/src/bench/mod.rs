@@ -105,23 +105,49 @@ pub(crate) fn bench(arguments: &[String]) -> Result<String, Problems> {
     }
     let fresh = measure(&request, &sets, &mut results)?;
     let said = report::text(&fresh);
-    let failed = fresh
-        .iter()
-        .filter(|r| r.ours && r.failed.is_some())
-        .count();
-    let Some(old) = old else {
-        if failed > 0 {
-            return Err(vec![said, format!("{failed} runs of ours failed")]);
+    let mut problems = shortcomings(&fresh);
+    let damaged = sets.iter().filter_map(|s| Some((s, s.damaged.as_ref()?)));
+    problems.extend(damaged.map(|(s, why)| format!("the truth of {}: {why}", s.name)));
+    let said = if let Some(old) = old {
+        println!("{said}");
+        // What was not asked for is not missing.
+        let asked = |r: &Record| {
+            request.stages.contains(&&*r.stage) && sets.iter().any(|s| s.name == r.set)
+        };
+        let mut old = old.rows;
+        old.retain(asked);
+        match compare::verdict(&old, &fresh) {
+            Ok(said) => said,
+            // The text, and why it is an error; or that there is nothing to compare.
+            Err(mut worse) => {
+                let said = (worse.len() > 1).then(|| worse.remove(0));
+                problems.extend(worse);
+                said.unwrap_or_default()
+            }
         }
-        return Ok(said);
+    } else {
+        said
     };
-    println!("{said}");
-    // What was not asked for is not missing.
-    let asked =
-        |r: &Record| request.stages.contains(&&*r.stage) && sets.iter().any(|s| s.name == r.set);
-    let mut old = old.rows;
-    old.retain(asked);
-    compare::verdict(&old, &fresh)
+    if problems.is_empty() {
+        return Ok(said);
+    }
+    problems.insert(0, said);
+    Err(problems)
+}
+
+/// What went wrong with runs of ours.
+fn shortcomings(rows: &[Record]) -> Problems {
+    let ours = || rows.iter().filter(|r| r.ours);
+    let failed = ours().filter(|r| r.failed.is_some()).count();
+    let unscored = ours().filter(|r| r.note.is_some()).count();
+    let mut said = Problems::new();
+    if failed > 0 {
+        said.push(format!("{failed} runs of ours failed"));
+    }
+    if unscored > 0 {
+        said.push(format!("{unscored} runs of ours could not be scored"));
+    }
+    said
 }
 
 /// All that was asked for: first everything once, set by set, then the
