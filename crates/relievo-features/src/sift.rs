@@ -269,7 +269,7 @@ impl Sift {
             };
             let mut space = ScaleSpace::new(w, h, &blurs, set);
             let mut search = Search::new(s + 2, space.stride());
-            let mut levels = vec![Raster::<u16>::new(w, h); s];
+            let mut levels: Vec<Raster<u16>> = (0..s).map(|_| Raster::new(w, h)).collect();
             let mut next = Raster::<f32>::new(w.div_ceil(2), h.div_ceil(2));
             let mut extrema = Vec::new();
             for y0 in (0..h).step_by(BLOCK) {

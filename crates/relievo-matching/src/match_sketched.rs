@@ -33,22 +33,6 @@ pub(crate) fn seen(bound: i32) -> i32 {
     }
 }
 
-/// Lanes of running best, second and group of columns, folded to one result; an
-/// absent column is nothing.
-pub(crate) fn fold_bounds(best: &[i32], second: &[i32], group: &[i32]) -> Nearest {
-    let mut nearest = NO_BOUND;
-    for lane in 0..best.len() {
-        if seen(best[lane]) != i32::MIN {
-            nearest.merge(Nearest {
-                idx: (group[lane] as usize * best.len() + lane) as u32,
-                best: best[lane],
-                second: seen(second[lane]),
-            });
-        }
-    }
-    nearest
-}
-
 /// The pairs with the greatest bounds: for each of `a` the best and second-best
 /// of `b`, for each of `b` the position of the best of `a`. Equal bounds: the
 /// lowest index wins.

@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "AVX2 intrinsics behind run-time detection")]
 
 use crate::cells::Layout;
-use crate::match_sketched::{Nearness, Query, Standing, fold_bounds};
+use crate::match_sketched::{NO_BOUND, Nearness, Query, Standing, seen};
 use crate::nearest::{Descriptor, Nearest};
 use crate::nearest_avx2::{LANES, Lanes, Running, available, load};
 use crate::sketch::{KEPT, NO_SKETCH, Sketch, sketch_body};
@@ -119,10 +119,8 @@ pub(crate) fn nearest<'s>(
             unsafe { block_by_tile(rows, valid, groups, running, from_columns, at) };
         }
     }
-    let from_a = from_rows[..count]
-        .iter()
-        .map(|r| fold_bounds(&r.best, &r.second, &r.idx))
-        .collect();
+    // SAFETY: `available` was asserted.
+    let from_a = unsafe { fold(&from_rows[..count]) };
     let from_b = (0..columns)
         .map(|j| {
             let (r, lane) = (&from_columns[j / LANES], j % LANES);
@@ -134,6 +132,53 @@ pub(crate) fn nearest<'s>(
         })
         .collect();
     (from_a, from_b)
+}
+
+/// Lanes of running best, second and group of columns, folded to one result a row;
+/// an absent column is nothing.
+#[target_feature(enable = "avx2")]
+fn fold(running: &[Running]) -> Vec<Nearest> {
+    let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    let mut all = Vec::with_capacity(running.len());
+    for r in running {
+        let (best, second) = (load(&r.best), load(&r.second));
+        let idx = _mm256_add_epi32(_mm256_slli_epi32::<3>(load(&r.idx)), lanes);
+        let most = greatest(best);
+        let ties = _mm256_cmpeq_epi32(best, most);
+        // The lowest index among equals.
+        let idx = _mm256_blendv_epi8(_mm256_set1_epi32(i32::MAX), idx, ties);
+        let first = least(idx);
+        let others = _mm256_blendv_epi8(best, second, _mm256_cmpeq_epi32(idx, first));
+        let most = _mm256_cvtsi256_si32(most);
+        all.push(if seen(most) == i32::MIN {
+            NO_BOUND
+        } else {
+            Nearest {
+                idx: _mm256_cvtsi256_si32(first) as u32,
+                best: most,
+                second: seen(_mm256_cvtsi256_si32(greatest(others))),
+            }
+        });
+    }
+    all
+}
+
+/// The greatest of all lanes, in all lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn greatest(v: __m256i) -> __m256i {
+    let v = _mm256_max_epi32(v, _mm256_permute2x128_si256::<1>(v, v));
+    let v = _mm256_max_epi32(v, _mm256_shuffle_epi32::<0b01_00_11_10>(v));
+    _mm256_max_epi32(v, _mm256_shuffle_epi32::<0b10_11_00_01>(v))
+}
+
+/// The least of all lanes, in all lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn least(v: __m256i) -> __m256i {
+    let v = _mm256_min_epi32(v, _mm256_permute2x128_si256::<1>(v, v));
+    let v = _mm256_min_epi32(v, _mm256_shuffle_epi32::<0b01_00_11_10>(v));
+    _mm256_min_epi32(v, _mm256_shuffle_epi32::<0b10_11_00_01>(v))
 }
 
 #[target_feature(enable = "avx2")]
