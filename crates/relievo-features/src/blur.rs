@@ -29,6 +29,19 @@ fn window<const N: usize>(slice: &[f32], at: usize) -> &[f32; N] {
         .expect("the slice has N elements")
 }
 
+/// Asks for a cache line that will be read: there are more rows than the processor
+/// follows by itself.
+#[inline(always)]
+fn prefetch(row: &[f32], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; an address outside of the row is ignored.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(at).cast());
+    }
+    let _ = (row, at);
+}
+
 /// Columns of [`vertical`] that stay in registers.
 const WIDE: usize = 16;
 
@@ -56,6 +69,7 @@ fn vertical_body<const FMA: bool>(
     for at in (0..n).step_by(WIDE) {
         let (mut a, mut b, mut c, mut d) = ([0.0; WIDE], [0.0; WIDE], [0.0; WIDE], [0.0; WIDE]);
         for (source, [wa, wb, wc, wd]) in rows.iter().zip(weights) {
+            prefetch(source, at + 2 * WIDE);
             let source = window::<WIDE>(source, at);
             for j in 0..WIDE {
                 a[j] = mul_add::<FMA>(*wa, source[j], a[j]);
