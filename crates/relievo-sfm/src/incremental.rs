@@ -407,6 +407,8 @@ impl Mapper<'_, '_> {
                 continue;
             }
             task.check()?;
+            let camera = scene.camera_of[view];
+            let kept = model.cameras[camera].model;
             let attempt = register(scene, model, view, g.relaxed, trials, options, task);
             if !attempt.registered {
                 g.failures[view] = (trials + 1, points as u32);
@@ -417,6 +419,7 @@ impl Mapper<'_, '_> {
             let changed = crate::grow_points::triangulate_view(scene, model, view, &limits);
             if model.points_in(view) < needed {
                 model.unregister(view);
+                model.cameras[camera].model = kept;
                 g.failures[view] = (trials + 1, points as u32);
                 self.state.rejected[view] = (attempt.inliers as u32, attempt.matches as u32);
                 continue;

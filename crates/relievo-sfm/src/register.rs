@@ -75,7 +75,10 @@ pub(crate) fn register(
         }
     };
     if unknown_focal {
-        for factor in focal_factors() {
+        // Of equals the nearest to what is thought: a plane seen frontally fits them all.
+        let mut factors: Vec<f64> = focal_factors().collect();
+        factors.sort_by(|a, b| a.ln().abs().total_cmp(&b.ln().abs()));
+        for factor in factors {
             consider(with_focal(&camera, factor));
         }
     } else {
