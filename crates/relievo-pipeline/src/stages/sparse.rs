@@ -272,10 +272,18 @@ fn warn_of_focal_length(
         FocalLength::Given => return,
         FocalLength::Refined { sigma: Some(s) } if s <= FOCAL_LENGTH_MAX_SIGMA => return,
         FocalLength::Refined { sigma: Some(s) } if s < 1.0 => {
-            format!("is known to ± {:.0} % only", (100.0 * s).ceil())
+            format!(
+                "is known to ± {0:.0} % only; depths may be off by as much",
+                (100.0 * s).ceil()
+            )
         }
-        FocalLength::Refined { .. } => "could not be found from the photos".to_owned(),
-        FocalLength::Guessed => "is a guess: the photos are too few to find it".to_owned(),
+        FocalLength::Refined { .. } => {
+            "could not be found from the photos; depths may be stretched or shortened".to_owned()
+        }
+        FocalLength::Guessed => {
+            "is a guess, as the photos are too few to find it; depths may be stretched or shortened"
+                .to_owned()
+        }
     };
     let of_camera = |p: &&PhotoEntry| p.photo.camera_id == camera;
     let photos: Vec<&str> = table
@@ -296,7 +304,7 @@ fn warn_of_focal_length(
     ctx.task().warn(Warning::new(
         "focal-length",
         "",
-        format!("{whose} {how_well}; depths may be stretched or shortened by as much"),
+        format!("{whose} {how_well}"),
         "photos from more directions, nearer and farther, some with the camera turned upright, would decide it; so does --camera with the calibrated values",
     ));
 }
