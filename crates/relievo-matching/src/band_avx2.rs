@@ -113,8 +113,7 @@ fn nearest_of(
         for &at in near.iter().skip(AT_ONCE * k + AHEAD).take(AT_ONCE) {
             let ahead = &descriptors[at as usize];
             for byte in [0, 64] {
-                // SAFETY: a hint, to bytes of the descriptor.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>((&raw const ahead[byte]).cast()) };
+                _mm_prefetch::<_MM_HINT_T0>((&raw const ahead[byte]).cast());
             }
         }
         // A place that is absent is the last one once more, and not looked at.
