@@ -5,7 +5,7 @@
     reason = "calls kernels compiled for a detected instruction set"
 )]
 
-use crate::gradients::gradients;
+use crate::gradients::{BATCH, gradients, rows_around};
 use crate::orientation::{Place, Scratch, span};
 use crate::simd::{InstructionSet, mul_add, multiversion};
 use relievo_image::Raster;
@@ -86,11 +86,11 @@ pub(crate) fn describe(
         if n == 0 {
             continue;
         }
-        let rows = [y - 1, y, y + 1].map(|y| &level.row(y)[first - 1..=first + n]);
         let padded = n.next_multiple_of(BATCH);
         let magnitude = &mut scratch.magnitude[..padded];
         let direction = &mut scratch.direction[..padded];
-        gradients(set, rows, &mut magnitude[..n], &mut direction[..n]);
+        let rows = rows_around(level, (first, y), n);
+        gradients(set, rows, magnitude, direction);
         magnitude[n..].fill(0.0);
         direction[n..].fill(0.0);
         let dx = first as f32 - place.x;
@@ -131,9 +131,6 @@ fn interval(slope: f32, offset: f32, reach: f32) -> (f32, f32) {
 
 /// 1.5·2²³: adding it leaves the nearest integer in the low bits.
 const TO_INTEGER: f32 = 12_582_912.0;
-
-/// Samples prepared at a time.
-const BATCH: usize = 16;
 
 #[inline(always)]
 fn accumulate_body<const FMA: bool>(

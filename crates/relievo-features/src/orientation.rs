@@ -4,7 +4,7 @@
     reason = "calls kernels compiled for a detected instruction set"
 )]
 
-use crate::gradients::gradients;
+use crate::gradients::{BATCH, gradients, rows_around};
 use crate::simd::{InstructionSet, multiversion};
 use relievo_image::Raster;
 
@@ -68,7 +68,7 @@ pub(crate) fn orientations(
     let radius = 3.0 * sigma;
     let (x0, nx) = span(place.x, radius, level.width());
     let (y0, ny) = span(place.y, radius, level.height());
-    scratch.fit(nx);
+    scratch.fit(nx + BATCH);
     let falloff = -0.5 / (sigma * sigma);
     for (i, w) in scratch.weight_x[..nx].iter_mut().enumerate() {
         let dx = (x0 + i) as f32 - place.x;
@@ -82,9 +82,9 @@ pub(crate) fn orientations(
         if n == 0 {
             continue;
         }
-        let rows = [y - 1, y, y + 1].map(|y| &level.row(y)[first - 1..=first + n]);
-        let (magnitude, direction) = (&mut scratch.magnitude[..n], &mut scratch.direction[..n]);
-        gradients(set, rows, magnitude, direction);
+        let rows = rows_around(level, (first, y), n);
+        gradients(set, rows, &mut scratch.magnitude, &mut scratch.direction);
+        let (magnitude, direction) = (&scratch.magnitude[..n], &scratch.direction[..n]);
         let weight_y = (falloff * dy * dy).exp();
         let weights = &scratch.weight_x[first - x0..first - x0 + n];
         accumulate(set, magnitude, direction, weights, weight_y, &mut histogram);

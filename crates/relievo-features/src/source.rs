@@ -1,7 +1,12 @@
 //! The rows that an octave starts from.
 
+#![expect(
+    unsafe_code,
+    reason = "calls kernels compiled for a detected instruction set"
+)]
+
 use crate::blur::grey;
-use crate::simd::InstructionSet;
+use crate::simd::{InstructionSet, multiversion};
 use relievo_image::Raster;
 
 /// Where an octave's rows come from.
@@ -74,11 +79,24 @@ impl<'a> Source<'a> {
                         *a = 0.5 * (*a + *b);
                     }
                 }
-                for (x, v) in out.iter_mut().enumerate() {
-                    let next = a[(x / 2 + x % 2).min(a.len() - 1)];
-                    *v = 0.5 * (a[x / 2] + next);
-                }
+                double(*set, a, out);
             }
         }
     }
+}
+
+#[inline(always)]
+fn double_body<const FMA: bool>(row: &[f32], out: &mut [f32]) {
+    let pairs = out.as_chunks_mut::<2>().0;
+    for (pair, (a, next)) in pairs.iter_mut().zip(row.iter().zip(&row[1..])) {
+        *pair = [0.5 * (a + a), 0.5 * (a + next)];
+    }
+    if let (Some(pair), Some(a)) = (pairs.last_mut(), row.last()) {
+        *pair = [0.5 * (a + a); 2];
+    }
+}
+
+multiversion! {
+    /// A row at twice its size; the last pixel is repeated.
+    fn double(row: &[f32], out: &mut [f32]) = double_body
 }

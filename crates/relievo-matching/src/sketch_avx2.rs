@@ -44,17 +44,26 @@ pub(crate) fn sketch(descriptors: &[Descriptor]) -> Vec<Sketch> {
     unsafe { avx2(descriptors) }
 }
 
-/// Two values as 16-bit halves of one word.
-fn pair(s: &Sketch, k: usize) -> i32 {
-    let [low, high] = if k < KEPT / 2 {
-        [s.coefficients[2 * k], s.coefficients[2 * k + 1]].map(i16::from)
-    } else {
-        s.mean_and_rest
-    };
-    i32::from(low as u16) | i32::from(high) << 16
+/// Two values at a time, as 16-bit halves of one word.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn pairs(s: &Sketch) -> [i32; PAIRS] {
+    let mut pairs = [0; PAIRS];
+    for (half, values) in s.coefficients.as_chunks::<16>().0.iter().enumerate() {
+        let to = &mut pairs[half * LANES..][..LANES];
+        // SAFETY: 16 readable and 32 writable bytes; unaligned access is allowed.
+        unsafe {
+            let wide = _mm256_cvtepi8_epi16(_mm_loadu_si128(values.as_ptr().cast()));
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), wide);
+        }
+    }
+    let [mean, rest] = s.mean_and_rest;
+    pairs[KEPT / 2] = i32::from(mean as u16) | i32::from(rest) << 16;
+    pairs
 }
 
 /// Absent columns can never be the best.
+#[target_feature(enable = "avx2")]
 fn pack_columns<'s>(b: impl ExactSizeIterator<Item = &'s Sketch>) -> Vec<Group> {
     let empty = Group {
         pairs: [[0; LANES]; PAIRS],
@@ -63,19 +72,20 @@ fn pack_columns<'s>(b: impl ExactSizeIterator<Item = &'s Sketch>) -> Vec<Group> 
     let mut groups = vec![empty; b.len().div_ceil(LANES)];
     for (j, s) in b.enumerate() {
         let (group, lane) = (&mut groups[j / LANES], j % LANES);
-        for (k, pairs) in group.pairs.iter_mut().enumerate() {
-            pairs[lane] = pair(s, k);
+        for (to, pair) in group.pairs.iter_mut().zip(pairs(s)) {
+            to[lane] = pair;
         }
         group.start[lane] = 0;
     }
     groups
 }
 
+#[target_feature(enable = "avx2")]
 fn pack_rows<'s>(a: impl ExactSizeIterator<Item = &'s Sketch>) -> Vec<[[i32; ROWS]; PAIRS]> {
     let mut blocks = vec![[[0; ROWS]; PAIRS]; a.len().div_ceil(ROWS)];
     for (i, s) in a.enumerate() {
-        for (k, pairs) in blocks[i / ROWS].iter_mut().enumerate() {
-            pairs[i % ROWS] = pair(s, k);
+        for (to, pair) in blocks[i / ROWS].iter_mut().zip(pairs(s)) {
+            to[i % ROWS] = pair;
         }
     }
     blocks
@@ -105,8 +115,8 @@ pub(crate) fn nearest<'s>(
 ) -> (Vec<Nearest>, Vec<u32>) {
     assert!(available(), "the processor has no AVX2");
     let (count, columns) = (a.len(), b.len());
-    let groups = pack_columns(b);
-    let rows = pack_rows(a);
+    // SAFETY: `available` was asserted.
+    let (groups, rows) = unsafe { (pack_columns(b), pack_rows(a)) };
     let mut from_rows = vec![NOTHING; rows.len() * ROWS];
     let mut from_columns = vec![NOTHING; groups.len()];
     for (tile, groups) in groups.chunks(TILE).enumerate() {
@@ -214,7 +224,9 @@ pub(crate) fn visit(near: Nearness<'_>, queries: &[Query], stands: &mut [Standin
     let layout = Layout::new(near, queries, LANES);
     let (sketches, slacks) = (near.to.sketches, near.slacks);
     let columns = layout.order.iter();
-    let mut groups = pack_columns(columns.map(|&j| sketches.get(j as usize).unwrap_or(&NO_SKETCH)));
+    let columns = columns.map(|&j| sketches.get(j as usize).unwrap_or(&NO_SKETCH));
+    // SAFETY: `available` was asserted.
+    let mut groups = unsafe { pack_columns(columns) };
     for (place, &j) in layout.order.iter().enumerate() {
         let slack = slacks.get(j as usize).copied();
         groups[place / LANES].start[place % LANES] = slack.unwrap_or(i32::MIN / 2);
@@ -223,7 +235,8 @@ pub(crate) fn visit(near: Nearness<'_>, queries: &[Query], stands: &mut [Standin
         let live = part.queries.iter().copied();
         let live: Vec<u32> = live.filter(|&q| !stands[q as usize].fails).collect();
         let rows = live.iter().map(|&q| queries[q as usize].from as usize);
-        let blocks = pack_rows(rows.map(|i| &near.from.sketches[i]));
+        // SAFETY: `available` was asserted.
+        let blocks = unsafe { pack_rows(rows.map(|i| &near.from.sketches[i])) };
         let groups = &groups[part.places.start / LANES..part.places.end / LANES];
         let order = &layout.order[part.places.clone()];
         for (block, live) in blocks.iter().zip(live.chunks(ROWS)) {
