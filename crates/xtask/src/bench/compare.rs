@@ -11,7 +11,7 @@
 //! 25 % (texture, bundle), units by up to 34 %; with the same load throughout by 3 %
 //! (depth), 2 % (texture), 5 % (mesh); memory by 26 % (depth), 8 % (sparse).
 
-use super::results::{Better, Record};
+use super::results::{self, Better, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -95,16 +95,9 @@ fn series(rows: &[Record]) -> Series {
     all
 }
 
-/// Rows of ours, of each set and stage those of the build that ran there last: a
-/// file may hold several builds.
-fn newest(rows: &[Record]) -> impl Iterator<Item = &Record> {
-    let place = |r: &Record| (r.stage.clone(), r.set.clone());
-    let mut last = BTreeMap::new();
-    for r in rows.iter().filter(|r| r.ours) {
-        last.insert(place(r), &r.version);
-    }
-    rows.iter()
-        .filter(move |r| r.ours && last.get(&place(r)) == Some(&&r.version))
+/// Rows of ours that count.
+fn newest(rows: &[Record]) -> Vec<&Record> {
+    results::newest(rows.iter().filter(|r| r.ours))
 }
 
 /// Every figure that both have, and those that the new one lost.
@@ -199,7 +192,7 @@ fn missing(old: &[Record], new: &[Record]) -> BTreeSet<String> {
 
 /// What the two sides do not have in common.
 fn differences(old: &[Record], new: &[Record]) -> Vec<String> {
-    let ours = |rows: &[Record]| -> Vec<Record> { newest(rows).cloned().collect() };
+    let ours = |rows: &[Record]| -> Vec<Record> { newest(rows).into_iter().cloned().collect() };
     let (old, new) = (ours(old), ours(new));
     let mut said = Vec::new();
     let mut tell = |what: &str, of: &dyn Fn(&Record) -> String| {
@@ -345,7 +338,8 @@ pub(crate) fn text(changes: &[Change]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::results::{Machine, Metric};
+    use super::super::machine::Machine;
+    use super::super::results::Metric;
     use super::*;
 
     /// Runs of five seeds: a pose error that differs by seed, a cloud's F, time.

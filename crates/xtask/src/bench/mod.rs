@@ -9,7 +9,8 @@
 //! | [`timed`] | one run of a program: wall, CPU, memory |
 //! | [`calibrate`] | a fixed piece of work: how fast the machine is just now |
 //! | [`quality`] | what a result is worth, by `relievo bench` and `relievo eval` |
-//! | [`results`] | rows on disk, medians |
+//! | [`machine`] | where, when and from which commit rows are |
+//! | [`results`] | rows on disk, which of them count, medians |
 //! | [`compare`] | better, worse or unchanged beyond the noise |
 //! | [`report`] | `docs/benchmarks.md` |
 
@@ -17,6 +18,7 @@ mod bal;
 mod calibrate;
 mod compare;
 mod known;
+mod machine;
 mod photos;
 mod quality;
 mod report;
@@ -25,6 +27,7 @@ mod sets;
 mod timed;
 mod tools;
 
+use machine::Machine;
 use results::{Record, Results};
 use sets::Set;
 use std::collections::BTreeSet;
@@ -161,7 +164,7 @@ fn measure(
     let mut round = Round {
         request,
         results,
-        machine: results::machine(),
+        machine: Machine::here(),
         started: Instant::now(),
         once: BTreeSet::new(),
         all: Vec::new(),
@@ -186,7 +189,7 @@ fn measure(
 struct Round<'a> {
     request: &'a Request,
     results: &'a mut Results,
-    machine: results::Machine,
+    machine: Machine,
     started: Instant,
     /// Set, stage and tool that are not repeated: slow, failed or absent.
     once: BTreeSet<(String, &'static str, String)>,
@@ -206,7 +209,10 @@ impl Round<'_> {
             if peer_done || self.once.contains(&place) {
                 continue;
             }
-            let known = self.results.find(stage, &set.name, &tool, (seed, run));
+            let id = (seed, run);
+            let known = self
+                .results
+                .find(stage, &set.name, &tool, id, &self.machine);
             let record = if let Some(record) = known {
                 record.clone()
             } else if run > 0 && self.started.elapsed() > request.repeat_for {
@@ -216,7 +222,6 @@ impl Round<'_> {
                 let what = format!("{stage} {} {} run {run}", set.name, tool.name);
                 eprintln!("bench: {minutes:5.1} min  {what}");
                 let limit_s = request.peer_limit_s;
-                let id = (seed, run);
                 let record = one(stage, set, &tool, id, (limit_s, &self.machine));
                 self.results.append(&record)?;
                 record
@@ -237,9 +242,11 @@ fn one(
     set: &Set,
     tool: &tools::Tool,
     id: tools::RunId,
-    (limit_s, machine): (u64, &results::Machine),
+    (limit_s, machine): (u64, &Machine),
 ) -> Record {
     let mut record = Record::new(stage, &set.name, tool, id, machine);
+    // A full run takes days.
+    record.machine.date = machine::today();
     if let Some(why) = &tool.absent {
         record.failed = Some(why.clone());
         return record;

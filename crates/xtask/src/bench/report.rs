@@ -1,6 +1,7 @@
 //! Rows as text and as `docs/benchmarks.md`.
 
-use super::results::{Record, median};
+use super::results::{Record, median, newest};
+use super::tools::PEERS;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -34,7 +35,7 @@ impl Group<'_> {
 
     /// Medians, the most telling first; F at all thresholds is one of them.
     fn quality(&self) -> Vec<String> {
-        let Some(first) = self.runs.first() else {
+        let Some(first) = self.runs.iter().find(|r| r.note.is_none()) else {
             return Vec::new();
         };
         let middle = |name: &str| {
@@ -84,18 +85,14 @@ fn short(v: f64) -> String {
 /// Place of a stage in [`super::STAGES`], stage, set.
 type Place<'a> = (usize, &'a str, &'a str);
 
-/// The newest version of each tool's runs, by stage, set and tool.
+/// The rows that count by stage, set and tool, ours first.
 fn groups(rows: &[Record]) -> BTreeMap<Place<'_>, Vec<(&str, Group<'_>)>> {
     let mut all: BTreeMap<Place<'_>, Vec<(&str, Group<'_>)>> = BTreeMap::new();
-    for r in rows {
+    for r in newest(rows) {
         let order = super::STAGES.iter().position(|s| *s == r.stage);
         let place = (order.unwrap_or(usize::MAX), &*r.stage, &*r.set);
         let tools = all.entry(place).or_default();
         if let Some((_, g)) = tools.iter_mut().find(|(name, _)| *name == r.tool) {
-            let new = |f: &&Record| (&f.version, &f.start) != (&r.version, &r.start);
-            if g.runs.first().is_some_and(new) {
-                g.runs.clear();
-            }
             g.runs.push(r);
         } else {
             let (runs, failed) = (vec![r], 0);
@@ -103,6 +100,7 @@ fn groups(rows: &[Record]) -> BTreeMap<Place<'_>, Vec<(&str, Group<'_>)>> {
         }
     }
     for tools in all.values_mut() {
+        tools.sort_by_key(|(name, g)| (!g.runs[0].ours, PEERS.iter().position(|p| p == name)));
         for (_, g) in tools {
             let bad = g.runs.iter().filter(|r| r.failed.is_some()).count();
             if bad < g.runs.len() {
@@ -122,22 +120,31 @@ fn line(name: &str, group: &Group<'_>, own_cpu: Option<f64>) -> [String; 7] {
         return [name.to_owned(), none(), none(), none(), none(), none(), why];
     }
     let cpu = group.median(|r| r.cpu_s);
-    let spread = group.spread(|r| r.cpu_s);
+    let spread = match (group.runs.len(), group.spread(|r| r.cpu_s)) {
+        (1, _) => "one run".to_owned(),
+        (n, None) => format!("{n} runs"),
+        (n, Some(s)) => format!("{n} runs ± {s:.0} %"),
+    };
     let ratio = own_cpu.filter(|own| *own > 0.0).map(|own| cpu / own);
     let mut quality = group.quality().join(", ");
     if group.failed > 0 {
         let all = group.failed + group.runs.len();
         quality = format!("{} of {all} runs failed; {quality}", group.failed);
     }
-    if let Some(note) = group.runs.first().and_then(|r| r.note.as_ref()) {
+    let notes: Vec<&String> = group.runs.iter().filter_map(|r| r.note.as_ref()).collect();
+    if let Some(note) = notes.first() {
         let note = note.lines().next().unwrap_or_default();
-        let _ = write!(quality, "not scored: {note}");
+        let what = match (notes.len(), group.runs.len()) {
+            (some, all) if some < all => format!("; {some} of {all} runs not scored"),
+            _ => "not scored".to_owned(),
+        };
+        let _ = write!(quality, "{what}: {note}");
     }
     [
         name.to_owned(),
         short(group.median(|r| r.wall_s)),
         short(cpu),
-        spread.map_or_else(|| "one run".to_owned(), |s| format!("± {s:.0} %")),
+        spread,
         format!("{:.0}", group.median(|r| r.rss_mib)),
         ratio.map_or_else(String::new, |r| format!("{r:.2}")),
         quality,
@@ -158,7 +165,7 @@ pub(crate) fn text(rows: &[Record]) -> String {
         for [name, wall, cpu, spread, rss, ratio, quality] in lines(&tools) {
             let _ = writeln!(
                 text,
-                "  {name:<21} wall {wall:>7} s  cpu {cpu:>7} s {spread:>8}  {rss:>5} MiB  cpu/ours \
+                "  {name:<21} wall {wall:>7} s  cpu {cpu:>7} s {spread:>13}  {rss:>5} MiB  cpu/ours \
                  {ratio:>5}  {quality}"
             );
         }
@@ -166,13 +173,33 @@ pub(crate) fn text(rows: &[Record]) -> String {
     text.trim_end().to_owned()
 }
 
+/// Versions, each with the days on which its rows were measured.
+fn dated<'a>(rows: impl Iterator<Item = (String, &'a str)>) -> Vec<String> {
+    let mut days: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for (version, day) in rows {
+        days.entry(version).or_default().insert(day);
+    }
+    let told = days.iter().map(|(version, days)| {
+        let (first, last) = (days.first().unwrap_or(&""), days.last().unwrap_or(&""));
+        if first == last {
+            format!("{version}, measured {first}")
+        } else {
+            format!("{version}, measured {first} to {last}")
+        }
+    });
+    told.collect()
+}
+
 /// For `docs/benchmarks.md`.
 pub(crate) fn markdown(rows: &[Record]) -> String {
     let mut text = "# Benchmarks\n\n\
         Written by `scripts/bench report` from the rows that `scripts/bench` stored; no figure is\n\
-        typed by hand. Every row is the median of interleaved runs on one machine; seconds and\n\
-        memory are of the whole program, quality is scored by the same scorer for every tool\n\
-        (`docs/metrics.md`). A ratio above 1 means that the tool takes more CPU time than Relievo.\n\
+        typed by hand. A row is one run, or the median of several, interleaved with the others' runs;\n\
+        the spread tells how many, and half of the range of their CPU seconds over the median. Tools\n\
+        of one table ran on one machine; a row that was measured there before by the same version is\n\
+        kept, so versions stand beside the days of their rows. Seconds and memory are of the whole\n\
+        program, quality is scored by the same scorer for every tool (`docs/metrics.md`). A ratio\n\
+        above 1 means that the tool takes more CPU time than Relievo.\n\
         Stages: `features` is ingest to features, `sparse` ingest to poses (peers: photos to poses),\n\
         `bundle` the sparse model moved off its optimum and solved again, `dense` depth and cloud,\n\
         `mesh` our cloud to a surface (peers: Poisson, as fine as ours, and trimming by density; ours\n\
@@ -182,39 +209,36 @@ pub(crate) fn markdown(rows: &[Record]) -> String {
         .to_owned();
     let shown = groups(rows);
     let runs = || shown.values().flatten().flat_map(|(_, g)| &g.runs);
-    let machines: BTreeSet<String> = runs()
-        .map(|r| {
-            let m = &r.machine;
-            format!("{}, {} threads, {} GiB", m.cpu, m.threads, m.memory_gib)
-        })
-        .collect();
-    let versions: BTreeSet<String> = runs()
-        .filter(|r| !r.ours && r.failed.is_none())
-        .map(|r| format!("{} {}", r.tool, r.version))
-        .collect();
-    let ours: BTreeSet<String> = runs()
-        .filter(|r| r.ours)
-        .map(|r| {
-            let how = r.version.split_once(' ').map_or("", |(_, options)| options);
-            let m = &r.machine;
-            format!("{} ({}) {how}", m.commit, m.date)
-                .trim_end()
-                .to_owned()
-        })
-        .collect();
-    let join = |s: BTreeSet<String>| s.into_iter().collect::<Vec<_>>().join("; ");
-    let _ = writeln!(text, "- Machine: {}", join(machines));
-    let _ = writeln!(text, "- Relievo: {}", join(ours));
-    let _ = writeln!(text, "- Peers: {}", join(versions));
+    let machines: BTreeSet<String> = runs().map(|r| r.machine.told()).collect();
+    for machine in &machines {
+        let _ = writeln!(text, "- Machine: {machine}");
+    }
+    let ours = runs().filter(|r| r.ours).map(|r| {
+        let options = r.version.split_once(' ');
+        let options = options.map_or_else(String::new, |(_, o)| format!(" ({o})"));
+        let name = format!("Relievo {}{options}", r.machine.commit);
+        (name, &*r.machine.date)
+    });
+    let peers = runs().filter(|r| !r.ours && r.failed.is_none());
+    let peers = peers.map(|r| (format!("{} {}", r.tool, r.version), &*r.machine.date));
+    for line in dated(ours).iter().chain(&dated(peers)) {
+        let _ = writeln!(text, "- {line}");
+    }
     let mut last = "";
     for (&(_, stage, set), tools) in &shown {
         if stage != last {
             let _ = write!(text, "\n## {stage}\n");
             last = stage;
         }
+        let _ = write!(text, "\n### {set}\n\n");
+        if machines.len() > 1 {
+            let first = tools.iter().find_map(|(_, g)| g.runs.first());
+            let told = first.map_or_else(String::new, |r| r.machine.told());
+            let _ = write!(text, "{told}\n\n");
+        }
         let _ = write!(
             text,
-            "\n### {set}\n\n| tool | wall s | CPU s | spread | MiB | CPU / ours | quality |\n\
+            "| tool | wall s | CPU s | spread | MiB | CPU / ours | quality |\n\
              | --- | --- | --- | --- | --- | --- | --- |\n"
         );
         for cells in lines(tools) {
@@ -226,4 +250,138 @@ pub(crate) fn markdown(rows: &[Record]) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::results::{Better, Metric, example};
+    use super::*;
+
+    fn row(tool: &str, version: &str, run: usize, cpu_s: f64, f: f64) -> Record {
+        let metric = |name: &str, value: f64, unit: &str| Metric {
+            name: name.to_owned(),
+            value,
+            unit: unit.to_owned(),
+            better: Better::Higher,
+        };
+        let quality = vec![
+            metric("psnr", 10.0 * f, "dB"),
+            metric("f_0.5mm", f, ""),
+            metric("f_1mm", f + 0.1, ""),
+            metric("faces", 1234.0, ""),
+            metric("f_10mm", f + 0.2, ""),
+        ];
+        Record {
+            cpu_s,
+            quality,
+            ..example("mesh", "demo", tool, version, run)
+        }
+    }
+
+    /// The line of a tool in the report of these rows, cell by cell.
+    fn cells(rows: &[Record], tool: &str) -> Vec<String> {
+        let text = markdown(rows);
+        let start = format!("| {tool} |");
+        let mut lines = text.lines().filter(|l| l.starts_with(&start));
+        let line = lines.next().unwrap_or_default().to_owned();
+        assert_eq!(lines.next(), None, "{text}");
+        let cells = line.trim_matches('|').split('|');
+        cells.map(|c| c.trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn medians_and_families_are_told_as_one_figure() {
+        let rows = [
+            row("relievo", "1", 0, 2.0, 0.5),
+            row("relievo", "1", 1, 2.1, 0.7),
+            row("relievo", "1", 2, 1.9, 0.6),
+            row("open3d", "0.20", 0, 4.0, 0.5),
+        ];
+        let quality = "psnr 6 dB, F at 0.5/1/10 mm 0.600/0.700/0.800, faces 1234";
+        let ours = ["relievo", "1", "2", "3 runs ± 5 %", "100", "1.00", quality];
+        assert_eq!(cells(&rows, "relievo"), ours);
+        let peer = cells(&rows, "open3d");
+        assert_eq!(peer[3..6], ["one run", "100", "2.00"]);
+        assert!(text(&rows).contains("3 runs ± 5 %"));
+        // Two runs that take no time have no spread.
+        let none = [
+            row("relievo", "1", 0, 0.0, 0.5),
+            row("relievo", "1", 1, 0.0, 0.5),
+        ];
+        assert_eq!(cells(&none, "relievo")[3], "2 runs");
+    }
+
+    #[test]
+    fn failed_and_unscored_runs_are_told_beside_good_ones() {
+        let mut rows = [0, 1, 2].map(|run| row("relievo", "1", run, 2.0, 0.5));
+        rows[0].failed = Some("exit code 1: a | b\nmore".to_owned());
+        rows[0].cpu_s = 100.0;
+        let line = cells(&rows, "relievo");
+        assert_eq!(line[2..4], ["2", "2 runs ± 0 %"]);
+        assert!(line[6].starts_with("1 of 3 runs failed; psnr 5 dB"));
+        rows[1].note = Some("no truth".to_owned());
+        rows[1].quality.clear();
+        let line = cells(&rows, "relievo");
+        assert!(line[6].contains("psnr 5 dB"), "{}", line[6]);
+        assert!(line[6].ends_with("; 1 of 2 runs not scored: no truth"));
+        rows[2].note = Some("a | b\nmore".to_owned());
+        rows[2].quality.clear();
+        let line = cells(&rows, "relievo");
+        assert_eq!(line[6], "1 of 3 runs failed; not scored: no truth");
+        // Where all failed, why; a bar in it is no border of a cell.
+        let all = [rows[0].clone()];
+        let none = ["relievo", "", "", "", "", "", "exit code 1: a / b"];
+        assert_eq!(cells(&all, "relievo"), none);
+        let note = [rows[2].clone()];
+        assert_eq!(cells(&note, "relievo")[6], "not scored: a / b");
+    }
+
+    #[test]
+    fn the_newest_version_of_one_machine_is_shown() {
+        let mut rows = vec![
+            row("relievo", "1", 0, 2.0, 0.5),
+            row("open3d", "0.20", 0, 4.0, 0.5),
+            row("relievo", "2", 0, 1.0, 0.5),
+        ];
+        assert_eq!(cells(&rows, "relievo")[2], "1");
+        assert_eq!(cells(&rows, "open3d")[5], "4.00");
+        // Ours stands first, although its rows are newer.
+        let place = |name: &str| markdown(&rows).find(&format!("| {name} |"));
+        assert!(place("relievo") < place("open3d"));
+        // A ratio to a run on another machine would say nothing.
+        rows.push(row("relievo", "2", 0, 3.0, 0.5));
+        rows[3].machine.threads = 64;
+        assert_eq!(cells(&rows, "relievo")[2], "3");
+        let one = "- Machine: A, 64 threads, 16 GiB\n- Relievo c0ffee, measured 2026-11-26\n\n";
+        assert!(markdown(&rows).contains(one), "{}", markdown(&rows));
+        assert!(!markdown(&rows).contains("open3d"));
+        // Each table tells its machine where there are several.
+        rows.push(Record {
+            set: "fox".to_owned(),
+            ..row("relievo", "2", 0, 3.0, 0.5)
+        });
+        assert!(markdown(&rows).contains("### demo\n\nA, 64 threads, 16 GiB\n\n| tool"));
+        assert!(markdown(&rows).contains("### fox\n\nA, 2 threads, 16 GiB\n\n| tool"));
+    }
+
+    #[test]
+    fn versions_stand_beside_the_days_of_their_rows() {
+        let on = |day: &str, r: Record| {
+            let mut r = r;
+            r.machine.date = day.to_owned();
+            r
+        };
+        let mut rows = [
+            on("2026-11-27", row("open3d", "0.20", 0, 1.0, 0.5)),
+            on("2026-11-25", row("open3d", "0.20", 1, 1.0, 0.5)),
+            on("2026-11-28", row("relievo", "1 mesh.x=2", 0, 1.0, 0.5)),
+            on("2026-11-28", row("pymeshlab", "3", 0, 1.0, 0.5)),
+        ];
+        rows[3].failed = Some("not here".to_owned());
+        let text = markdown(&rows);
+        let lines: Vec<&str> = text.lines().filter(|l| l.contains("measured 2")).collect();
+        let ours = "- Relievo c0ffee (mesh.x=2), measured 2026-11-28";
+        let peer = "- open3d 0.20, measured 2026-11-25 to 2026-11-27";
+        assert_eq!(lines, [ours, peer]);
+    }
 }

@@ -2,11 +2,12 @@
 //! a run that was stopped goes on where it was.
 
 use super::Problems;
+use super::machine::Machine;
 use super::tools::{RunId, Tool};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Which way is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,16 +25,6 @@ pub(crate) struct Metric {
     pub(crate) value: f64,
     pub(crate) unit: String,
     pub(crate) better: Better,
-}
-
-/// Where it ran.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Machine {
-    pub(crate) cpu: String,
-    pub(crate) threads: usize,
-    pub(crate) memory_gib: f64,
-    pub(crate) commit: String,
-    pub(crate) date: String,
 }
 
 /// One run.
@@ -149,18 +140,20 @@ impl Results {
         Ok(())
     }
 
-    /// A run that was done already by the same version from the same start. A
-    /// tool that failed by itself would fail again; one that was killed, or was
-    /// not here, is tried.
+    /// A run that was done already on this machine by the same version from the
+    /// same start. A tool that failed by itself would fail again; one that was
+    /// killed, or was not here, is tried.
     pub(crate) fn find(
         &self,
         stage: &str,
         set: &str,
         tool: &Tool,
         (seed, run): RunId,
+        machine: &Machine,
     ) -> Option<&Record> {
         self.rows.iter().rfind(|r| {
             let same = r.stage == stage && r.set == set && r.tool == tool.name;
+            let same = same && r.machine.is_same(machine);
             let version = r.version == tool.version && r.start == tool.start;
             let ended = r.failed.is_none() || (r.wall_s > 0.0 && !r.killed);
             same && version && ended && (r.seed, r.run) == (seed, run)
@@ -178,6 +171,25 @@ fn drop_cut_line(path: &Path) -> std::io::Result<()> {
     fs_err::write(path, &text[..whole])
 }
 
+/// The rows that count, in their order: of a stage and set those of the machine that
+/// ran it last, of a tool there those of its last version and start, of a run the
+/// last try. A file may hold several machines and builds.
+pub(crate) fn newest<'a>(rows: impl IntoIterator<Item = &'a Record>) -> Vec<&'a Record> {
+    let mut rows: Vec<&Record> = rows.into_iter().collect();
+    let place = |r: &'a Record| (&*r.stage, &*r.set);
+    let machines: BTreeMap<_, _> = rows.iter().map(|&r| (place(r), &r.machine)).collect();
+    rows.retain(|&r| machines[&place(r)].is_same(&r.machine));
+    let build = |r: &'a Record| (&*r.version, r.start.as_deref());
+    let tool = |r: &'a Record| (place(r), &*r.tool);
+    let builds: BTreeMap<_, _> = rows.iter().map(|&r| (tool(r), build(r))).collect();
+    rows.retain(|&r| builds[&tool(r)] == build(r));
+    let id = |r: &'a Record| (tool(r), r.seed, r.run);
+    let tries: BTreeMap<_, _> = rows.iter().enumerate().map(|(i, &r)| (id(r), i)).collect();
+    let mut at = 0..;
+    rows.retain(|&r| at.next() == tries.get(&id(r)).copied());
+    rows
+}
+
 /// Median; 0 of nothing.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut v = values.to_vec();
@@ -189,30 +201,106 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The machine, the commit and today.
-pub(crate) fn machine() -> Machine {
-    let read = |p: &str| fs_err::read_to_string(p).unwrap_or_default();
-    let field = |text: &str, name: &str| {
-        let line = text.lines().find(|l| l.starts_with(name));
-        line.and_then(|l| Some(l.split_once(':')?.1.trim().to_owned()))
+/// A row for tests: a run of ours that ended well.
+#[cfg(test)]
+pub(crate) fn example(stage: &str, set: &str, tool: &str, version: &str, run: usize) -> Record {
+    let machine = Machine {
+        cpu: "A".to_owned(),
+        threads: 2,
+        memory_gib: 16.0,
+        commit: "c0ffee".to_owned(),
+        date: "2026-11-26".to_owned(),
     };
-    let said = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).output().ok();
-        output.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned())
-    };
-    let commit = said("git", &["rev-parse", "--short=10", "HEAD"]).unwrap_or_default();
-    let dirty = said("git", &["status", "--porcelain", "-uno"]).is_some_and(|s| !s.is_empty());
-    let memory = field(&read("/proc/meminfo"), "MemTotal");
-    let kib = memory.and_then(|m| m.split_whitespace().next()?.parse::<f64>().ok());
-    Machine {
-        cpu: field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown".to_owned()),
-        threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        memory_gib: (kib.unwrap_or(0.0) / 1048576.0 * 10.0).round() / 10.0,
-        commit: if dirty {
-            format!("{commit} with changes")
-        } else {
-            commit
-        },
-        date: said("date", &["-u", "+%F"]).unwrap_or_default(),
+    Record {
+        stage: stage.to_owned(),
+        set: set.to_owned(),
+        tool: tool.to_owned(),
+        ours: tool == "relievo",
+        version: version.to_owned(),
+        start: None,
+        seed: 0,
+        run,
+        wall_s: 1.0,
+        cpu_s: 2.0,
+        rss_mib: 100.0,
+        calibration_s: 0.1,
+        quality: Vec::new(),
+        failed: None,
+        killed: false,
+        note: None,
+        machine,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn results(rows: Vec<Record>) -> Results {
+        let path = PathBuf::new();
+        Results { path, rows }
+    }
+
+    #[test]
+    fn a_row_of_another_machine_version_or_start_is_not_done() {
+        let row = example("mesh", "demo", "open3d", "0.20", 1);
+        let machine = row.machine.clone();
+        let tool = Tool::example("open3d", "0.20");
+        let is_done = |change: &dyn Fn(&mut Record)| {
+            let mut row = row.clone();
+            change(&mut row);
+            let found = results(vec![row]);
+            let found = found.find("mesh", "demo", &tool, (0, 1), &machine);
+            found.is_some()
+        };
+        assert!(is_done(&|_| {}));
+        assert!(is_done(&|r| r.machine.commit = "another".to_owned()));
+        assert!(!is_done(&|r| r.machine.threads = 4));
+        assert!(!is_done(&|r| r.machine.cpu = "B".to_owned()));
+        assert!(!is_done(&|r| r.machine.memory_gib = 32.0));
+        assert!(!is_done(&|r| r.version = "0.19".to_owned()));
+        assert!(!is_done(&|r| r.start = Some("other".to_owned())));
+        assert!(!is_done(&|r| r.run = 2));
+        // One that failed by itself is done; one that was killed or not here is not.
+        let failed = Some("exit code 1".to_owned());
+        assert!(is_done(&|r| r.failed.clone_from(&failed)));
+        assert!(!is_done(&|r| (r.failed, r.killed) = (failed.clone(), true)));
+        assert!(!is_done(&|r| (r.failed, r.wall_s) = (failed.clone(), 0.0)));
+    }
+
+    #[test]
+    fn the_newest_machine_version_and_try_count() {
+        let row = |tool: &str, version: &str, run| example("mesh", "demo", tool, version, run);
+        let counting = |rows: &[Record]| -> Vec<(String, String, usize)> {
+            let newest = newest(rows).into_iter();
+            let told = newest.map(|r| (r.tool.clone(), r.version.clone(), r.run));
+            told.collect()
+        };
+        let is = |tool: &str, version: &str, run| (tool.to_owned(), version.to_owned(), run);
+        // A build that comes back takes its earlier rows with it.
+        let mut rows = vec![row("relievo", "1", 0), row("open3d", "0.20", 0)];
+        rows.extend([row("relievo", "2", 0), row("relievo", "1", 1)]);
+        let expected = [
+            is("relievo", "1", 0),
+            is("open3d", "0.20", 0),
+            is("relievo", "1", 1),
+        ];
+        assert_eq!(counting(&rows), expected);
+        // On another machine nothing of the first one counts, of that place alone.
+        rows.push(example("mesh", "fox", "relievo", "1", 0));
+        rows.push(row("relievo", "1", 0));
+        rows[5].machine.threads = 64;
+        assert_eq!(
+            counting(&rows),
+            [is("relievo", "1", 0), is("relievo", "1", 0)]
+        );
+        assert_eq!(newest(&rows)[0].set, "fox");
+        assert_eq!(newest(&rows)[1].machine.threads, 64);
+        // A run that was killed and done again was done once.
+        let mut again = vec![row("relievo", "1", 0), row("relievo", "1", 0)];
+        again[0].killed = true;
+        let newest = newest(&again);
+        assert_eq!(newest.len(), 1);
+        assert!(!newest[0].killed);
     }
 }

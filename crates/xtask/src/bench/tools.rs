@@ -58,6 +58,23 @@ pub(crate) struct Tool {
     share: bool,
 }
 
+#[cfg(test)]
+impl Tool {
+    /// A peer for tests.
+    pub(crate) fn example(name: &str, version: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ours: false,
+            version: version.to_owned(),
+            start: None,
+            absent: None,
+            kind: Kind::PoissonRecon,
+            options: Vec::new(),
+            share: false,
+        }
+    }
+}
+
 /// Longest a peer may take, as `timeout` takes it.
 fn limited(command: Vec<String>, seconds: u64) -> Vec<String> {
     let mut all = words([&"timeout", &"--kill-after=5", &seconds.to_string()]);
