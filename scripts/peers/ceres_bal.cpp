@@ -1,13 +1,15 @@
-// Ceres on a problem of "bundle adjustment in the large": PROBLEM OUT.json THREADS.
+// Ceres on a problem of "bundle adjustment in the large": PROBLEM OUT.json THREADS, or --version.
 // Squared loss, up to 50 iterations, everything free: what our solver does. Automatic derivatives and the
 // Schur complement, dense for few cameras, as Ceres recommends.
 #include <ceres/ceres.h>
 #include <ceres/rotation.h>
+#include <ceres/version.h>
 
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -40,6 +42,7 @@ struct Trace : ceres::IterationCallback {
 };
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::strcmp(argv[1], "--version") == 0) return std::puts(CERES_VERSION_STRING) < 0;
   if (argc != 4) return 2;
   std::FILE* in = std::fopen(argv[1], "r");
   int cameras, points, rows;

@@ -52,7 +52,8 @@ pub(crate) fn ceres() -> Result<PathBuf, String> {
     let source = Path::new("scripts/peers/ceres_bal.cpp");
     let newer = |p: &Path| p.metadata().and_then(|m| m.modified());
     let fresh = matches!((newer(&program), newer(source)), (Ok(p), Ok(s)) if p > s);
-    if !fresh {
+    // A library that was replaced leaves a program that does not start.
+    if !fresh || version(&program).is_err() {
         let eigen = "-I/usr/include/eigen3";
         let command: [&dyn AsRef<std::ffi::OsStr>; 9] = [
             &"g++",
@@ -68,4 +69,41 @@ pub(crate) fn ceres() -> Result<PathBuf, String> {
         said(&words(command)).map_err(|_| "not here (it needs g++ and libceres-dev)".to_owned())?;
     }
     Ok(program)
+}
+
+/// Version of the library that Ceres's program was compiled with.
+pub(crate) fn ceres_version() -> Result<String, String> {
+    version(&ceres()?)
+}
+
+fn version(program: &Path) -> Result<String, String> {
+    match said(&words([&program, &"--version"])) {
+        Ok(told) if told.starts_with(|c: char| c.is_ascii_digit()) => Ok(told),
+        Ok(told) => Err(format!("not here (its version would be '{told}')")),
+        Err(why) => Err(format!("not here ({why})")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_version_is_what_the_program_says_or_why_there_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let told = |name: &str, script: &str| {
+            let path = dir.path().join(name);
+            fs_err::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            let mode = std::fs::Permissions::from_mode(0o755);
+            fs_err::set_permissions(&path, mode).unwrap();
+            version(&path)
+        };
+        let asked = "[ \"$*\" = --version ] && echo 2.1.0";
+        assert_eq!(told("good", asked), Ok("2.1.0".to_owned()));
+        let lost = told("lost", "echo 'no libceres.so.2' >&2; exit 127");
+        assert_eq!(lost, Err("not here (no libceres.so.2)".to_owned()));
+        assert!(told("silent", "").is_err());
+        assert!(version(&dir.path().join("missing")).is_err());
+    }
 }

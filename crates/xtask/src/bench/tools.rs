@@ -189,11 +189,7 @@ pub(crate) fn of_stage(stage: &str, set: &Set, request: &Request) -> Vec<Tool> {
             add("openmvg-rs", Kind::Openmvg, video(package("openmvg-rs")));
         }
         "bundle" => add("ceres (pycolmap)", Kind::Ceres, package("pycolmap")),
-        "bal" => add(
-            "ceres",
-            Kind::CeresProgram,
-            bal::ceres().map(|_| "of the system".to_owned()),
-        ),
+        "bal" => add("ceres", Kind::CeresProgram, bal::ceres_version()),
         "dense" => add("openmvs", Kind::Openmvs, program("DensifyPointCloud")),
         "mesh" => {
             add("open3d", Kind::Poisson("open3d"), package("open3d"));
