@@ -5,7 +5,9 @@
 //! | [`sets`] | the data sets that are here |
 //! | [`bal`] | problems of bundle adjustment in the large, and Ceres on them |
 //! | [`known`] | true intrinsics, for every tool alike |
-//! | [`tools`] | who does a stage, and how |
+//! | [`request`] | what was asked for |
+//! | [`tools`] | who does a stage |
+//! | [`commands`] | by which command line, from which start |
 //! | [`timed`] | one run of a program: wall, CPU, memory |
 //! | [`calibrate`] | a fixed piece of work: how fast the machine is just now |
 //! | [`quality`] | what a result is worth, by `relievo bench` and `relievo eval` |
@@ -16,23 +18,26 @@
 
 mod bal;
 mod calibrate;
+mod commands;
 mod compare;
 mod known;
 mod machine;
 mod photos;
 mod quality;
 mod report;
+mod request;
 mod results;
 mod sets;
 mod timed;
 mod tools;
 
 use machine::Machine;
+use request::{Request, default_results};
 use results::{Record, Results};
 use sets::Set;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 type Problems = Vec<String>;
 
@@ -42,26 +47,6 @@ const STAGES: [&str; 8] = [
 ];
 /// A tool that took longer than this on a set runs there once.
 const ONCE_OVER_S: f64 = 300.0;
-
-/// What was asked for.
-#[derive(Debug)]
-pub(crate) struct Request {
-    stages: Vec<&'static str>,
-    quick: bool,
-    sets: Vec<String>,
-    against: Option<Vec<String>>,
-    runs: usize,
-    seeds: usize,
-    /// After this long nothing is repeated any more.
-    repeat_for: Duration,
-    /// A peer is stopped after this many seconds.
-    peer_limit_s: u64,
-    /// Dense and mesh start from the run that holds photos out for texture.
-    share: bool,
-    set: Vec<String>,
-    results: PathBuf,
-    compare: Option<PathBuf>,
-}
 
 /// Runs `bench` with its own arguments.
 pub(crate) fn bench(arguments: &[String]) -> Result<String, Problems> {
@@ -94,7 +79,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<String, Problems> {
         }
         _ => {}
     }
-    let request = parse(arguments)?;
+    let request = Request::read(arguments)?;
     // Now: the new rows may go into the same file.
     let old = request
         .compare
@@ -251,7 +236,7 @@ fn one(
         record.failed = Some(why.clone());
         return record;
     }
-    let steps = match tools::prepare(stage, set, tool, id, limit_s) {
+    let steps = match commands::prepare(stage, set, tool, id, limit_s) {
         Ok(steps) => steps,
         Err(why) => {
             record.failed = Some(format!("it has nothing to start from: {why}"));
@@ -284,81 +269,4 @@ fn one(
         }
     }
     record
-}
-
-/// The rows of `--quick` stay apart: the report is of the full run.
-fn default_results(quick: bool) -> PathBuf {
-    let name = if quick { "quick" } else { "results" };
-    PathBuf::from(format!("target/bench/{name}.jsonl"))
-}
-
-fn parse(arguments: &[String]) -> Result<Request, Problems> {
-    let bad = |what: String| vec![what];
-    let mut request = Request {
-        stages: Vec::new(),
-        quick: false,
-        sets: Vec::new(),
-        against: None,
-        runs: 3,
-        seeds: 1,
-        repeat_for: Duration::MAX,
-        peer_limit_s: 600,
-        share: false,
-        set: Vec::new(),
-        results: PathBuf::new(),
-        compare: None,
-    };
-    let mut words = arguments.iter();
-    let mut runs_given = false;
-    while let Some(word) = words.next() {
-        let mut value = || {
-            let next = words.next().cloned();
-            next.ok_or_else(|| bad(format!("{word} takes a value")))
-        };
-        let list = |v: String| v.split(',').map(str::to_owned).collect::<Vec<_>>();
-        let number = |v: String| v.parse().map_err(|_| bad(format!("'{v}' is not a number")));
-        match word.as_str() {
-            "all" => request.stages.extend(STAGES),
-            "--quick" => request.quick = true,
-            "--sets" => request.sets = list(value()?),
-            "--against" => request.against = Some(list(value()?)),
-            "--runs" => (request.runs, runs_given) = (number(value()?)?, true),
-            "--seeds" => request.seeds = number(value()?)?,
-            "--repeat-for" => {
-                request.repeat_for = Duration::from_secs(60 * number(value()?)? as u64);
-            }
-            "--peer-limit" => request.peer_limit_s = number(value()?)? as u64,
-            "--share" => request.share = true,
-            "--set" => request.set.push(value()?),
-            "--results" => request.results = value()?.into(),
-            "--compare" => request.compare = Some(value()?.into()),
-            other => match STAGES.iter().find(|s| **s == other) {
-                Some(stage) => request.stages.push(stage),
-                None => return Err(bad(format!("'{other}' is not known"))),
-            },
-        }
-    }
-    if request.results.as_os_str().is_empty() {
-        request.results = default_results(request.quick);
-    }
-    if request.quick && !runs_given {
-        request.runs = 1;
-    }
-    for peer in request.against.iter().flatten().filter(|p| *p != "none") {
-        if !tools::PEERS
-            .iter()
-            .any(|name| name.starts_with(peer.as_str()))
-        {
-            let peers = tools::PEERS.join(", ");
-            return Err(bad(format!("there is no peer '{peer}' (none, {peers})")));
-        }
-    }
-    if request.seeds == 0 {
-        return Err(bad("--seeds takes a number from 1 on".to_owned()));
-    }
-    if request.stages.is_empty() || request.runs == 0 {
-        let stages = STAGES.join(", ");
-        return Err(bad(format!("name a stage ({stages} or all)")));
-    }
-    Ok(request)
 }

@@ -1,8 +1,9 @@
 //! What a result is worth: every tool's result goes through the same scorer.
 
+use super::commands::Steps;
 use super::results::{Better, Metric};
 use super::sets::Set;
-use super::tools::{Steps, Tool, relievo};
+use super::tools::{Tool, relievo};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::path::Path;

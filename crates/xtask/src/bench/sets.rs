@@ -1,8 +1,9 @@
 //! The data sets that are here: folders of `RELIEVO_DATA` and the demo set, and
 //! the problems of bundle adjustment.
 
+use super::request::Request;
 use super::tools::relievo;
-use super::{Problems, Request, bal, photos, quality};
+use super::{Problems, bal, photos, quality};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,16 +1,12 @@
-//! Who does a stage, and by which command line.
+//! Who does a stage.
 
-use super::Request;
 use super::bal;
-use super::known::{TrueCamera, photos_with_matrix};
-use super::photos::{key_frames, photo_names, photos_alone};
+use super::known::TrueCamera;
+use super::request::Request;
 use super::sets::Set;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-
-/// Depth of the octree for peers' Poisson where it cannot be found out.
-const POISSON_DEPTH: &str = "10";
 
 /// Names of all tools but ours.
 pub(crate) const PEERS: [&str; 10] = [
@@ -28,7 +24,7 @@ pub(crate) const PEERS: [&str; 10] = [
 
 /// What a tool is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Relievo,
     Pycolmap(&'static str),
     Openmvg,
@@ -51,11 +47,11 @@ pub(crate) struct Tool {
     pub(crate) start: Option<String>,
     /// Why it cannot run here.
     pub(crate) absent: Option<String>,
-    kind: Kind,
+    pub(crate) kind: Kind,
     /// `--set` of our own runs, from which peers may start.
-    options: Vec<String>,
+    pub(crate) options: Vec<String>,
     /// Dense and mesh hold photos out as texture does, in one run.
-    share: bool,
+    pub(crate) share: bool,
 }
 
 #[cfg(test)]
@@ -75,36 +71,6 @@ impl Tool {
     }
 }
 
-/// Longest a peer may take, as `timeout` takes it.
-fn limited(command: Vec<String>, seconds: u64) -> Vec<String> {
-    let mut all = words([&"timeout", &"--kill-after=5", &seconds.to_string()]);
-    all.extend(command);
-    all
-}
-
-/// A prepared run.
-#[derive(Clone, Debug)]
-pub(crate) struct Steps {
-    pub(crate) command: Vec<String>,
-    /// Work folder that the run belongs to.
-    pub(crate) work: PathBuf,
-    /// What it makes: a model, a PLY, a JSON file.
-    pub(crate) output: PathBuf,
-    /// Cost of a part that an earlier run did for it (JSON), to be added.
-    pub(crate) shared: Option<PathBuf>,
-}
-
-impl Steps {
-    fn new(command: Vec<String>, work: PathBuf, output: PathBuf) -> Self {
-        Self {
-            command,
-            work,
-            output,
-            shared: None,
-        }
-    }
-}
-
 /// The program under test.
 pub(crate) fn relievo() -> PathBuf {
     let target =
@@ -112,7 +78,7 @@ pub(crate) fn relievo() -> PathBuf {
     target.join("release").join("relievo")
 }
 
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     PathBuf::from("target/bench/venv/bin/python")
 }
 
@@ -190,7 +156,11 @@ pub(crate) fn of_stage(stage: &str, set: &Set, request: &Request) -> Vec<Tool> {
         }
         "bundle" => add("ceres (pycolmap)", Kind::Ceres, package("pycolmap")),
         "bal" => add("ceres", Kind::CeresProgram, bal::ceres_version()),
-        "dense" => add("openmvs", Kind::Openmvs, program("DensifyPointCloud")),
+        "dense" => add(
+            "openmvs",
+            Kind::Openmvs,
+            video(program("DensifyPointCloud")),
+        ),
         "mesh" => {
             add("open3d", Kind::Poisson("open3d"), package("open3d"));
             add(
@@ -212,137 +182,27 @@ pub(crate) fn of_stage(stage: &str, set: &Set, request: &Request) -> Vec<Tool> {
 fn build(options: &[String], share: bool) -> Result<String, String> {
     let path = relievo();
     let bytes = fs_err::read(&path).map_err(|e| e.to_string())?;
+    Ok(digest(&bytes, options, share))
+}
+
+fn digest(program: &[u8], options: &[String], share: bool) -> String {
     let mut hasher = DefaultHasher::new();
-    bytes.hash(&mut hasher);
-    Ok([format!("{:016x}", hasher.finish())]
+    program.hash(&mut hasher);
+    [format!("{:016x}", hasher.finish())]
         .into_iter()
         .chain(share.then(|| "photos held out everywhere".to_owned()))
         .chain(options.iter().cloned())
         .collect::<Vec<_>>()
-        .join(" "))
-}
-
-pub(crate) fn words<const N: usize>(list: [&dyn AsRef<std::ffi::OsStr>; N]) -> Vec<String> {
-    list.iter()
-        .map(|w| w.as_ref().to_string_lossy().into_owned())
-        .collect()
+        .join(" ")
 }
 
 /// Which run of a tool: seed and number.
 pub(crate) type RunId = (usize, usize);
 
-/// Makes what the run starts from, untimed, and says its command line.
-/// A peer is stopped after `limit_s`.
-pub(crate) fn prepare(
-    stage: &str,
-    set: &Set,
-    tool: &Tool,
-    id: RunId,
-    limit_s: u64,
-) -> Result<Steps, String> {
-    let mut steps = steps(stage, set, tool, id)?;
-    if !tool.ours {
-        steps.command = limited(steps.command, limit_s);
-    }
-    Ok(steps)
-}
-
-fn steps(stage: &str, set: &Set, tool: &Tool, id: RunId) -> Result<Steps, String> {
-    let folder = Path::new("target/bench/work").join(&set.name);
-    fs_err::create_dir_all(&folder).map_err(|e| e.to_string())?;
-    let peer = |name: &str| Path::new("scripts/peers").join(name);
-    let name = tool.name.replace(' ', "-").replace(['(', ')'], "");
-    let out = folder.join(format!("{name}-{stage}"));
-    let (python, input) = (python(), &set.input);
-    let start = Start {
-        set,
-        options: &tool.options,
-        seed: id.0,
-        folder: &folder,
-        held: stage == "texture" || tool.share,
-    };
-    let base = || start.upto(stage);
-    let known = TrueCamera::of(set).filter(|_| stage == "known");
-    Ok(match &tool.kind {
-        Kind::Relievo => return ours(stage, &start, id),
-        Kind::Pycolmap(mapper) => {
-            let script = peer("sparse_pycolmap.py");
-            let pairs = folder.join(format!("pycolmap-pairs-{stage}"));
-            // Of seeds the mapping alone is repeated.
-            if *mapper == "incremental" && (known.is_none() || id.1 == 0) {
-                let _ = fs_err::remove_dir_all(&pairs);
-            }
-            let _ = fs_err::remove_dir_all(&out);
-            let shared = pairs.join("cost.json");
-            let mut command = words([&python, &script, input, &pairs, &out, mapper]);
-            if let Some(camera) = known {
-                command.extend([id.0.to_string(), camera.spec()]);
-            }
-            let mut steps = Steps::new(command, folder, out.join("model"));
-            steps.shared = shared.is_file().then_some(shared);
-            steps
-        }
-        Kind::Openmvg => {
-            let _ = fs_err::remove_dir_all(&out);
-            let photos = match &known {
-                None => photos_alone(input, &folder.join("photos"))?,
-                Some(k) => photos_with_matrix(set, k, &folder.join("known-photos"), &python)?,
-            };
-            let mut command = words([&python, &peer("sparse_openmvg.py"), &photos, &out]);
-            command.extend(known.map(|_| id.0.to_string()));
-            Steps::new(command, folder, out.join("sparse/0"))
-        }
-        Kind::OpencvSift => {
-            let output = out.with_extension("json");
-            let command = words([&python, &peer("features_opencv.py"), input, &output]);
-            Steps::new(command, folder, output)
-        }
-        Kind::Ceres => {
-            let (work, output) = (base()?, out.with_extension("json"));
-            let problem = problem(&work, &folder, &set.name)?;
-            let command = words([&python, &peer("bundle_pycolmap.py"), &problem, &output]);
-            Steps::new(command, work, output)
-        }
-        Kind::CeresProgram => {
-            bal::make(set, &python)?;
-            let output = out.with_extension("json");
-            let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-            let command = words([&bal::ceres()?, input, &output, &threads.to_string()]);
-            Steps::new(command, folder, output)
-        }
-        Kind::Poisson(which) => {
-            let (work, output) = (base()?, out.with_extension("ply"));
-            let (script, cloud) = (peer("mesh_poisson.py"), work.join("cloud/dense.ply"));
-            let depth = poisson_depth(&cloud);
-            let command = words([&python, &script, &cloud, &output, which, &depth]);
-            Steps::new(command, work, output)
-        }
-        Kind::PoissonRecon => {
-            let (work, output) = (base()?, out.with_extension("ply"));
-            let cloud = work.join("cloud/dense.ply");
-            let depth = poisson_depth(&cloud);
-            let command = words([
-                &"PoissonRecon",
-                &"--in",
-                &cloud,
-                &"--out",
-                &output,
-                &"--depth",
-                &depth,
-            ]);
-            Steps::new(command, work, output)
-        }
-        Kind::Openmvs if stage == "dense" => {
-            let work = base()?;
-            let _ = fs_err::remove_dir_all(&out);
-            let (script, model) = (peer("undistort.py"), work.join("sparse/model"));
-            let held = folder.join("hold-out.txt");
-            said(&words([&python, &script, &model, input, &held, &out]))?;
-            let command = words([&"sh", &peer("dense_openmvs.sh"), &out]);
-            Steps::new(command, work, out.join("scene_dense.ply"))
-        }
-        Kind::Openmvs => return Err("its texture is not scored here yet".to_owned()),
-    })
+pub(crate) fn words<const N: usize>(list: [&dyn AsRef<std::ffi::OsStr>; N]) -> Vec<String> {
+    list.iter()
+        .map(|w| w.as_ref().to_string_lossy().into_owned())
+        .collect()
 }
 
 /// Runs something that is not timed; what it printed.
@@ -357,144 +217,21 @@ pub(crate) fn said(command: &[String]) -> Result<String, String> {
     Err(last.unwrap_or("it failed and said nothing").to_owned())
 }
 
-/// As fine as ours: a cell of two point spacings, of the whole cloud.
-fn poisson_depth(cloud: &Path) -> String {
-    let script = Path::new("scripts/peers/poisson_depth.py");
-    said(&words([&python(), &script, &cloud])).unwrap_or_else(|_| POISSON_DEPTH.to_owned())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The sparse model of a run, moved off its optimum, as a BAL problem.
-fn problem(work: &Path, folder: &Path, set: &str) -> Result<PathBuf, String> {
-    let path = folder.join(format!("problem-{set}.txt"));
-    let (script, model) = ("scripts/peers/bundle_problem.py", work.join("sparse/model"));
-    said(&words([&python(), &script, &model, &path]))?;
-    Ok(path)
-}
-
-/// Last stage of our program for a stage here, and the first that is timed.
-fn span(stage: &str) -> (Option<&'static str>, &'static str) {
-    match stage {
-        "features" => (None, "features"),
-        "sparse" | "known" => (None, "sparse"),
-        "dense" => (Some("depth"), "cloud"),
-        "mesh" => (Some("mesh"), "mesh"),
-        _ => (Some("texture"), "export"),
-    }
-}
-
-fn ours(stage: &str, start: &Start<'_>, (seed, run): RunId) -> Result<Steps, String> {
-    let program = std::path::absolute(relievo()).map_err(|e| e.to_string())?;
-    let folder = start.folder;
-    if stage == "bundle" || stage == "bal" {
-        let (work, problem) = if stage == "bal" {
-            bal::make(start.set, &python())?;
-            (folder.to_owned(), start.set.input.clone())
-        } else {
-            let work = start.upto(stage)?;
-            let problem = problem(&work, folder, &start.set.name)?;
-            (work, problem)
+    #[test]
+    fn options_are_part_of_the_version() {
+        let of = |program: &[u8], options: &[&str], share| {
+            let options: Vec<String> = options.iter().map(|&o| o.to_owned()).collect();
+            digest(program, &options, share)
         };
-        let output = folder.join("bundle.json");
-        let line = "exec \"$0\" bench \"$1\" --json > \"$2\"";
-        let command = words([&"sh", &"-c", &line, &program, &problem, &output]);
-        return Ok(Steps::new(command, work, output));
-    }
-    let (first, last) = span(stage);
-    let (work, mut command) = if let Some(first) = first {
-        let work = start.upto(stage)?;
-        let command = words([&program, &"run", &"-o", &work, &"--from", &first]);
-        (work, command)
-    } else {
-        // The first sparse run is what the later stages start from.
-        let work = if stage == "sparse" && run == seed {
-            start.work()
-        } else {
-            folder.join(format!("{stage}-s{seed}.relievo"))
-        };
-        let _ = fs_err::remove_dir_all(&work);
-        let mut command = start.whole_run(&program, &work)?;
-        if stage == "known"
-            && let Some(camera) = TrueCamera::of(start.set)
-        {
-            command.extend(words([&"--camera", &camera.spec(), &"--fix-intrinsics"]));
-        }
-        (work, command)
-    };
-    command.extend(words([&"--until", &last, &"--progress", &"none"]));
-    let output = match stage {
-        "sparse" | "known" => work.join("sparse/model"),
-        "dense" => work.join("cloud/dense.ply"),
-        "mesh" => work.join("mesh/surface.ply"),
-        _ => work.clone(),
-    };
-    Ok(Steps::new(command, work, output))
-}
-
-/// The run of ours that a stage starts from.
-struct Start<'a> {
-    set: &'a Set,
-    options: &'a [String],
-    seed: usize,
-    /// Where the work folders of the set are.
-    folder: &'a Path,
-    /// Every eighth photo is posed but kept out of depth and texture.
-    held: bool,
-}
-
-impl Start<'_> {
-    fn name(&self, kind: &str) -> PathBuf {
-        let mut hasher = DefaultHasher::new();
-        self.options.hash(&mut hasher);
-        let (hash, seed) = (hasher.finish() as u32, self.seed);
-        self.folder
-            .join(format!("{kind}-{hash:08x}-s{seed}.relievo"))
-    }
-
-    fn work(&self) -> PathBuf {
-        self.name(if self.held { "held" } else { "base" })
-    }
-
-    /// The command line that starts from the photos.
-    fn whole_run(&self, program: &Path, work: &Path) -> Result<Vec<String>, String> {
-        let mut command = words([&program, &"run", &self.set.input, &"-o", &work]);
-        command.extend(["--seed".to_owned(), self.seed.to_string()]);
-        for option in self.options {
-            command.extend(["--set".to_owned(), option.clone()]);
-        }
-        if self.held {
-            let file = self.folder.join("hold-out.txt");
-            let names = if self.set.is_video() {
-                key_frames(&self.set.input, &self.name("frames"), program)?
-            } else {
-                photo_names(&self.set.input)
-            };
-            let held: Vec<String> = names.into_iter().skip(4).step_by(8).collect();
-            fs_err::write(&file, held.join("\n")).map_err(|e| e.to_string())?;
-            command.extend(words([&"--hold-out", &file]));
-        }
-        Ok(command)
-    }
-
-    /// The work folder, made as far as `stage` needs it; kept between runs of
-    /// the same program, so that peers start from the same points.
-    fn upto(&self, stage: &str) -> Result<PathBuf, String> {
-        let until = match stage {
-            "bundle" | "dense" => "sparse",
-            "mesh" => "cloud",
-            _ => "mesh",
-        };
-        let (work, other) = (self.work(), self.name("base"));
-        if !work.exists() && other.exists() {
-            // Features, matches and poses are the same.
-            said(&words([&"cp", &"-r", &other, &work]))?;
-        }
-        let mut command = self.whole_run(&relievo(), &work)?;
-        command.extend(words([&"--until", &until, &"--progress", &"none"]));
-        let output = Command::new(&command[0]).args(&command[1..]).output();
-        let output = output.map_err(|e| e.to_string())?;
-        match output.status.code() {
-            Some(0 | 3) => Ok(work),
-            _ => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-        }
+        let plain = of(b"a", &[], false);
+        assert_eq!(plain, of(b"a", &[], false));
+        assert_ne!(plain, of(b"b", &[], false));
+        let half = of(b"a", &["features.max_keypoints=1700"], false);
+        assert_eq!(half, format!("{plain} features.max_keypoints=1700"));
+        assert_ne!(plain, of(b"a", &[], true));
     }
 }
