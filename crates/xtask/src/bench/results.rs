@@ -43,7 +43,7 @@ pub(crate) struct Record {
     pub(crate) wall_s: f64,
     pub(crate) cpu_s: f64,
     pub(crate) rss_mib: f64,
-    /// CPU seconds of the calibration kernel around the run.
+    /// CPU seconds of the calibration kernel around a run of ours.
     pub(crate) calibration_s: f64,
     pub(crate) quality: Vec<Metric>,
     /// Why there is no result.
