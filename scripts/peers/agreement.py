@@ -4,7 +4,9 @@
 
 WORK: a finished run; TRUTH: a rendered set's folder. Compared: position errors with evo's ATE (Sim3
 alignment) and relative poses with its RPE; accuracy, completeness and F of a cloud with Open3D; and,
-with --tools, the figures of eval_pose.py, eval_geometry.py (cloud and mesh) and eval_texture.py. Exit 1 on disagreement.
+with --tools, the figures of eval_pose.py, eval_geometry.py (cloud and mesh) and eval_texture.py. Exit 1 on
+disagreement, and where an evaluator or a part of WORK is missing. The same comparisons on small files, by numbers
+printed once, are tests of crates/relievo-eval.
 """
 import json
 import pathlib
@@ -13,11 +15,21 @@ import sys
 import tempfile
 import tomllib
 
-import numpy as np
+try:
+    import numpy as np
+    import open3d as o3d
+    from evo.core import metrics
+    from evo.core.trajectory import PosePath3D
+except ImportError as missing:
+    sys.exit(f"{missing}: scripts/peers/requirements.txt names what is compared with")
 
 relievo, work, truth = (str(pathlib.Path(p).resolve()) for p in sys.argv[1:4])
 tools = pathlib.Path(sys.argv[5]) if len(sys.argv) > 5 and sys.argv[4] == "--tools" else None
 failed = []
+needed = [f"{work}/{part}" for part in ("cloud/dense.ply", "mesh/surface.ply", "export/model.glb")] if tools else []
+needed += [tools / f"eval_{what}.py" for what in ("pose", "geometry", "texture")] if tools else []
+if absent := [str(p) for p in needed if not pathlib.Path(p).is_file()]:
+    sys.exit("not there: " + ", ".join(absent))
 
 
 def eval_(what, *more):
@@ -64,12 +76,6 @@ def poses():
         estimate = read_images(model)
     true = read_images(pathlib.Path(truth) / "gt")
     ours = eval_("poses", "--estimate", work, "--truth", truth)
-    try:
-        from evo.core import metrics
-        from evo.core.trajectory import PosePath3D
-    except ImportError:
-        print("evo: not installed")
-        return
     print("evo: absolute trajectory error after Sim3 alignment")
     names = sorted(set(true) & set(estimate))
     reference = PosePath3D(poses_se3=[true[n] for n in names])
@@ -102,11 +108,6 @@ def write_ply(path, points):
 
 
 def cloud():
-    try:
-        import open3d as o3d
-    except ImportError:
-        print("Open3D: not installed")
-        return
     print("Open3D: a noisy cloud around the true mesh, in its frame")
     mesh_path = pathlib.Path(truth) / "gt" / "mesh.ply"
     mesh = o3d.io.read_triangle_mesh(str(mesh_path))
@@ -144,8 +145,8 @@ def cloud():
 def shared():
     print(f"{tools}: eval_pose.py")
     model = f"{work}/sparse/model"
-    said = subprocess.run([sys.executable, tools / "eval_pose.py", model, f"{truth}/gt"], capture_output=True,
-                          text=True)
+    said = subprocess.run([sys.executable, tools / "eval_pose.py", model, f"{truth}/gt"], check=True,
+                          stdout=subprocess.PIPE, text=True)
     theirs, ours = json.loads(said.stdout), eval_("poses", "--estimate", work, "--truth", truth)
     for limit, auc in theirs["auc"].items():
         check(f"AUC at {limit} deg", ours["auc"][limit], auc, 0.0, 0.011)
@@ -153,8 +154,6 @@ def shared():
     check("rotation mean [deg]", ours["rot_deg"]["mean"], theirs["rot_deg"]["mean"], 0.0, 0.000051)
     for what, flag, file in (("cloud", "--points", "cloud/dense.ply"), ("mesh", "--mesh", "mesh/surface.ply")):
         surface = f"{work}/{file}"
-        if not pathlib.Path(surface).is_file():
-            continue
         print(f"{tools}: {what}")
         with tempfile.TemporaryDirectory() as folder:
             out = f"{folder}/figures.json"
@@ -176,8 +175,6 @@ def shared():
 def texture():
     """The GLB against the photos that the run held out, or against the first."""
     glb = pathlib.Path(work) / "export" / "model.glb"
-    if not glb.is_file():
-        return
     print(f"{tools}: eval_texture.py")
     raw = glb.read_bytes()
     size = int.from_bytes(raw[12:16], "little")
