@@ -14,8 +14,8 @@
 //! nothing of the cloud clearly in front (1.5 voxels, more on slopes). So a second layer behind
 //! the surface is hidden and one before it fails: a thick cloud scores worse. What
 //! is thick within a voxel is averaged there; `thickness` tells it.
-//! After the photo-consistency of Goesele et al., "Multi-view stereo for
-//! community photo collections", ICCV 2007 (the NCC and its three views).
+//! The NCC and its three photos (one and two that agree with it) are after Goesele,
+//! Curless & Seitz, "Multi-view stereo revisited", CVPR 2006.
 
 use crate::error::EvalError;
 use crate::nearest::count_near;

@@ -126,7 +126,9 @@ pub fn score_depth_map(
             what: "the true surface",
         });
     };
-    let pose = truth_from_estimate.transform_pose(cam_from_world);
+    let pose = truth
+        .here(truth_from_estimate)
+        .transform_pose(cam_from_world);
     let rendered = FaceBuffer::cast(bvh, &map.camera, &pose);
     let size = (map.depth.width(), map.depth.height());
     let textured = grey

@@ -118,11 +118,16 @@ pub enum EvalError {
     )]
     NoSimilarity,
     /// A file is to be scored by a protocol that aligns it by its cameras.
-    #[error("{path}: a file without cameras cannot be brought into the frame of this data set", path = path.display())]
+    #[error("{path}: a file without cameras cannot be brought into the frame of the truth", path = path.display())]
     NoCameras {
         /// The file.
         path: PathBuf,
     },
+    /// An estimate with cameras, and a truth without, which may lie anywhere.
+    #[error(
+        "the truth is a file without cameras, and nothing shows that it lies in the frame of the estimate's"
+    )]
+    BareTruth,
     /// Photos were named that have no camera.
     #[error("there is no camera for {}", names.join(", "))]
     UnknownPhotos {
@@ -202,7 +207,10 @@ impl EvalError {
                 "the file belongs to what was given and is missing: fetch it again (docs/datasets.md lists what is read)"
             }
             Self::NoCameras { .. } => {
-                "give the work folder or COLMAP model with the estimate's cameras as --model"
+                "give the work folder or COLMAP model with the estimate's cameras as --model, or --same-frame where it lies in the truth's frame already"
+            }
+            Self::BareTruth => {
+                "give a truth with cameras, or --same-frame where both lie in one frame already (as after `relievo import colmap` of the true cameras)"
             }
             Self::UnknownPhotos { .. } => {
                 "photos are named as in the report of the run, with their folders"

@@ -3,6 +3,7 @@
 use crate::align::align_cameras;
 use crate::cameras::{Cameras, PosedCamera, is_truth_alone, model_folder, read_cameras};
 use crate::error::EvalError;
+use crate::placed::Placed;
 use crate::pose::{PoseFigures, score_poses};
 use crate::sampling::sample_mesh;
 use crate::scene_truth::TrueScene;
@@ -35,44 +36,61 @@ pub fn eval_poses_against(estimate: &Path, truth: &Cameras) -> Result<PoseFigure
     score_poses(&cameras_of_estimate(estimate)?, truth)
 }
 
+/// What brings an estimate into the truth's frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alignment<'a> {
+    /// The cameras of a work folder or COLMAP model.
+    Cameras(&'a Path),
+    /// Those of the estimate's own work folder.
+    OwnCameras,
+    /// Nothing: both lie in one frame.
+    SameFrame,
+}
+
 /// A cloud: a work folder or a PLY.
 pub fn eval_cloud(
     estimate: &Path,
     truth: &Path,
-    model: Option<&Path>,
+    alignment: Alignment,
 ) -> Result<SurfaceFigures, EvalError> {
-    let cloud = read_cloud(&file_of(estimate, "cloud/dense.ply")?)?;
+    let cloud = read_points(&file_of(estimate, "cloud/dense.ply")?)?;
     let truth = TrueScene::read(truth)?;
-    let align = truth_from_estimate(estimate, model, &truth)?;
-    score_cloud(&cloud.positions, &truth, &align)
+    let align = truth_from_estimate(estimate, alignment, &truth)?;
+    score_cloud(&cloud.mesh.positions, &truth, &cloud.placing(&align))
 }
 
 /// A mesh: a work folder or a PLY.
 pub fn eval_mesh(
     estimate: &Path,
     truth: &Path,
-    model: Option<&Path>,
+    alignment: Alignment,
 ) -> Result<SurfaceFigures, EvalError> {
-    let mesh = ply::read_mesh(&file_of(estimate, "mesh/surface.ply")?)?;
+    let mesh = Placed::read(&file_of(estimate, "mesh/surface.ply")?)?;
     let truth = TrueScene::read(truth)?;
-    let align = truth_from_estimate(estimate, model, &truth)?;
-    score_mesh(&mesh, &truth, &align)
+    let align = truth_from_estimate(estimate, alignment, &truth)?;
+    score_mesh(&mesh.mesh, &truth, &mesh.placing(&align))
 }
 
-/// The similarity into the truth's frame: from the cameras of `model` (a work
-/// folder or COLMAP model); of the estimate's own work folder where no model is
-/// given; the identity for a bare file, or where the truth has no cameras.
+/// The similarity into the truth's frame. Refused where one side has cameras and the
+/// other none: nothing then shows that they lie in one frame, and a number would look
+/// right. Of two bare files they are taken to.
 pub fn truth_from_estimate(
     estimate: &Path,
-    model: Option<&Path>,
+    alignment: Alignment,
     truth: &TrueScene,
 ) -> Result<Sim3, EvalError> {
-    let model = model.or_else(|| estimate.is_dir().then_some(estimate));
+    let model = match alignment {
+        Alignment::SameFrame => return Ok(Sim3::identity()),
+        Alignment::Cameras(model) => Some(model),
+        Alignment::OwnCameras => estimate.is_dir().then_some(estimate),
+    };
     match model {
-        Some(model) if !truth.cameras.is_empty() => {
-            align_cameras(&cameras_of_estimate(model)?, &truth.cameras)
-        }
-        _ => Ok(Sim3::identity()),
+        None if truth.cameras.is_empty() => Ok(Sim3::identity()),
+        None => Err(EvalError::NoCameras {
+            path: estimate.to_owned(),
+        }),
+        Some(_) if truth.cameras.is_empty() => Err(EvalError::BareTruth),
+        Some(model) => align_cameras(&cameras_of_estimate(model)?, &truth.cameras),
     }
 }
 
@@ -96,21 +114,47 @@ pub fn file_of(estimate: &Path, inside: &str) -> Result<PathBuf, EvalError> {
     })
 }
 
-/// A cloud to be scored. The reader drops points that are not finite; here they
+/// The points of a cloud to be scored, wherever it is.
+pub(crate) fn read_points(path: &Path) -> Result<Placed, EvalError> {
+    let cloud = Placed::read(path)?;
+    if cloud.mesh.positions.is_empty() {
+        return Err(empty_cloud(path));
+    }
+    if cloud
+        .mesh
+        .positions
+        .iter()
+        .flatten()
+        .any(|v| !v.is_finite())
+    {
+        return Err(unsound_cloud(path));
+    }
+    Ok(cloud)
+}
+
+fn empty_cloud(path: &Path) -> EvalError {
+    EvalError::Estimate {
+        path: path.to_owned(),
+        what: "the cloud is empty",
+    }
+}
+
+fn unsound_cloud(path: &Path) -> EvalError {
+    EvalError::NotFinite {
+        what: format!("{}: the cloud", path.display()),
+    }
+}
+
+/// A cloud with its normals. The reader drops points that are not finite; here they
 /// are refused.
-pub fn read_cloud(path: &Path) -> Result<PointCloud, EvalError> {
+fn read_cloud(path: &Path) -> Result<PointCloud, EvalError> {
     let bytes = fs_err::read(path)?;
     let cloud = ply::decode_cloud(&bytes).map_err(|e| e.in_file(path))?;
     if (cloud.len() as u64) < ply::count_vertices(&bytes)? {
-        return Err(EvalError::NotFinite {
-            what: format!("{}: the cloud", path.display()),
-        });
+        return Err(unsound_cloud(path));
     }
     if cloud.positions.is_empty() {
-        return Err(EvalError::Estimate {
-            path: path.to_owned(),
-            what: "the cloud is empty",
-        });
+        return Err(empty_cloud(path));
     }
     Ok(cloud)
 }

@@ -4,11 +4,12 @@ use crate::cameras::{Cameras, cameras_of_model};
 use crate::error::EvalError;
 use crate::nearest::Nearest;
 use crate::npz::read_npz;
+use crate::placed::Placed;
 use crate::sampling::{mesh_area, sample_mesh};
 use crate::statistics::percentile;
 use rayon::prelude::*;
 use relievo_formats::ply;
-use relievo_geometry::Vec3;
+use relievo_geometry::{Sim3, Vec3};
 use relievo_image::Raster;
 use relievo_scene::TriMesh;
 use relievo_spatial::TriangleBvh;
@@ -31,6 +32,9 @@ pub struct TrueScene {
     pub distance: f64,
     /// Mean spacing of the reference samples.
     pub spacing: f64,
+    /// Where the zero of all positions here is in the truth's frame: elsewhere only
+    /// of a bare PLY far from its own.
+    pub origin: Vec3,
     /// The points that an estimate should come near to.
     pub points: Vec<[f64; 3]>,
     /// Their unit normals; empty where unknown.
@@ -69,6 +73,13 @@ fn scored_faces(ply: &[u8], mesh: &TriMesh, scored: &BTreeSet<u16>) -> Option<Ve
             .map(|l| scored.contains(&(*l as u16)))
             .collect()
     })
+}
+
+fn not_finite(path: &Path) -> EvalError {
+    EvalError::Truth {
+        path: path.to_owned(),
+        what: "holds points that are not finite",
+    }
 }
 
 /// Median of every fiftieth depth.
@@ -136,10 +147,7 @@ impl TrueScene {
         };
         let all_points: Vec<[f64; 3]> = (0..x.len()).map(|i| [x[i], y[i], z[i]]).collect();
         if all_points.iter().flatten().any(|v| !v.is_finite()) {
-            return Err(EvalError::Truth {
-                path: points_path,
-                what: "holds points that are not finite",
-            });
+            return Err(not_finite(&points_path));
         }
         let all_labels: Vec<u16> = label.iter().map(|l| *l as u16).collect();
         let all_normals: Vec<[f64; 3]> = match (nx, ny, nz) {
@@ -153,10 +161,7 @@ impl TrueScene {
         let bytes = fs_err::read(&mesh_path)?;
         let mesh = ply::decode_mesh(&bytes).map_err(|e| e.in_file(&mesh_path))?;
         if mesh.positions.iter().flatten().any(|v| !v.is_finite()) {
-            return Err(EvalError::Truth {
-                path: mesh_path,
-                what: "holds points that are not finite",
-            });
+            return Err(not_finite(&mesh_path));
         }
         let face_scored = scored_faces(&bytes, &mesh, &scored).ok_or(EvalError::Truth {
             path: mesh_path,
@@ -211,6 +216,7 @@ impl TrueScene {
         Ok(Self {
             distance,
             spacing,
+            origin: Vec3::zeros(),
             points: chosen.iter().map(|&i| all_points[i]).collect(),
             normals: if keep_points {
                 chosen.iter().map(|&i| all_normals[i]).collect()
@@ -234,8 +240,7 @@ impl TrueScene {
 
     /// A bare surface or cloud: everything is scored, nothing is hidden.
     fn from_ply(path: &Path) -> Result<Self, EvalError> {
-        let bytes = fs_err::read(path)?;
-        let mesh = ply::decode_mesh(&bytes).map_err(|e| e.in_file(path))?;
+        let Placed { mesh, origin } = Placed::read(path)?;
         if mesh.positions.is_empty() {
             return Err(EvalError::Truth {
                 path: path.to_owned(),
@@ -243,10 +248,7 @@ impl TrueScene {
             });
         }
         if mesh.positions.iter().flatten().any(|v| !v.is_finite()) {
-            return Err(EvalError::Truth {
-                path: path.to_owned(),
-                what: "holds points that are not finite",
-            });
+            return Err(not_finite(path));
         }
         let cloud: Vec<[f64; 3]> = mesh.positions.iter().map(|p| p.map(f64::from)).collect();
         let area = mesh_area(&mesh, |_| true);
@@ -269,6 +271,7 @@ impl TrueScene {
         Ok(Self {
             distance: extent(&points) / 2.0,
             spacing,
+            origin,
             labels: vec![0; points.len()],
             points,
             normals,
@@ -292,6 +295,14 @@ impl TrueScene {
             &[0.0005, 0.001, 0.002, 0.005, 0.01]
         } else {
             &[0.005, 0.01, 0.02, 0.05]
+        }
+    }
+
+    /// A similarity into the truth's frame, followed by the step to positions here.
+    pub(crate) fn here(&self, truth_from_estimate: &Sim3) -> Sim3 {
+        Sim3 {
+            translation: truth_from_estimate.translation - self.origin,
+            ..*truth_from_estimate
         }
     }
 

@@ -135,7 +135,7 @@ pub fn score_cloud(
     truth: &TrueScene,
     truth_from_estimate: &Sim3,
 ) -> Result<SurfaceFigures, EvalError> {
-    let moved = transform(points, truth_from_estimate);
+    let moved = transform(points, &truth.here(truth_from_estimate));
     let cell = truth.thresholds()[0] / 2.0;
     let mut order: Vec<([i64; 3], u32)> = moved
         .iter()
@@ -164,7 +164,7 @@ pub fn score_mesh(
         });
     }
     let moved = TriMesh {
-        positions: transform(&mesh.positions, truth_from_estimate)
+        positions: transform(&mesh.positions, &truth.here(truth_from_estimate))
             .into_iter()
             .map(|p| p.map(|v| v as f32))
             .collect(),

@@ -9,7 +9,9 @@
 #![allow(clippy::unwrap_used, reason = "functions that tests share")]
 
 use nalgebra::UnitQuaternion;
-use relievo_eval::{SurfaceFigures, TextureQuery, eval_cloud, eval_mesh, eval_poses, eval_texture};
+use relievo_eval::{
+    Alignment, SurfaceFigures, TextureQuery, eval_cloud, eval_mesh, eval_poses, eval_texture,
+};
 use relievo_formats::{colmap, gltf, ply};
 use relievo_geometry::{CameraModel, Rigid3, Sim3, Vec3};
 use relievo_image::Raster;
@@ -144,7 +146,7 @@ fn a_cloud_scores_what_eval_geometry_says() {
     };
     let file = dir.join("cloud.ply");
     ply::write_mesh(&cloud, &file).unwrap();
-    let f = eval_cloud(&file, &demo(), Some(&dir)).unwrap();
+    let f = eval_cloud(&file, &demo(), Alignment::Cameras(&dir)).unwrap();
     assert_eq!((f.points, f.observed_points), (7858, 7705));
     let want = [
         1.897_079_870,
@@ -176,7 +178,7 @@ fn a_mesh_scores_what_eval_geometry_says() {
     mesh.triangles.truncate(12_000);
     let file = dir.join("mesh.ply");
     ply::write_mesh(&mesh, &file).unwrap();
-    let f = eval_mesh(&file, &demo(), Some(&dir)).unwrap();
+    let f = eval_mesh(&file, &demo(), Alignment::Cameras(&dir)).unwrap();
     let want = [
         1.442_338_224,
         1.463_691_450,
@@ -248,7 +250,7 @@ fn distances_of_a_cloud_are_those_of_open3d() {
         path
     };
     let cloud = file("cloud.ply", &cloud);
-    let f = eval_cloud(&cloud, &file("points.ply", &corners), None).unwrap();
+    let f = eval_cloud(&cloud, &file("points.ply", &corners), Alignment::OwnCameras).unwrap();
     let want = [
         7.351_091_174,
         7.016_997_767,
@@ -264,7 +266,7 @@ fn distances_of_a_cloud_are_those_of_open3d() {
         ("10", [1.0, 0.768_935_025, 0.869_376_223]),
     ];
     agree(&f, want, &rows, 1e-7, 1e-7);
-    let f = eval_cloud(&cloud, &file("mesh.ply", &truth), None).unwrap();
+    let f = eval_cloud(&cloud, &file("mesh.ply", &truth), Alignment::OwnCameras).unwrap();
     let exact = [3.914_163_215, 3.790_013_437, 6.585_996_179];
     for (got, want) in distances(&f).into_iter().zip(exact) {
         near(got, want, 1e-5 * want, "distance from the faces");

@@ -340,6 +340,16 @@ pub(crate) struct EvalArgs {
     pub(crate) json: bool,
 }
 
+/// Flags of clouds and meshes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SurfaceArgs {
+    #[command(flatten)]
+    pub(crate) common: EvalArgs,
+    /// The estimate lies in the truth's frame already: nothing is aligned
+    #[arg(long, requires = "truth", conflicts_with = "model")]
+    pub(crate) same_frame: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvalWhat {
     /// Camera poses: position, rotation, AUC of relative poses
@@ -348,9 +358,9 @@ pub(crate) enum EvalWhat {
     Depth(EvalArgs),
     /// Accuracy, completeness and F-score of a point cloud; without --truth its consistency with
     /// the photos of the work folder
-    Cloud(EvalArgs),
+    Cloud(SurfaceArgs),
     /// Accuracy, completeness and F-score of a mesh, and its topology
-    Mesh(EvalArgs),
+    Mesh(SurfaceArgs),
     /// PSNR and SSIM of photos rendered from the textured model; of a work folder no --truth is
     /// needed
     Texture {

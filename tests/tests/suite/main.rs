@@ -13,6 +13,7 @@
 //! | `video` | key frames, and videos that are none |
 //! | `exchange` | import, export, inspect, options, clean |
 //! | `measuring` | bench, scores without truth, two runs side by side, bad truth |
+//! | `measuring_frames` | figures of files in unknown frames and of stages out of date |
 //! | `eth3d` | the demo set in the layout of ETH3D, with its rule |
 //! | `mappers` | which pairs are matched, and how poses are found |
 //! | `real_photos` | the photo sets under `RELIEVO_DATA` |
@@ -27,6 +28,7 @@ mod fresh;
 mod golden;
 mod mappers;
 mod measuring;
+mod measuring_frames;
 mod real_photos;
 mod same_bytes;
 mod schedule;

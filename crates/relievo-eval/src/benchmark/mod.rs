@@ -28,11 +28,11 @@ pub mod strecha;
 use crate::align::align_cameras;
 use crate::cameras::{Cameras, read_cameras};
 use crate::error::EvalError;
-use crate::files::eval_poses_against;
+use crate::files::{eval_poses_against, read_points};
+use crate::placed::Placed;
 use crate::scene_truth::TrueScene;
 use crate::surface::SurfaceFigures;
 use eth3d_surface::Eth3dFigures;
-use relievo_formats::ply;
 use relievo_geometry::{Mat3, Sim3};
 use relievo_media::{FileKind, scan_inputs};
 use rows::Row;
@@ -155,9 +155,10 @@ impl DataSet {
     }
 
     /// Brings an estimate into the truth's frame by the cameras of `model`, a
-    /// work folder or a COLMAP model.
-    fn align(&self, model: &Path) -> Result<Sim3, EvalError> {
-        align_cameras(&read_cameras(model)?, &self.cameras)
+    /// work folder or a COLMAP model; without one it is there.
+    fn align(&self, model: Option<&Path>) -> Result<Sim3, EvalError> {
+        let by_cameras = |m| align_cameras(&read_cameras(m)?, &self.cameras);
+        model.map_or(Ok(Sim3::identity()), by_cameras)
     }
 
     /// Reads the true surface, to find what is wrong with it before anything is run.
@@ -168,36 +169,46 @@ impl DataSet {
         }
     }
 
-    /// A cloud (PLY) whose cameras are those of `model`; `None` where no true
-    /// surface is known.
+    /// A cloud (PLY) whose cameras are those of `model`, or which lies in the truth's
+    /// frame; `None` where no true surface is known.
     pub fn score_cloud(
         &self,
         cloud: &Path,
-        model: &Path,
+        model: Option<&Path>,
     ) -> Result<Option<SurfaceScore>, EvalError> {
-        let points = || Ok::<_, EvalError>(crate::files::read_cloud(cloud)?.positions);
+        if let Surface::None = self.surface {
+            return Ok(None);
+        }
+        let cloud = read_points(cloud)?;
+        let points = &cloud.mesh.positions;
+        let align = cloud.placing(&self.align(model)?);
         Ok(match &self.surface {
             Surface::None => None,
             Surface::Mesh(truth) => {
-                let truth = TrueScene::read(truth)?;
-                let figures = crate::score_cloud(&points()?, &truth, &self.align(model)?)?;
+                let figures = crate::score_cloud(points, &TrueScene::read(truth)?, &align)?;
                 Some(SurfaceScore::Surface(Box::new(figures)))
             }
-            Surface::Scans(scans) => {
-                let figures = eth3d_surface::score(&points()?, scans, &self.align(model)?)?;
-                Some(SurfaceScore::Scans(figures))
-            }
+            Surface::Scans(scans) => Some(SurfaceScore::Scans(eth3d_surface::score(
+                points, scans, &align,
+            )?)),
         })
     }
 
-    /// A mesh (PLY) whose cameras are those of `model`; `None` where no true
-    /// surface is known, or only scans, whose rule is for clouds.
-    pub fn score_mesh(&self, mesh: &Path, model: &Path) -> Result<Option<SurfaceScore>, EvalError> {
+    /// A mesh (PLY) whose cameras are those of `model`, or which lies in the truth's
+    /// frame; `None` where no true surface is known, or only scans, whose rule is for
+    /// clouds.
+    pub fn score_mesh(
+        &self,
+        mesh: &Path,
+        model: Option<&Path>,
+    ) -> Result<Option<SurfaceScore>, EvalError> {
         let Surface::Mesh(truth) = &self.surface else {
             return Ok(None);
         };
         let truth = TrueScene::read(truth)?;
-        let figures = crate::score_mesh(&ply::read_mesh(mesh)?, &truth, &self.align(model)?)?;
+        let mesh = Placed::read(mesh)?;
+        let align = mesh.placing(&self.align(model)?);
+        let figures = crate::score_mesh(&mesh.mesh, &truth, &align)?;
         Ok(Some(SurfaceScore::Surface(Box::new(figures))))
     }
 }
@@ -215,12 +226,12 @@ pub fn score(
         rows::of_poses(&poses, &mut rows);
     }
     if reached("cloud")
-        && let Some(score) = set.score_cloud(&work.join("cloud/dense.ply"), work)?
+        && let Some(score) = set.score_cloud(&work.join("cloud/dense.ply"), Some(work))?
     {
         rows::of_score("cloud", &score, &mut rows);
     }
     if reached("mesh")
-        && let Some(score) = set.score_mesh(&work.join("mesh/surface.ply"), work)?
+        && let Some(score) = set.score_mesh(&work.join("mesh/surface.ply"), Some(work))?
     {
         rows::of_score("mesh", &score, &mut rows);
     }

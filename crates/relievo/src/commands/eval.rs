@@ -1,10 +1,11 @@
 //! `relievo eval`.
 
-use crate::args::{EvalArgs, EvalWhat};
+use super::stale::Dated;
+use crate::args::{EvalArgs, EvalWhat, SurfaceArgs};
 use crate::{Done, Failure};
 use relievo_eval::benchmark::{self, DataSet, SurfaceScore};
 use relievo_eval::{
-    ConsistencyFigures, DepthErrors, DepthFigures, EvalError, HalfPhoto, TextureFigures,
+    Alignment, ConsistencyFigures, DepthErrors, DepthFigures, EvalError, HalfPhoto, TextureFigures,
     TextureQuery, TrueScene, combine_depth, files, score_depth_map,
 };
 use relievo_formats::{colmap, native};
@@ -19,29 +20,33 @@ pub(crate) fn eval(what: EvalWhat) -> Result<Done, Failure> {
         EvalWhat::Poses(a) => {
             let estimate = a.model.as_deref().unwrap_or(&a.estimate);
             let found = relievo_eval::eval_poses(estimate, truth_of(&a)?);
-            print(&found.map_err(|e| refuse(&e))?, a.json)
+            print(&found.map_err(|e| refuse(&e))?, &a, "sparse")
         }
-        EvalWhat::Cloud(a) if a.truth.is_none() => print(&consistency(&a)?, a.json),
-        EvalWhat::Cloud(a) => {
-            if let Some(score) = by_protocol(&a, "cloud/dense.ply", DataSet::score_cloud)? {
-                return print(&score, a.json);
+        EvalWhat::Cloud(a) if a.common.truth.is_none() => {
+            print(&consistency(&a.common)?, &a.common, "cloud")
+        }
+        EvalWhat::Cloud(SurfaceArgs { common, same_frame }) => {
+            let (estimate, truth) = (&common.estimate, truth_of(&common)?);
+            let file = "cloud/dense.ply";
+            if let Some(score) = by_protocol(&common, same_frame, file, DataSet::score_cloud)? {
+                return print(&score, &common, "cloud");
             }
-            note_frame(&a);
-            let found = relievo_eval::eval_cloud(&a.estimate, truth_of(&a)?, a.model.as_deref());
-            print(&found.map_err(|e| refuse(&e))?, a.json)
+            let found = relievo_eval::eval_cloud(estimate, truth, alignment(&common, same_frame));
+            print(&found.map_err(|e| refuse(&e))?, &common, "cloud")
         }
-        EvalWhat::Mesh(a) => {
-            if let Some(score) = by_protocol(&a, "mesh/surface.ply", DataSet::score_mesh)? {
-                return print(&score, a.json);
+        EvalWhat::Mesh(SurfaceArgs { common, same_frame }) => {
+            let (estimate, truth) = (&common.estimate, truth_of(&common)?);
+            let file = "mesh/surface.ply";
+            if let Some(score) = by_protocol(&common, same_frame, file, DataSet::score_mesh)? {
+                return print(&score, &common, "mesh");
             }
-            note_frame(&a);
-            let found = relievo_eval::eval_mesh(&a.estimate, truth_of(&a)?, a.model.as_deref());
-            print(&found.map_err(|e| refuse(&e))?, a.json)
+            let found = relievo_eval::eval_mesh(estimate, truth, alignment(&common, same_frame));
+            print(&found.map_err(|e| refuse(&e))?, &common, "mesh")
         }
-        EvalWhat::Depth(a) => print(
-            &depth(&a.estimate, truth_of(&a)?, a.model.as_deref())?,
-            a.json,
-        ),
+        EvalWhat::Depth(a) => {
+            let figures = depth(&a.estimate, truth_of(&a)?, a.model.as_deref())?;
+            print(&figures, &a, "depth")
+        }
         EvalWhat::Runs { a, b, json } => super::eval_runs::runs(&a, &b, json),
         EvalWhat::Texture {
             common,
@@ -59,7 +64,7 @@ pub(crate) fn eval(what: EvalWhat) -> Result<Done, Failure> {
             {
                 eprintln!("note: {name} was held out and not placed; it is left out");
             }
-            print(&found, common.json)
+            print(&found, &common, "export")
         }
     }
 }
@@ -69,25 +74,36 @@ fn truth_of(args: &EvalArgs) -> Result<&Path, Failure> {
     args.truth.as_deref().ok_or_else(missing)
 }
 
-/// Says where nothing aligns the estimate with the truth.
-fn note_frame(args: &EvalArgs) {
-    let without = if args.model.is_none() && !args.estimate.is_dir() {
-        "the estimate is a file without cameras (--model gives them)"
-    } else if args.truth.as_ref().is_some_and(|t| t.is_file()) {
-        "the truth is a file without cameras"
-    } else {
-        return;
-    };
-    eprintln!("note: {without}: both are taken to lie in one frame, nothing was aligned");
+/// What brings the estimate into the truth's frame. Of two bare files nothing can, which is
+/// said.
+fn alignment(args: &EvalArgs, same_frame: bool) -> Alignment<'_> {
+    let bare = |p: &PathBuf| p.is_file();
+    match &args.model {
+        _ if same_frame => Alignment::SameFrame,
+        Some(model) => Alignment::Cameras(model),
+        None => {
+            if bare(&args.estimate) && args.truth.as_ref().is_some_and(bare) {
+                eprintln!(
+                    "note: both are files without cameras: they are taken to lie in one frame, \
+                     nothing was aligned"
+                );
+            }
+            Alignment::OwnCameras
+        }
+    }
 }
+
+/// How a data set scores a cloud or a mesh, by the cameras of a model or as it lies.
+type Protocol = fn(&DataSet, &Path, Option<&Path>) -> Result<Option<SurfaceScore>, EvalError>;
 
 /// Scores a file whose cameras are known by the protocol of the data set in
 /// the folder given as truth; `None` for a rendered set or a file, which need
 /// no protocol, and for a set without surface.
 fn by_protocol(
     args: &EvalArgs,
+    same_frame: bool,
     inside: &str,
-    score: fn(&DataSet, &Path, &Path) -> Result<Option<SurfaceScore>, EvalError>,
+    score: Protocol,
 ) -> Result<Option<SurfaceScore>, Failure> {
     let truth = truth_of(args)?;
     let model = args.model.as_deref().unwrap_or(&args.estimate);
@@ -96,24 +112,27 @@ fn by_protocol(
         return Ok(None);
     }
     let set = benchmark::open(truth).map_err(|e| refuse(&e))?;
-    if !model.is_dir() {
+    if !model.is_dir() && !same_frame {
         let path = model.to_owned();
         return Err(refuse(&EvalError::NoCameras { path }));
     }
     let file = files::file_of(&args.estimate, inside).map_err(|e| refuse(&e))?;
+    let model = (!same_frame).then_some(model);
     score(&set, &file, model).map_err(|e| refuse(&e))
 }
 
-/// Text, or JSON.
+/// Text, or JSON, of what `stage` made.
 fn print(
     figures: &(impl std::fmt::Display + serde::Serialize),
-    json: bool,
+    args: &EvalArgs,
+    stage: &str,
 ) -> Result<Done, Failure> {
-    if json {
-        let text = serde_json::to_string(figures).map_err(std::io::Error::other);
+    let figures = Dated::new(figures, args, stage);
+    if args.json {
+        let text = serde_json::to_string(&figures).map_err(std::io::Error::other);
         println!("{}", text.map_err(PipelineError::from)?);
     } else {
-        println!("{figures}");
+        println!("{}", figures.figures);
     }
     Ok(Done::Whole)
 }
@@ -144,7 +163,8 @@ pub(crate) fn depth(
         }
         .into());
     }
-    let align = files::truth_from_estimate(work, cameras, &truth).map_err(|e| refuse(&e))?;
+    let alignment = cameras.map_or(Alignment::OwnCameras, Alignment::Cameras);
+    let align = files::truth_from_estimate(work, alignment, &truth).map_err(|e| refuse(&e))?;
     let dir = work.join("sparse").join("model");
     let file = |path: &Path, what: String| PipelineError::File {
         path: path.to_owned(),

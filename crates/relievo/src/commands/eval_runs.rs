@@ -1,5 +1,6 @@
 //! `relievo eval runs`: two work folders side by side.
 
+use super::stale::stale;
 use crate::{Done, Failure};
 use relievo_eval::benchmark::rows::short;
 use relievo_pipeline::{PipelineError, catalog};
@@ -26,6 +27,7 @@ const COSTS: [&str; 3] = ["wall_s", "cpu_s", "peak_rss_mib"];
 
 pub(crate) fn runs(a: &Path, b: &Path, json: bool) -> Result<Done, Failure> {
     let (one, two) = (read(a)?, read(b)?);
+    let old = [a, b].map(|work| stale(work, None));
     let options = differing(&one.options, &two.options);
     let figures = differing(&one.figures, &two.figures);
     let costs = pairs(&one.costs, &two.costs);
@@ -38,7 +40,7 @@ pub(crate) fn runs(a: &Path, b: &Path, json: bool) -> Result<Done, Failure> {
             rows.into()
         };
         let all = json!({ "a": a, "b": b, "options": table(&options),
-            "figures": table(&figures), "costs": table(&costs) });
+            "figures": table(&figures), "costs": table(&costs), "stale": old });
         println!("{all}");
         return Ok(Done::Whole);
     }

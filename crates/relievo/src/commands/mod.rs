@@ -9,6 +9,7 @@ pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod options;
 pub(crate) mod run;
+pub(crate) mod stale;
 pub(crate) mod status;
 
 /// `12.3 MB`
