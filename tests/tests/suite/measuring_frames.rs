@@ -102,16 +102,22 @@ fn figures_of_a_stale_run_say_so() {
     }
     assert_eq!(told.json()["stale"].as_array().map(Vec::len), Some(1));
     // The mesh of an older cloud.
-    let cloud = copied.join("cloud/stage.json");
-    let text = fs_err::read_to_string(&cloud).unwrap();
-    let edited = text.replacen("\"version\":", "\"version\": 9", 1);
-    assert_ne!(edited, text);
-    fs_err::write(&cloud, edited).unwrap();
+    fs_err::write(&settings, text).unwrap();
+    let changed = "cloud.min_agreeing_views=3";
+    run(&[
+        &"run", &"-o", &copied, &"--until", &"cloud", &"--set", &changed,
+    ])
+    .ends(0);
+    assert_eq!(stale("cloud"), serde_json::json!([]));
     let told = stale("mesh").to_string();
     assert!(
-        told.contains("cloud is stale") && told.contains("mesh is stale"),
+        told.contains("mesh is stale because") && told.contains("dense.ply"),
         "{told}"
     );
+    // A cloud of which nothing is known.
+    fs_err::remove_file(copied.join("cloud/stage.json")).unwrap();
+    let told = stale("cloud").to_string();
+    assert!(told.contains("cloud is missing"), "{told}");
     let both = run(&[&"eval", &"runs", &small().work, &copied, &"--json"]).ends(0);
     assert!(both.stderr.contains("out of date"), "{}", both.stderr);
     let both = &both.json()["stale"];

@@ -40,7 +40,7 @@ pub(crate) fn stale(work: &Path, until: Option<&str>) -> Option<Vec<String>> {
     }
     match states(work, until) {
         Ok(rows) => {
-            let stale: Vec<String> = rows.iter().filter_map(told).collect();
+            let stale: Vec<String> = rows.iter().filter_map(|r| told(r, until)).collect();
             if !stale.is_empty() {
                 let (work, all) = (work.display(), stale.join(", "));
                 eprintln!(
@@ -68,8 +68,13 @@ fn states(work: &Path, until: Option<&str>) -> Result<Vec<StageStatus>, Pipeline
     run::status(work, &setup, &selection, &Task::silent())
 }
 
-/// Stages that were never made are not out of date: their files would be missed.
-fn told(row: &StageStatus) -> Option<String> {
-    let old = matches!(row.status, Status::Stale { .. } | Status::Unfinished);
+/// Stages before that were never made are not out of date: their files are not needed. The
+/// one that is scored has files, and no record of what they were made from.
+fn told(row: &StageStatus, scored: Option<&str>) -> Option<String> {
+    let old = match row.status {
+        Status::Stale { .. } | Status::Unfinished => true,
+        Status::Missing => scored == Some(row.name.as_str()),
+        Status::Fresh | Status::Imported { .. } => false,
+    };
     old.then(|| format!("{} is {}", row.name, row.status))
 }
