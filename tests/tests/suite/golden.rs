@@ -34,16 +34,19 @@ pub(crate) fn at_least(value: &Value, bound: f64, what: &str) {
     assert!(v >= bound, "{what} is {v}, less than {bound}");
 }
 
-/// Moves the principal point of every depth map by `px` to the right.
-pub(crate) fn shift_depth_maps(work: &Path, px: f64) {
+/// Moves the principal point of every depth map, pixels to the right and down.
+pub(crate) fn shift_depth_maps(work: &Path, by: [f64; 2]) {
     let mut maps = 0;
     for entry in fs_err::read_dir(work.join("depth")).expect("a folder") {
         let path = entry.expect("an entry").path();
         if path.extension().is_some_and(|e| e == "depth") {
             let mut bytes = fs_err::read(&path).expect("a map");
-            // cx: after magic, version, size, fx and fy.
-            let cx = f64::from_le_bytes(bytes[36..44].try_into().expect("eight bytes"));
-            bytes[36..44].copy_from_slice(&(cx + px).to_le_bytes());
+            // cx and cy: after magic, version, size, fx and fy.
+            for (at, px) in [36, 44].into_iter().zip(by) {
+                let eight = bytes[at..at + 8].try_into().expect("eight bytes");
+                let moved = f64::from_le_bytes(eight) + px;
+                bytes[at..at + 8].copy_from_slice(&moved.to_le_bytes());
+            }
             fs_err::write(&path, bytes).expect("a map");
             maps += 1;
         }

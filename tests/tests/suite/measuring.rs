@@ -217,7 +217,7 @@ fn a_shift_of_half_a_pixel_shows_and_a_bad_truth_is_no_number() {
         .json()
     };
     let before = depth(&copied)["median_mm"].as_f64().unwrap();
-    shift_depth_maps(&copied, 0.5);
+    shift_depth_maps(&copied, [0.5, 0.0]);
     let after = depth(&copied)["median_mm"].as_f64().unwrap();
     assert!(after > before, "{before} became {after}");
 

@@ -191,8 +191,10 @@ fn the_demo_set_becomes_a_model_near_the_truth() {
     at_most(of_cloud, 0.090, "accuracy of the cloud");
     at_most(of_mesh, 1.0, "accuracy of the mesh");
     assert_eq!(mesh["topology"]["nonmanifold_edges"], 0);
-    // Measured: 0.122 mm; a principal point half a pixel off in every map: 0.136.
-    let most = 0.134;
+    // Measured: 0.1227 mm, with another seed 0.1222. A principal point half a pixel off in
+    // every map: 0.1265 and 0.1284 sideways (at least 0.1258 with that seed), 0.237 and 0.341
+    // up and down.
+    let most = 0.1245;
     let depth = eval("depth", &work);
     at_most(&depth["median_mm"], most, "median error of the depth maps");
     at_least(&depth["coverage"], 0.96, "coverage of the depth maps");
@@ -202,17 +204,13 @@ fn the_demo_set_becomes_a_model_near_the_truth() {
     at_least(&texture["psnr_gain"], 33.3, "PSNR of the texture");
     at_least(&texture["ssim"], 0.939, "SSIM of the texture");
     at_least(&texture["hit"], 0.915, "share of the photos covered");
-    // The bound tells maps that are half a pixel off, whichever way.
-    golden::shift_depth_maps(&work, 0.5);
-    let right = eval("depth", &work)["median_mm"].clone();
-    golden::shift_depth_maps(&work, -1.0);
-    let left = eval("depth", &work)["median_mm"].clone();
-    at_least(
-        &right,
-        most,
-        "median error of maps half a pixel to the right",
-    );
-    at_least(&left, most, "median error of maps half a pixel to the left");
+    // The bound tells half a pixel, whichever way.
+    for by in [[0.5, 0.0], [-0.5, 0.0], [0.0, 0.5], [0.0, -0.5]] {
+        golden::shift_depth_maps(&work, by);
+        let worse = eval("depth", &work);
+        at_least(&worse["median_mm"], most, "error of maps half a pixel off");
+        golden::shift_depth_maps(&work, by.map(|px| -px));
+    }
 }
 
 #[test]
