@@ -22,7 +22,7 @@ const LEAST: usize = 768;
 const MANY: usize = 3072;
 
 /// The same for a thorough search, which looks into a quarter of the cells.
-const LEAST_THOROUGH: usize = 2048;
+const LEAST_THOROUGH: usize = 4608;
 
 /// Items of each cell, ascending.
 struct Cells {
@@ -81,7 +81,7 @@ fn looked_into<const N: usize>(s: &Sketch, signs: usize) -> [u8; N] {
 /// How many matches a search may miss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Search {
-    /// Hardly any, of fewer than 2,048 descriptors none.
+    /// Hardly any, of fewer than 4,608 descriptors none.
     Thorough,
     /// Some 5 of a hundred: whether there is something to match is told by fewer, too.
     Quick,
