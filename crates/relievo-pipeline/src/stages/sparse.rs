@@ -66,7 +66,7 @@ impl Stage for Sparse {
     }
 
     fn version(&self) -> u32 {
-        10
+        11
     }
 
     fn depends_on(&self) -> &[&'static str] {
