@@ -4,9 +4,11 @@ mod common;
 
 use common::{fixed, input, tolerance};
 use relievo_geometry::{CameraModel, Mat3};
+use relievo_matching::{VerifyOptions, ViewSide, verify_pair};
 use relievo_scene::{Camera, CameraId, Match, TwoViewKind, ViewGraph, ViewId};
 use relievo_sfm::{
-    FocalLength, MapperKind, NoCheckpoint, SfmInput, SfmOptions, SfmResult, reconstruct,
+    FocalLength, MapperKind, NoCheckpoint, SfmInput, SfmOptions, SfmResult, UnregisteredReason,
+    reconstruct,
 };
 use relievo_synth::scene::{Motion, Scene, SceneOptions, Shape};
 use relievo_synth::{assert_model_near, pose_errors};
@@ -411,4 +413,117 @@ fn a_wrong_link_between_groups_is_mended() {
         let near = tolerance(2e-2, 0.5, 16, 200);
         assert_model_near(&checked.models[0], &scene.truth, near);
     }
+}
+
+/// Nothing is found in the upper half of any photo.
+#[test]
+fn photos_of_which_one_half_is_sky_are_mapped() {
+    let scene = Scene::new(&SceneOptions {
+        views: 12,
+        points: 1600,
+        motion: Motion::Orbit(1.6),
+        outlier_ratio: 0.05,
+        ..SceneOptions::default()
+    });
+    let horizon = 375.0;
+    let mut graph = scene.view_graph();
+    for ((a, b), pair) in &mut graph.pairs {
+        let ground = |v: &ViewId, i: u32| scene.features[v].keypoints[i as usize].y_px > horizon;
+        pair.inliers
+            .retain(|m| ground(a, m.a_idx) && ground(b, m.b_idx));
+    }
+    for mapper in MAPPERS {
+        for options in [fixed(), SfmOptions::default()] {
+            let input = input(&scene, &graph, scene.camera());
+            let result = map(&input, &with(mapper, &options));
+            assert!(result.unregistered.is_empty(), "{mapper:?}");
+            let near = tolerance(1e-2, 0.5, 12, 500);
+            assert_model_near(&result.models[0], &scene.truth, near);
+        }
+    }
+}
+
+/// EXIF says so, and verification and both mappers go by it.
+#[test]
+fn an_exif_focal_length_that_is_a_third_off_is_corrected() {
+    let scene = ring(0.3);
+    for factor in [0.7, 1.3] {
+        let exif = Camera {
+            model: CameraModel::SimpleRadial {
+                f: 1000.0 * factor,
+                cx: 500.0,
+                cy: 375.0,
+                k: 0.0,
+            },
+            ..scene.camera()
+        };
+        assert!(exif.has_prior_focal);
+        let mut graph = ViewGraph::default();
+        for &(a, b) in scene.view_graph().pairs.keys() {
+            let side = |v: ViewId| ViewSide {
+                features: &scene.features[&v],
+                camera: &exif,
+            };
+            let matches = scene.matches(a, b).matches;
+            let options = VerifyOptions::default();
+            let pair = verify_pair((a, b), &side(a), &side(b), &matches, &options, 7);
+            graph.pairs.insert((a, b), pair);
+        }
+        for mapper in MAPPERS {
+            let options = with(mapper, &SfmOptions::default());
+            let result = map(&input(&scene, &graph, exif), &options);
+            let near = tolerance(2e-2, 1.0, 16, 600);
+            assert_model_near(&result.models[0], &scene.truth, near);
+            let camera = result.models[0].cameras.values().next().unwrap();
+            let f = camera.model.mean_focal_px();
+            assert!((f / 1000.0 - 1.0).abs() < 0.01, "{mapper:?} {factor}: {f}");
+        }
+    }
+}
+
+/// The only photo of another camera agrees with a pose, but not well enough to keep it:
+/// the focal length of that pose goes with it.
+#[test]
+fn a_rejected_photo_gives_its_camera_back() {
+    let mut scene = Scene::new(&SceneOptions {
+        noise_px: 0.3,
+        ..SceneOptions::default()
+    });
+    let last = ViewId(8);
+    // Each keypoint three pixels off: within the error of a pose, not of a point.
+    let features = scene.features.get_mut(&last).unwrap();
+    for (i, k) in features.keypoints.iter_mut().enumerate() {
+        let (s, c) = (2.4 * i as f32).sin_cos();
+        (k.x_px, k.y_px) = (k.x_px + 3.2 * c, k.y_px + 3.2 * s);
+    }
+    let mut graph = scene.view_graph();
+    for ((_, b), pair) in &mut graph.pairs {
+        if *b == last {
+            let few =
+                |m: &Match| scene.point_of[&last][m.b_idx as usize].is_some_and(|t| t.0 <= 46);
+            pair.inliers.retain(few);
+            pair.kind = TwoViewKind::Uncalibrated;
+        }
+    }
+    let guess = Camera {
+        model: CameraModel::SimpleRadial {
+            f: 1500.0,
+            cx: 500.0,
+            cy: 375.0,
+            k: 0.0,
+        },
+        has_prior_focal: false,
+        ..scene.camera()
+    };
+    let mut input = input(&scene, &graph, scene.camera());
+    input.cameras.insert(CameraId(2), guess);
+    input.views.get_mut(&last).unwrap().camera_id = CameraId(2);
+    let options = with(MapperKind::Incremental, &SfmOptions::default());
+    let result = map(&input, &options);
+    let why = &result.unregistered[&last];
+    assert!(
+        matches!(why, UnregisteredReason::PoseInconsistent { .. }),
+        "{why:?}"
+    );
+    assert_eq!(result.models[0].cameras[&CameraId(2)].model, guess.model);
 }
