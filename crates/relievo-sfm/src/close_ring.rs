@@ -17,7 +17,8 @@ use crate::refine::{clean_up, global, limits};
 use crate::rotation_averaging::Sets;
 use crate::scene::{NONE, Obs, Scene};
 use crate::state::Built;
-use relievo_geometry::{Sim3, Vec3, umeyama};
+use crate::twins::{Twin, Twins};
+use relievo_geometry::Sim3;
 use relievo_optim::{Estimator, RansacOptions, lo_ransac, solve_sparse_spd};
 use relievo_task::{Cancelled, Task, ordered};
 
@@ -105,61 +106,6 @@ fn close(scene: &Scene<'_>, model: &mut Model, options: &SfmOptions, task: &Task
     true
 }
 
-/// A match whose sides are two points of the model.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Twin {
-    p: u32,
-    q: u32,
-    in_a: Obs,
-    in_b: Obs,
-}
-
-/// Twins between two ends.
-struct Ends<'m> {
-    scene: &'m Scene<'m>,
-    model: &'m Model,
-    twins: Vec<Twin>,
-}
-
-impl Ends<'_> {
-    fn x(&self, point: u32) -> Vec3 {
-        self.model.points[point as usize].x
-    }
-
-    fn fit(&self, picked: &[usize]) -> Option<Sim3> {
-        let side = |of: fn(&Twin) -> u32| -> Vec<Vec3> {
-            let twins = picked.iter().map(|&i| &self.twins[i]);
-            twins.map(|t| self.x(of(t))).collect()
-        };
-        umeyama(&side(|t| t.q), &side(|t| t.p), true)
-    }
-}
-
-impl Estimator for Ends<'_> {
-    /// `a_from_b` in the world.
-    type Model = Sim3;
-    const MIN_SAMPLE: usize = 3;
-
-    fn len(&self) -> usize {
-        self.twins.len()
-    }
-
-    fn solve(&self, sample: &[usize], models: &mut Vec<Sim3>) {
-        models.extend(self.fit(sample));
-    }
-
-    fn squared_residual(&self, a_from_b: &Sim3, i: usize) -> f64 {
-        let t = &self.twins[i];
-        let error = |o, x| self.model.squared_error(self.scene, o, &x);
-        let in_a = error(t.in_a, a_from_b.apply(&self.x(t.q)));
-        in_a.max(error(t.in_b, a_from_b.inverse().apply(&self.x(t.p))))
-    }
-
-    fn refine(&self, _: &Sim3, inliers: &[usize], _: &[f64]) -> Option<Sim3> {
-        self.fit(inliers)
-    }
-}
-
 /// From the twins of contradicted pair `k` and of those contradicted pairs whose ends
 /// each are its own or supported neighbours of them.
 fn closure(
@@ -181,7 +127,7 @@ fn closure(
         near
     };
     let (near_a, near_b) = (near(pair.a), near(pair.b));
-    let mut twins = Vec::new();
+    let mut list = Vec::new();
     for other in against.iter().map(|&k| &scene.pairs[k]) {
         let straight = near_a[other.a] && near_b[other.b];
         let crossed = near_a[other.b] && near_b[other.a];
@@ -197,16 +143,17 @@ fn closure(
             let (in_a, in_b) = if straight { (a, b) } else { (b, a) };
             let (p, q) = (model.point_at(in_a), model.point_at(in_b));
             if p != NONE && q != NONE && p != q {
-                twins.push(Twin { p, q, in_a, in_b });
+                list.push(Twin { p, q, in_a, in_b });
             }
         }
     }
-    twins.sort_unstable();
-    twins.dedup_by_key(|t| (t.p, t.q));
-    let ends = Ends {
+    list.sort_unstable();
+    list.dedup_by_key(|t| (t.p, t.q));
+    let ends = Twins {
         scene,
-        model,
-        twins,
+        a: model,
+        b: model,
+        list,
     };
     let size = |v: usize| scene.size_factor(v, 0.5, 1.0);
     let ransac = RansacOptions {

@@ -254,6 +254,21 @@ pub(crate) fn held_out_error(
     options: &SfmOptions,
     task: &Task,
 ) -> Result<f64, Cancelled> {
+    let (sum, held) = held_out(scene, model, options, task)?;
+    Ok(if held > 0 {
+        sum / held as f64
+    } else {
+        f64::INFINITY
+    })
+}
+
+/// Σ ρ of observations that were held out of a last adjustment, and their number.
+pub(crate) fn held_out(
+    scene: &Scene<'_>,
+    model: &Model,
+    options: &SfmOptions,
+    task: &Task,
+) -> Result<(f64, usize), Cancelled> {
     let loss = Loss::Cauchy(options.loss_scale_px);
     let bundle = BundleOptions {
         max_iterations: options.final_iterations,
@@ -271,11 +286,7 @@ pub(crate) fn held_out_error(
         sum += cost;
         held += count;
     }
-    Ok(if held > 0 {
-        sum / held as f64
-    } else {
-        f64::INFINITY
-    })
+    Ok((sum, held))
 }
 
 /// Σ ρ of the held-out observations and their number, by camera.

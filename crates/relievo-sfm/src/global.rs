@@ -73,6 +73,7 @@ pub(crate) fn start(
         local_adjustments: 0,
         iterations: iterations as u64,
         rings_closed: 0,
+        joined: 0,
         principal_points: Vec::new(),
     }))
 }

@@ -5,7 +5,7 @@
 //!
 //! A start that leads nowhere costs only time: other first pairs are tried and
 //! the largest model is kept. What then remains unregistered may form further
-//! models.
+//! models, which are joined where they fit each other.
 
 use crate::close_ring::close_rings;
 use crate::initial_pair::{Start, best_start, rank};
@@ -179,6 +179,7 @@ impl Mapper<'_, '_> {
         loop {
             self.task.check()?;
             if self.state.growing.is_none() && !self.begin()? {
+                self.join_models()?;
                 if !self.try_globally() {
                     return self.keep_better();
                 }
@@ -268,6 +269,7 @@ impl Mapper<'_, '_> {
             local_adjustments: 0,
             iterations: start.iterations as u64,
             rings_closed: 0,
+            joined: 0,
             principal_points: Vec::new(),
         });
         Ok(true)
@@ -315,7 +317,7 @@ impl Mapper<'_, '_> {
         Ok(cameras.unwrap_or_else(|| self.cameras.clone()))
     }
 
-    fn set_growing(&mut self, built: Built) {
+    pub(crate) fn set_growing(&mut self, built: Built) {
         self.state.growing = Some(Growing {
             adjusted_views: built.model.order.len() as u32,
             adjusted_points: built.model.num_points() as u32,
@@ -387,7 +389,7 @@ impl Mapper<'_, '_> {
     }
 
     /// Registers one more photo; false where none fits.
-    fn grow(&mut self) -> Result<bool, SfmError> {
+    pub(crate) fn grow(&mut self) -> Result<bool, SfmError> {
         let (scene, options, task) = (self.scene, self.options, self.task);
         let taken = self.taken();
         let Some(g) = self.state.growing.as_mut() else {

@@ -20,6 +20,7 @@
 //! | `grow_points` | create, continue, complete, merge, filter points |
 //! | `adjust` | bundle adjustment: residuals, Jacobians, gauge |
 //! | `refine`, `finish` | local, global and last adjustments |
+//! | `join`, `twins`, `seen_through` | models that show parts of one place become one |
 //! | `links`, `mend` | wrong links between groups of photos that are right in themselves |
 //! | `outcome` | which mapper's models are kept, and how they are told |
 //! | `reasons` | why a photo has no pose |
@@ -42,6 +43,7 @@ mod grow_points;
 pub mod incremental;
 mod initial_pair;
 pub mod input;
+mod join;
 mod links;
 mod mend;
 mod model;
@@ -56,8 +58,10 @@ pub mod result;
 pub mod retriangulate;
 mod rotation_averaging;
 mod scene;
+mod seen_through;
 mod state;
 mod triplets;
+mod twins;
 
 pub use checkpoint::{Checkpoint, MemoryCheckpoint, NoCheckpoint};
 pub use incremental::reconstruct;

@@ -148,6 +148,7 @@ impl Mapper<'_, '_> {
             local_adjustments: built.local_adjustments as usize,
             iterations: built.iterations as usize,
             rings_closed: built.rings_closed as usize,
+            models_joined: built.joined as usize,
             pairs_left_out: 0,
             principal_points_refined: built.principal_points.iter().map(refined).collect(),
             focal_lengths: finish::focal_lengths(self.scene, built, self.options),

@@ -114,6 +114,9 @@ pub struct ModelFigures {
     pub iterations: usize,
     /// Rings whose ends had drifted apart and were joined.
     pub rings_closed: usize,
+    /// Models of parts of the photos that were joined to it.
+    #[serde(default)]
+    pub models_joined: usize,
     /// Pairs left out because more matches spoke against their link.
     pub pairs_left_out: usize,
     /// Cameras whose principal point was refined, and its posterior σ in

@@ -10,7 +10,7 @@ use nalgebra::{Quaternion, UnitQuaternion};
 use relievo_geometry::{CameraModel, CameraModelKind, Rigid3, Vec3};
 use std::collections::BTreeSet;
 
-const MAGIC: &[u8; 8] = b"RLVSFM\x03\0";
+const MAGIC: &[u8; 8] = b"RLVSFM\x04\0";
 
 /// A model and how it came about.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub(crate) struct Built {
     pub(crate) local_adjustments: u64,
     pub(crate) iterations: u64,
     pub(crate) rings_closed: u64,
+    /// Models that were joined to it.
+    pub(crate) joined: u64,
     /// Camera and σ.
     pub(crate) principal_points: Vec<(u32, f64)>,
 }
@@ -175,6 +177,7 @@ impl Writer {
         self.u64(b.local_adjustments);
         self.u64(b.iterations);
         self.u64(b.rings_closed);
+        self.u64(b.joined);
         self.list(&b.principal_points, |w, (c, s)| {
             w.u32(*c);
             w.f64(*s);
@@ -266,6 +269,7 @@ impl Reader<'_> {
             local_adjustments: self.u64()?,
             iterations: self.u64()?,
             rings_closed: self.u64()?,
+            joined: self.u64()?,
             principal_points: self.list(|r| Some((r.u32()?, r.f64()?)))?,
         })
     }

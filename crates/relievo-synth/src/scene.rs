@@ -112,8 +112,17 @@ impl Scene {
         let points: Vec<Vec3> = (0..options.points)
             .map(|_| point(options.shape, &mut rng))
             .collect();
+        Self::build(options, &points, rng)
+    }
+
+    /// A scene of these points; `options.points` and `options.shape` place none.
+    pub fn of_points(options: &SceneOptions, points: &[Vec3]) -> Self {
+        Self::build(options, points, Rng::seed_from_u64(options.seed))
+    }
+
+    fn build(options: &SceneOptions, points: &[Vec3], mut rng: Rng) -> Self {
         let descriptors: Vec<[u8; DESCRIPTOR_LEN]> =
-            (0..options.points).map(|_| descriptor(&mut rng)).collect();
+            points.iter().map(|_| descriptor(&mut rng)).collect();
         let camera_id = CameraId(1);
         let mut truth = SparseModel {
             cameras: BTreeMap::from([(camera_id, options.camera)]),

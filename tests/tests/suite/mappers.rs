@@ -44,6 +44,37 @@ fn both_mappers_place_all_photos() {
     }
 }
 
+/// The upper half of every photo is sky.
+#[test]
+fn photos_half_of_sky_are_placed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (photos, work) = (folder.path().join("photos"), folder.path().join("work"));
+    fs_err::create_dir(&photos).expect("a folder can be made");
+    for photo in demo_photos(1..=12) {
+        let mut picture = image::open(&photo).expect("a photo").to_rgb8();
+        let horizon = picture.height() / 2;
+        for (x, y, pixel) in picture.enumerate_pixels_mut().filter(|p| p.1 < horizon) {
+            // Brighter towards the horizon, with the noise of a photo.
+            let shade = (80 + 100 * y / horizon) as u8 + ((7 * x + 13 * y + x * y) % 3) as u8;
+            *pixel = image::Rgb([shade - 60, shade - 20, shade + 40]);
+        }
+        let name = photo.file_name().expect("photos have names");
+        picture
+            .save(photos.join(name))
+            .expect("a photo can be saved");
+    }
+    let all: [OsString; 6] = [
+        "run".into(),
+        photos.into(),
+        "-o".into(),
+        work.clone().into(),
+        "--until".into(),
+        "sparse".into(),
+    ];
+    relievo(all).ends(0);
+    all_placed_within(&work, 0.5);
+}
+
 #[test]
 fn the_pairs_of_a_list_are_matched_and_no_others() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -193,7 +193,7 @@ impl Stage for Sparse {
         if ctx.find_output("sparse", FIGURES_FILE)?.is_some() {
             let mapper: Figures = super::read_json(ctx, "sparse", FIGURES_FILE)?;
             // What the mapper mended is worth telling.
-            for name in ["rings_closed", "pairs_left_out"] {
+            for name in ["rings_closed", "models_joined", "pairs_left_out"] {
                 if let Some(n) = mapper.get(name).filter(|n| n.as_u64() > Some(0)) {
                     figures.insert(name.into(), n.clone());
                 }
