@@ -205,7 +205,8 @@ fn twins(scene: &Scene<'_>, a: &Model, b: &Model) -> Vec<Twin> {
     for pair in &scene.pairs {
         let (va, vb) = (pair.a as u32, pair.b as u32);
         let straight = a.is_registered(va) && b.is_registered(vb);
-        if !straight && !(a.is_registered(vb) && b.is_registered(va)) {
+        let crossed = a.is_registered(vb) && b.is_registered(va);
+        if !straight && !crossed {
             continue;
         }
         for m in &pair.geometry.inliers {

@@ -6,7 +6,9 @@ use common::{fixed, input, tolerance};
 use rand_core::SeedableRng;
 use relievo_geometry::Vec3;
 use relievo_scene::{Match, TwoViewGeometry, TwoViewKind, ViewGraph, ViewId};
-use relievo_sfm::{NoCheckpoint, SfmOptions, SfmResult, UnregisteredReason, reconstruct};
+use relievo_sfm::{
+    MemoryCheckpoint, NoCheckpoint, SfmOptions, SfmResult, UnregisteredReason, reconstruct,
+};
 use relievo_synth::assert_model_near;
 use relievo_synth::scene::{Motion, Scene, SceneOptions, uniform};
 use relievo_task::{Rng, Task};
@@ -88,6 +90,13 @@ fn two_halves_with_weak_links_become_one_model() {
             tolerance(5e-3, 0.3, 14, 600),
         );
         assert_eq!(result.models, run(3).models);
+        // From where the second half was finished.
+        let input = input(&scene, &graph, scene.camera());
+        let mut last = MemoryCheckpoint::default();
+        for _ in 0..2 {
+            let again = reconstruct(&input, &options, &Task::silent(), &mut last).expect("a model");
+            assert_eq!(again.models, result.models);
+        }
     }
     // What lies elsewhere in the other half is no link.
     for pair in graph
