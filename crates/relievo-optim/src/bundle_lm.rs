@@ -7,7 +7,7 @@
 
 use crate::bundle::{BundleProblem, BundleStructure};
 use crate::loss::Loss;
-use crate::reduced_solve::{Factoriser, inverse_tail, solve};
+use crate::reduced_solve::{Factoriser, solve};
 use crate::schur::{Linearisation, Pattern, Reduced, back_substitute, cost, linearise, reduce};
 use relievo_task::{Cancelled, Task};
 
@@ -181,34 +181,6 @@ fn block_step_sigmas(s: &BundleStructure, reduced: &Reduced, blocks: &[f64], cos
         .map(|(d, b)| -d * b)
         .sum();
     (length.max(0.0) / (variance * blocks.len().max(1) as f64)).sqrt()
-}
-
-/// Posterior covariance of all group parameters at `state`, row-major, scaled
-/// by the variance of the (weighted) residuals; `None` where they are not
-/// determined.
-///
-/// The gauge must be fixed by the problem. The reduced system is solved for each
-/// of the group parameters.
-pub fn group_covariance<P: BundleProblem>(
-    problem: &P,
-    state: &P::State,
-    loss: Loss,
-    solver: Solver,
-) -> Option<Vec<f64>> {
-    let s = problem.structure();
-    let pattern = Pattern::new(s);
-    let mut lin = Linearisation::default();
-    linearise(problem, &pattern, state, loss, &mut lin);
-    let reduced = reduce(problem, &pattern, state, &lin, 1e-10);
-    let unknowns = pattern.size() + 3 * s.num_landmarks();
-    let freedom = (2 * s.num_observations()).checked_sub(unknowns)?.max(1);
-    let variance = 2.0 * lin.cost / freedom as f64;
-    let factoriser = Factoriser::new(&pattern, solver);
-    let mut covariance = inverse_tail(&factoriser, &pattern, &reduced, s.num_poses * 6)?;
-    for v in &mut covariance {
-        *v *= variance;
-    }
-    Some(covariance)
 }
 
 #[cfg(test)]

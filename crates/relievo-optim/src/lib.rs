@@ -10,7 +10,8 @@
 //! | [`loss`] | robust losses |
 //! | [`mod@dense_lm`] | Levenberg–Marquardt for a handful of parameters |
 //! | [`bundle`] | the shape of a bundle problem |
-//! | [`bundle_lm`] | Levenberg–Marquardt on it, covariance of the groups |
+//! | [`bundle_lm`] | Levenberg–Marquardt on it |
+//! | [`mod@covariance`] | how well blocks and landmarks are determined, in any gauge |
 //! | `schur` | the reduced camera system |
 //! | [`sparse_spd`] | symmetric systems of few entries |
 //! | `reduced_solve` | its Cholesky factorisation, dense or sparse |
@@ -18,6 +19,7 @@
 
 pub mod bundle;
 pub mod bundle_lm;
+pub mod covariance;
 pub mod dense_lm;
 pub mod loss;
 mod pcg;
@@ -30,7 +32,10 @@ pub mod sparse_spd;
 pub use bundle::{
     BundleProblem, BundleStructure, FIXED, GroupPrior, MAX_GROUP_DIM, ObservationRows,
 };
-pub use bundle_lm::{BundleOptions, BundleSummary, Solver, group_covariance, minimise};
+pub use bundle_lm::{BundleOptions, BundleSummary, Solver, minimise};
+pub use covariance::{
+    BundleCovariance, Directions, GAUGE, MOST_PARAMS, covariance, group_covariance,
+};
 pub use dense_lm::{DenseProblem, dense_lm};
 pub use loss::Loss;
 pub use ransac::{Estimator, RansacOptions, RansacResult, lo_ransac};

@@ -45,6 +45,17 @@ impl Loss {
             }
         }
     }
+
+    /// ρ''(s): how fast the weight falls.
+    pub fn curvature(&self, s: f64) -> f64 {
+        match *self {
+            Self::Squared => 0.0,
+            Self::Huber(a) if s <= a * a => 0.0,
+            Self::Huber(a) => -0.5 * a / (s * s.sqrt()),
+            Self::SoftL1(a) => -0.5 / (a * a * (1.0 + s / (a * a)).powf(1.5)),
+            Self::Cauchy(a) => -1.0 / (a * (1.0 + s / (a * a))).powi(2),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -63,6 +74,8 @@ mod tests {
                 let h = 1e-6 * s;
                 let numeric = (loss.evaluate(s + h).0 - loss.evaluate(s - h).0) / (2.0 * h);
                 assert!((numeric - loss.evaluate(s).1).abs() < 1e-6, "{loss:?} {s}");
+                let numeric = (loss.evaluate(s + h).1 - loss.evaluate(s - h).1) / (2.0 * h);
+                assert!((numeric - loss.curvature(s)).abs() < 1e-6, "{loss:?} {s}");
             }
         }
     }

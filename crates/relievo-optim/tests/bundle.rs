@@ -1,12 +1,14 @@
 //! The Schur solver on linear problems, where one undamped step is the exact
 //! least-squares solution: its gradient has to vanish. Dense and sparse.
 
+use nalgebra::DMatrix;
 use relievo_optim::{
-    BundleOptions, BundleProblem, BundleStructure, Loss, ObservationRows, Solver, group_covariance,
-    minimise,
+    BundleOptions, BundleProblem, BundleStructure, Loss, ObservationRows, Solver, covariance,
+    group_covariance, minimise,
 };
 use relievo_task::{Task, rng, seed::RngCore};
 
+#[derive(Clone)]
 struct Linear {
     structure: BundleStructure,
     rows: Vec<ObservationRows>,
@@ -180,6 +182,112 @@ fn covariances_are_those_of_any_solver() {
             );
         }
     }
+}
+
+/// Blocks and landmarks, in the problem's gauge and in another, against the inverse of the
+/// full normal matrix.
+#[test]
+fn covariances_are_those_of_the_full_inverse() {
+    let (problem, state) = Linear::new(3, 40, 3, 2);
+    let s = &problem.structure;
+    let blocks = s.num_block_params();
+    let n = blocks + 3 * s.num_landmarks();
+    let mut jacobian = DMatrix::<f64>::zeros(2 * s.num_observations(), n);
+    let mut squared = 0.0;
+    for l in 0..s.num_landmarks() {
+        for o in s.observations(l) {
+            let row = &problem.rows[o];
+            let p = s.observation_pose[o] as usize * 6;
+            let g = s.group_offset(s.observation_group[o] as usize);
+            for i in 0..2 {
+                squared += row.r[i] * row.r[i];
+                (0..6).for_each(|k| jacobian[(2 * o + i, p + k)] = row.pose[6 * i + k]);
+                (0..3).for_each(|k| jacobian[(2 * o + i, g + k)] = row.group[i][k]);
+                for k in 0..3 {
+                    jacobian[(2 * o + i, blocks + 3 * l + k)] = row.landmark[3 * i + k];
+                }
+            }
+        }
+    }
+    let variance = squared / (2 * s.num_observations() - n) as f64;
+    let full = (jacobian.transpose() * &jacobian).try_inverse().unwrap() * variance;
+    // Any directions, and any rule of what they take away.
+    let wave = |i: usize, k: usize| ((3 * i + 7 * k) as f64).sin();
+    let directions = DMatrix::from_fn(n, 7, wave);
+    let rule = DMatrix::from_fn(7, n, |k, i| if i < blocks { 0.1 * wave(k, i) } else { 0.0 });
+    let mut ours = covariance(&problem, &state, Loss::Squared).unwrap();
+    for turned in [false, true] {
+        let mut there = full.clone();
+        if turned {
+            let step: Vec<_> = (0..blocks)
+                .map(|i| std::array::from_fn(|k| rule[(k, i)]))
+                .collect();
+            ours.set_gauge(&step);
+            let change = DMatrix::identity(n, n) - &directions * &rule;
+            there = &change * full.clone() * change.transpose();
+        }
+        let direction =
+            |i: usize| std::array::from_fn(|k| if turned { directions[(i, k)] } else { 0.0 });
+        let near = |a: f64, i: usize, k: usize| {
+            let b = there[(i, k)];
+            assert!(
+                (a - b).abs() < 1e-6 * there[(i, i)].max(there[(k, k)]),
+                "{i} {k}: {a} {b}"
+            );
+        };
+        for p in 0..3 {
+            let of = ours.pose(p as u32, &std::array::from_fn(|k| direction(6 * p + k)));
+            (0..36).for_each(|k| near(of[k / 6][k % 6], 6 * p + k / 6, 6 * p + k % 6));
+        }
+        let at = |l: usize| blocks + 3 * l;
+        let landmarks = ours.landmarks(s, |l| std::array::from_fn(|k| direction(at(l) + k)));
+        for (l, of) in landmarks.iter().enumerate() {
+            let of = of.unwrap();
+            for (v, (i, k)) in of
+                .iter()
+                .zip([(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)])
+            {
+                near(*v, at(l) + i, at(l) + k);
+            }
+        }
+        if !turned {
+            near(ours.group_variance(s, 1, 2), blocks - 1, blocks - 1);
+        }
+    }
+}
+
+/// Huber's covariance of the mean of noise under a heavy-tailed loss is its spread.
+#[test]
+fn covariances_are_those_of_robust_estimates() {
+    let (problem, state) = Linear::new(4, 200, 4, 1);
+    let mut rng = rng(1, "bundle", "noise");
+    let mut normal = || {
+        let mut uniform = || (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
+        let (radius, angle) = ((-2.0 * (1.0 - uniform()).ln()).sqrt(), uniform());
+        0.5 * radius * (std::f64::consts::TAU * angle).cos()
+    };
+    let loss = Loss::Cauchy(1.0);
+    let options = BundleOptions {
+        loss,
+        tolerance: 1e-12,
+        ..BundleOptions::default()
+    };
+    let (mut spread, mut count) = (0.0, 0.0);
+    for _ in 0..40 {
+        let mut noisy = problem.clone();
+        for row in &mut noisy.rows {
+            row.r = [normal(), normal()];
+        }
+        let end = minimise(&noisy, state.clone(), &options, &Task::silent()).unwrap();
+        let of = group_covariance(&noisy, &end.state, loss, Solver::Auto).unwrap();
+        for k in 0..3 {
+            spread += end.state.blocks[24 + k].powi(2) / of[4 * k];
+            count += 1.0;
+        }
+    }
+    // 120 values: the spread itself is known to a tenth or so.
+    let ratio = f64::sqrt(spread / count);
+    assert!((0.85..1.15).contains(&ratio), "{ratio}");
 }
 
 #[test]

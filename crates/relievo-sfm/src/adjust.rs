@@ -12,8 +12,7 @@ use crate::scene::Scene;
 use nalgebra::UnitQuaternion;
 use relievo_geometry::{CameraModel, CameraModelKind, Mat3, Rigid3, Vec2, Vec3};
 use relievo_optim::{
-    BundleOptions, BundleProblem, BundleStructure, FIXED, GroupPrior, Loss, ObservationRows,
-    Solver, group_covariance, minimise,
+    BundleOptions, BundleProblem, BundleStructure, FIXED, GroupPrior, ObservationRows, minimise,
 };
 use relievo_task::{Cancelled, Task};
 
@@ -59,26 +58,28 @@ fn free_columns(kind: CameraModelKind, which: Intrinsics) -> Vec<usize> {
     (0..names.len()).filter(|&k| wanted(names[k])).collect()
 }
 
+/// Poses by slot (the views that move first, then those that are constant), cameras,
+/// points.
 #[derive(Clone)]
-struct State {
-    poses: Vec<Rigid3>,
-    matrices: Vec<Mat3>,
-    cameras: Vec<CameraModel>,
-    points: Vec<Vec3>,
+pub(crate) struct State {
+    pub(crate) poses: Vec<Rigid3>,
+    pub(crate) matrices: Vec<Mat3>,
+    pub(crate) cameras: Vec<CameraModel>,
+    pub(crate) points: Vec<Vec3>,
 }
 
-struct Problem {
-    structure: BundleStructure,
+pub(crate) struct Problem {
+    pub(crate) structure: BundleStructure,
     /// Per observation: pose slot, camera, pixel.
-    observations: Vec<(u32, u32, Vec2)>,
+    pub(crate) observations: Vec<(u32, u32, Vec2)>,
     /// Pose block of each pose slot.
-    block_of: Vec<u32>,
+    pub(crate) block_of: Vec<u32>,
     /// Group block of each camera and its free columns.
-    group_of: Vec<u32>,
-    columns: Vec<Vec<usize>>,
+    pub(crate) group_of: Vec<u32>,
+    pub(crate) columns: Vec<Vec<usize>>,
     /// Pose block and translation component that hold the scale.
-    held: Option<(u32, usize)>,
-    priors: Vec<(usize, usize, f64, f64)>,
+    pub(crate) held: Option<(u32, usize)>,
+    pub(crate) priors: Vec<(usize, usize, f64, f64)>,
 }
 
 impl Problem {
@@ -220,7 +221,12 @@ fn fix_gauge(poses: &[Rigid3], variable: usize) -> (Vec<u32>, Option<(u32, usize
     (block_of, held)
 }
 
-fn build(scene: &Scene<'_>, model: &Model, what: &Adjustment) -> (Problem, State, Vec<u32>) {
+/// The problem, where it starts, and the points that take part.
+pub(crate) fn build(
+    scene: &Scene<'_>,
+    model: &Model,
+    what: &Adjustment,
+) -> (Problem, State, Vec<u32>) {
     let mut slot_of = vec![FIXED; scene.num_views()];
     let mut slots: Vec<usize> = Vec::new();
     let mut slot = |v: usize, slots: &mut Vec<usize>| {
@@ -389,57 +395,6 @@ pub(crate) fn adjust(
         }
         return Ok(iterations);
     }
-}
-
-/// Posterior standard deviations of a camera's intrinsics.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct IntrinsicsSigma {
-    /// Of the focal length (the worse axis), as a part of it.
-    pub(crate) focal: f64,
-    /// Of the principal point (the worse axis) in pixels, where it is free.
-    pub(crate) principal_point_px: Option<f64>,
-}
-
-/// How well the photos determine the intrinsics of each camera that is free in
-/// `what`; none where they do not at all.
-pub(crate) fn intrinsics_sigmas(
-    scene: &Scene<'_>,
-    model: &Model,
-    what: &Adjustment,
-    loss: Loss,
-) -> Vec<Option<IntrinsicsSigma>> {
-    let (problem, state, _) = build(scene, model, what);
-    let dims = &problem.structure.group_dims;
-    let size: usize = dims.iter().sum();
-    let covariance = group_covariance(&problem, &state, loss, Solver::Auto);
-    (0..model.cameras.len())
-        .map(|c| {
-            let covariance = covariance.as_ref()?;
-            let group = problem.group_of[c];
-            if group == FIXED {
-                return None;
-            }
-            let at: usize = dims[..group as usize].iter().sum();
-            let camera = &model.cameras[c].model;
-            let (names, params) = (camera.kind().param_names(), camera.params());
-            let sigma = |k: usize| {
-                let variance = covariance[(at + k) * size + at + k];
-                (variance >= 0.0).then(|| variance.sqrt())
-            };
-            let (mut focal, mut principal_point_px) = (0.0_f64, None::<f64>);
-            for (k, &column) in problem.columns[c].iter().enumerate() {
-                if names[column].starts_with('f') {
-                    focal = focal.max(sigma(k)? / params[column]);
-                } else if names[column].starts_with('c') {
-                    principal_point_px = Some(principal_point_px.unwrap_or(0.0).max(sigma(k)?));
-                }
-            }
-            Some(IntrinsicsSigma {
-                focal,
-                principal_point_px,
-            })
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! The last adjustments of a model: a heavy-tailed loss, and the principal
 //! point where the photos determine it.
 
-use crate::adjust::{Adjustment, Intrinsics, adjust, intrinsics_sigmas, is_held_out};
+use crate::adjust::{Adjustment, Intrinsics, adjust, is_held_out};
+use crate::covariance::{intrinsics_sigmas, posterior};
 use crate::grow_points::filter;
 use crate::model::Model;
 use crate::refine::{clean_up, everything, limits};
 use crate::scene::{Obs, Scene};
 use crate::state::Built;
-use crate::{FocalLength, PrincipalPoint, SfmOptions};
+use crate::{FocalLength, ModelCovariances, NoCovariances, PrincipalPoint, SfmOptions};
+use relievo_geometry::Sim3;
 use relievo_optim::{BundleOptions, Loss};
 use relievo_scene::CameraId;
 use relievo_task::{Cancelled, Task};
@@ -205,12 +207,16 @@ fn decide_principal_points(
 }
 
 /// What is known of the focal length of each camera that has a photo in a
-/// finished model.
-pub(crate) fn focal_lengths(
+/// finished model, and, in `frame` if one is given, of its poses and points.
+pub(crate) fn certainty(
     scene: &Scene<'_>,
     built: &Built,
     options: &SfmOptions,
-) -> BTreeMap<CameraId, FocalLength> {
+    frame: Option<&Sim3>,
+) -> (
+    BTreeMap<CameraId, FocalLength>,
+    Option<Result<ModelCovariances, NoCovariances>>,
+) {
     let model = &built.model;
     let loss = Loss::Cauchy(options.loss_scale_px);
     let mut what = everything(scene, model, options, BundleOptions::default());
@@ -221,10 +227,13 @@ pub(crate) fn focal_lengths(
         what.intrinsics[c as usize] = Intrinsics::All;
     }
     let free = |c: usize| what.intrinsics[c] != Intrinsics::Fixed;
-    let sigmas = if (0..model.cameras.len()).any(free) {
-        intrinsics_sigmas(scene, model, &what, loss)
+    let (covariances, sigmas) = if let Some(frame) = frame {
+        let (covariances, sigmas) = posterior(scene, model, &what, loss, frame);
+        (Some(covariances), sigmas)
+    } else if (0..model.cameras.len()).any(free) {
+        (None, intrinsics_sigmas(scene, model, &what, loss))
     } else {
-        vec![None; model.cameras.len()]
+        (None, vec![None; model.cameras.len()])
     };
     let used: BTreeSet<usize> = model
         .order
@@ -243,7 +252,7 @@ pub(crate) fn focal_lengths(
         };
         (scene.camera_ids[c], known)
     };
-    used.iter().map(of).collect()
+    (used.iter().map(of).collect(), covariances)
 }
 
 /// Mean ρ of observations that were held out of a last adjustment; infinite

@@ -19,6 +19,7 @@
 //! | `next_view`, `register`, `absolute_pose` | which photo comes next, and its pose |
 //! | `grow_points` | create, continue, complete, merge, filter points |
 //! | `adjust` | bundle adjustment: residuals, Jacobians, gauge |
+//! | `covariance` | how well poses, points and intrinsics are determined, and in which gauge |
 //! | `refine`, `finish` | local, global and last adjustments |
 //! | `join`, `twins`, `seen_through` | models that show parts of one place become one |
 //! | `links`, `mend` | wrong links between groups of photos that are right in themselves |
@@ -33,6 +34,7 @@ mod absolute_pose;
 mod adjust;
 pub mod checkpoint;
 mod close_ring;
+mod covariance;
 mod export;
 mod finish;
 mod focal;
@@ -68,6 +70,7 @@ pub use incremental::reconstruct;
 pub use input::{SfmInput, SfmView};
 pub use options::{MapperKind, PrincipalPoint, SfmOptions};
 pub use result::{
-    DoubtfulLink, FocalLength, InputFault, ModelFigures, SfmError, SfmResult, UnregisteredReason,
+    DoubtfulLink, FocalLength, InputFault, ModelCovariances, ModelFigures, NoCovariances,
+    PoseCovariance, SfmError, SfmResult, UnregisteredReason,
 };
 pub use retriangulate::triangulate_under_poses;

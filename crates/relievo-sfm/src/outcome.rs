@@ -4,7 +4,11 @@ use crate::incremental::Mapper;
 use crate::mend::Mended;
 use crate::scene::NONE;
 use crate::state::{Built, Outcome};
-use crate::{MapperKind, ModelFigures, SfmError, SfmResult, export, finish};
+use crate::{
+    FocalLength, MapperKind, ModelFigures, NoCovariances, SfmError, SfmResult, export, finish,
+};
+use relievo_geometry::Sim3;
+use relievo_scene::CameraId;
 use std::collections::BTreeMap;
 
 /// Held-out error, as a part of the other's, that a model with more photos may
@@ -86,10 +90,16 @@ impl Mapper<'_, '_> {
             figures: Vec::new(),
             unregistered: BTreeMap::new(),
             doubtful: mended.doubtful,
+            covariances: Err(NoCovariances::Undetermined),
         };
-        for built in &self.state.done {
+        for (k, built) in self.state.done.iter().enumerate() {
             let frame = export::normalising(&built.model);
-            out.figures.push(self.figures(built, frame));
+            let of_best = (k == 0).then_some(&frame);
+            let (known, covariances) = finish::certainty(self.scene, built, self.options, of_best);
+            out.figures.push(self.figures(built, frame, known));
+            if let Some(covariances) = covariances {
+                out.covariances = covariances;
+            }
             out.models
                 .push(export::to_sparse_model(self.scene, &built.model, &frame));
         }
@@ -127,7 +137,12 @@ impl Mapper<'_, '_> {
         }
     }
 
-    fn figures(&self, built: &Built, frame: relievo_geometry::Sim3) -> ModelFigures {
+    fn figures(
+        &self,
+        built: &Built,
+        frame: Sim3,
+        focal_lengths: BTreeMap<CameraId, FocalLength>,
+    ) -> ModelFigures {
         let model = &built.model;
         let mut errors = model.errors_px(self.scene);
         errors.sort_by(f64::total_cmp);
@@ -151,7 +166,7 @@ impl Mapper<'_, '_> {
             models_joined: built.joined as usize,
             pairs_left_out: 0,
             principal_points_refined: built.principal_points.iter().map(refined).collect(),
-            focal_lengths: finish::focal_lengths(self.scene, built, self.options),
+            focal_lengths,
             model_from_mapper: frame,
         }
     }

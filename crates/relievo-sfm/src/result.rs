@@ -130,6 +130,57 @@ pub struct ModelFigures {
     pub model_from_mapper: Sim3,
 }
 
+/// Covariance of a pose, 6×6: a small rotation δω of the camera about itself (radians,
+/// camera frame; R ← exp(δω) R with R of `cam_from_world`), then the camera's centre
+/// (model units, world frame).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PoseCovariance(pub [[f64; 6]; 6]);
+
+impl PoseCovariance {
+    /// Expected error of the rotation, radians: the root of the trace.
+    pub fn rotation_sigma(&self) -> f64 {
+        (0..3).map(|k| self.0[k][k]).sum::<f64>().max(0.0).sqrt()
+    }
+
+    /// Expected distance of the centre from its true place, model units.
+    pub fn position_sigma(&self) -> f64 {
+        (3..6).map(|k| self.0[k][k]).sum::<f64>().max(0.0).sqrt()
+    }
+}
+
+/// How well the photos determine a model, as their last adjustment knows it: under
+/// independent errors of the observations and a camera model that is right.
+///
+/// Gauge: what remains after the similarity that brings the estimated poses closest to
+/// the true ones, Σ |δc|² + d² |δω|² over all photos (inner constraints; Triggs et al.
+/// 2000, §9).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModelCovariances {
+    /// d: median distance between a camera and a point that it sees, model units.
+    pub distance: f64,
+    /// Of every photo that has a pose.
+    pub poses: BTreeMap<ViewId, PoseCovariance>,
+    /// Of the points, in the order of the model's tracks: xx xy xz yy yz zz in squared
+    /// model units; none where the observations do not determine one.
+    pub points: Vec<Option<[f64; 6]>>,
+}
+
+/// Why a model has no covariances.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoCovariances {
+    /// They would take too long.
+    #[error("{photos} photos are too many, {most} are the most")]
+    TooManyPhotos {
+        /// Photos of the model.
+        photos: usize,
+        /// Photos that could be, with fixed intrinsics.
+        most: usize,
+    },
+    /// The photos leave more than a similarity open.
+    #[error("the photos do not determine the model")]
+    Undetermined,
+}
+
 /// Two groups of photos that may be placed wrongly to each other: more matches
 /// between them contradict the model than support it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +208,8 @@ pub struct SfmResult {
     pub models: Vec<SparseModel>,
     /// One for each model.
     pub figures: Vec<ModelFigures>,
+    /// How well the best model is determined, or why that is not known.
+    pub covariances: Result<ModelCovariances, NoCovariances>,
     /// Photos without a pose in the best model.
     pub unregistered: BTreeMap<ViewId, UnregisteredReason>,
     /// A link of the best model that could not be mended.

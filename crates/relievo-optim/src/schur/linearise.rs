@@ -21,13 +21,13 @@ const UNSEEN_RESIDUAL: f64 = 100.0;
 #[derive(Default)]
 pub(crate) struct Linearisation {
     /// poseᵀ landmark per observation, 6 numbers for each of x, y and z.
-    pub(super) w: Vec<[f64; 18]>,
+    pub(crate) w: Vec<[f64; 18]>,
     /// Per landmark: V (6: xx xy xz yy yz zz) and its gradient (3).
     pub(super) landmarks: Vec<[f64; 9]>,
     /// Σ groupᵀ landmark per link, `max_group_dim` numbers for each of x, y and z.
-    pub(super) link_w: Vec<f64>,
+    pub(crate) link_w: Vec<f64>,
     /// Per pose block: U and what couples it to its group.
-    pub(super) poses: Vec<PoseSum>,
+    pub(crate) poses: Vec<PoseSum>,
     /// Per group block: U (dim×dim), then its gradient (dim).
     pub(super) groups: Vec<Vec<f64>>,
     pub(crate) cost: f64,
@@ -39,9 +39,9 @@ const FEW: usize = 12;
 
 /// Σ over the observations of one pose block.
 #[derive(Clone, Copy)]
-pub(super) struct PoseSum {
+pub(crate) struct PoseSum {
     /// poseᵀ pose, then poseᵀ group.
-    pub(super) rows: [[f64; WIDTH]; 6],
+    pub(crate) rows: [[f64; WIDTH]; 6],
     pub(super) gradient: [f64; 6],
 }
 

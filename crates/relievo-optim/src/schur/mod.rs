@@ -26,7 +26,7 @@ mod wide;
 pub(crate) use back_substitute::back_substitute;
 pub(crate) use linearise::{Linearisation, cost, linearise};
 pub(crate) use pattern::Pattern;
-pub(crate) use reduce::{Reduced, reduce};
+pub(crate) use reduce::{Reduced, reduce, times_6};
 
 /// Landmarks a unit of work; a constant, so that sums have one order.
 const LANDMARK_CHUNK: usize = 256;
@@ -41,7 +41,7 @@ fn damping(diagonal: f64) -> f64 {
 
 /// A symmetric 3×3 (xx xy xz yy yz zz) times x.
 #[inline]
-fn times(v: &[f64; 6], x: &[f64]) -> [f64; 3] {
+pub(crate) fn times(v: &[f64; 6], x: &[f64]) -> [f64; 3] {
     [
         v[0] * x[0] + v[1] * x[1] + v[2] * x[2],
         v[1] * x[0] + v[3] * x[1] + v[4] * x[2],

@@ -16,10 +16,10 @@ pub(crate) struct Pattern {
     pub(super) group_links: Vec<Vec<(u32, u32)>>,
     /// Group links of landmark l: `link_starts[l]..link_starts[l + 1]`.
     pub(super) link_starts: Vec<u32>,
-    pub(super) link_group: Vec<u32>,
+    pub(crate) link_group: Vec<u32>,
     /// Blocks j ≥ i that row i touches, ascending; i itself first.
     pub(crate) columns: Vec<Vec<u32>>,
-    pub(super) max_group_dim: usize,
+    pub(crate) max_group_dim: usize,
     /// Of a small system.
     pub(super) table: Option<Table>,
 }
@@ -93,7 +93,7 @@ impl Pattern {
     }
 
     #[inline]
-    pub(super) fn links(&self, l: usize) -> std::ops::Range<usize> {
+    pub(crate) fn links(&self, l: usize) -> std::ops::Range<usize> {
         self.link_starts[l] as usize..self.link_starts[l + 1] as usize
     }
 

@@ -24,7 +24,7 @@ pub(crate) struct Reduced {
     /// What λ multiplied on the diagonal of the blocks.
     pub(crate) block_diagonal: Vec<f64>,
     /// (V + λD)⁻¹ (6) per landmark.
-    pub(super) inverse: Vec<[f64; 6]>,
+    pub(crate) inverse: Vec<[f64; 6]>,
 }
 
 /// Inverse of a symmetric 3×3 (xx xy xz yy yz zz); zeros where singular.
@@ -340,7 +340,7 @@ fn fetch<T>(values: &[T]) {
 
 /// V⁻¹ applied to the six columns of `w`.
 #[inline(always)]
-pub(super) fn times_6(v: &[f64; 6], w: &[f64; 18]) -> [f64; 18] {
+pub(crate) fn times_6(v: &[f64; 6], w: &[f64; 18]) -> [f64; 18] {
     let mut t = [0.0; 18];
     for a in 0..6 {
         let (x, y, z) = (w[a], w[6 + a], w[12 + a]);
