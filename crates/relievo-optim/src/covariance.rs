@@ -91,24 +91,41 @@ fn normal_equations<P: BundleProblem>(
     (pattern, lin, reduced)
 }
 
-/// Posterior covariance of all group parameters at `state`, row-major; `None` where
-/// they are not determined.
+/// What one linearisation says of the group parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupEstimate {
+    /// Posterior covariance, row-major.
+    pub covariance: Vec<f64>,
+    /// The undamped step towards the minimum.
+    pub step: Vec<f64>,
+    /// ½ Σ ρ before that step.
+    pub cost: f64,
+    /// σ² of the residuals, which `covariance` is multiplied with.
+    pub variance: f64,
+}
+
+/// The group parameters at `state`; `None` where they are not determined.
 ///
 /// The gauge must be fixed by the problem. The reduced system is solved for each
 /// of the group parameters.
-pub fn group_covariance<P: BundleProblem>(
+pub fn group_estimate<P: BundleProblem>(
     problem: &P,
     state: &P::State,
     loss: Loss,
     solver: Solver,
-) -> Option<Vec<f64>> {
+) -> Option<GroupEstimate> {
     let variance = variance(problem, state, loss)?;
-    let (pattern, _, reduced) = normal_equations(problem, state, loss);
+    let (pattern, lin, reduced) = normal_equations(problem, state, loss);
     let factoriser = Factoriser::new(&pattern, solver);
     let poses = problem.structure().num_poses * 6;
-    let mut covariance = inverse_tail(&factoriser, &pattern, &reduced, poses)?;
+    let (mut covariance, step) = inverse_tail(&factoriser, &pattern, &reduced, poses)?;
     covariance.iter_mut().for_each(|v| *v *= variance);
-    Some(covariance)
+    Some(GroupEstimate {
+        covariance,
+        step,
+        cost: lin.cost,
+        variance,
+    })
 }
 
 /// Posterior covariances of everything at `state`; `None` where the blocks are not
@@ -128,7 +145,7 @@ pub fn covariance<P: BundleProblem>(
     let variance = variance(problem, state, loss)?;
     let (pattern, lin, reduced) = normal_equations(problem, state, loss);
     let factoriser = Factoriser::new(&pattern, Solver::Cholesky);
-    let mut blocks = inverse_tail(&factoriser, &pattern, &reduced, 0)?;
+    let (mut blocks, _) = inverse_tail(&factoriser, &pattern, &reduced, 0)?;
     blocks.iter_mut().for_each(|v| *v *= variance);
     for (p, sum) in lin.poses.iter().enumerate() {
         for k in (0..6).filter(|&k| sum.rows[k][k] == 0.0) {

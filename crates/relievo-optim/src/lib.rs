@@ -34,7 +34,7 @@ pub use bundle::{
 };
 pub use bundle_lm::{BundleOptions, BundleSummary, Solver, minimise};
 pub use covariance::{
-    BundleCovariance, Directions, GAUGE, MOST_PARAMS, covariance, group_covariance,
+    BundleCovariance, Directions, GAUGE, GroupEstimate, MOST_PARAMS, covariance, group_estimate,
 };
 pub use dense_lm::{DenseProblem, dense_lm};
 pub use loss::Loss;

@@ -203,21 +203,23 @@ fn solve_all(
 }
 
 /// Rows and columns `from..` of S⁻¹, row-major: the covariance of the group
-/// parameters for residuals of unit variance.
+/// parameters for residuals of unit variance. Also those rows of the full step −S⁻¹b.
 pub(crate) fn inverse_tail(
     factoriser: &Factoriser,
     pattern: &Pattern,
     reduced: &Reduced,
     from: usize,
-) -> Option<Vec<f64>> {
+) -> Option<(Vec<f64>, Vec<f64>)> {
     let n = pattern.size();
     let unit = |k: usize| {
         let mut e = vec![0.0; n];
         e[k] = 1.0;
         e
     };
-    let rhs: Vec<Vec<f64>> = (from..n).map(unit).collect();
-    let x = solve_all(factoriser, pattern, reduced, &rhs, INVERSE_TOLERANCE)?;
+    let mut rhs: Vec<Vec<f64>> = (from..n).map(unit).collect();
+    rhs.push(reduced.gradient.iter().map(|g| -g).collect());
+    let mut x = solve_all(factoriser, pattern, reduced, &rhs, INVERSE_TOLERANCE)?;
+    let step = x.pop()?.split_off(from);
     let row = |r: usize| x.iter().map(move |column| column[r]);
-    Some((from..n).flat_map(row).collect())
+    Some(((from..n).flat_map(row).collect(), step))
 }

@@ -1,10 +1,10 @@
 //! The Schur solver on linear problems, where one undamped step is the exact
 //! least-squares solution: its gradient has to vanish. Dense and sparse.
 
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 use relievo_optim::{
     BundleOptions, BundleProblem, BundleStructure, Loss, ObservationRows, Solver, covariance,
-    group_covariance, minimise,
+    group_estimate, minimise,
 };
 use relievo_task::{Task, rng, seed::RngCore};
 
@@ -170,7 +170,11 @@ fn a_large_system_is_solved() {
 fn covariances_are_those_of_any_solver() {
     for poses in [9, 160] {
         let (problem, state) = Linear::new(poses, 10 * poses, 4, 2);
-        let of = |solver| group_covariance(&problem, &state, Loss::Squared, solver).unwrap();
+        let of = |solver| {
+            group_estimate(&problem, &state, Loss::Squared, solver)
+                .unwrap()
+                .covariance
+        };
         let (exact, iterative) = (of(Solver::Cholesky), of(Solver::ConjugateGradients));
         let size = exact.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
         assert_eq!(exact.len(), 36);
@@ -209,8 +213,12 @@ fn covariances_are_those_of_the_full_inverse() {
             }
         }
     }
+    let residuals = problem.rows.iter().flat_map(|row| row.r);
+    let residuals = DVector::from_iterator(2 * s.num_observations(), residuals);
     let variance = squared / (2 * s.num_observations() - n) as f64;
-    let full = (jacobian.transpose() * &jacobian).try_inverse().unwrap() * variance;
+    let inverse = (jacobian.transpose() * &jacobian).try_inverse().unwrap();
+    let solution = -(&inverse * jacobian.transpose() * residuals);
+    let full = inverse * variance;
     // Any directions, and any rule of what they take away.
     let wave = |i: usize, k: usize| ((3 * i + 7 * k) as f64).sin();
     let directions = DMatrix::from_fn(n, 7, wave);
@@ -251,6 +259,10 @@ fn covariances_are_those_of_the_full_inverse() {
             }
         }
         if !turned {
+            let of = group_estimate(&problem, &state, Loss::Squared, Solver::Auto).unwrap();
+            for (k, step) in of.step.iter().enumerate() {
+                assert!((step - solution[18 + k]).abs() < 1e-6, "{k}: {step}");
+            }
             near(ours.group_variance(s, 1, 2), blocks - 1, blocks - 1);
         }
     }
@@ -279,7 +291,9 @@ fn covariances_are_those_of_robust_estimates() {
             row.r = [normal(), normal()];
         }
         let end = minimise(&noisy, state.clone(), &options, &Task::silent()).unwrap();
-        let of = group_covariance(&noisy, &end.state, loss, Solver::Auto).unwrap();
+        let of = group_estimate(&noisy, &end.state, loss, Solver::Auto)
+            .unwrap()
+            .covariance;
         for k in 0..3 {
             spread += end.state.blocks[24 + k].powi(2) / of[4 * k];
             count += 1.0;

@@ -19,8 +19,10 @@
 //! | [`report`] | `report.json` and `index.html` |
 //! | [`scene_kind`] | `--preset auto` |
 //! | [`georef`] | up, floor, scale |
+//! | [`certainty`] | covariances of poses and points as files and figures |
 
 pub mod catalog;
+pub mod certainty;
 pub mod clean;
 pub mod error;
 pub mod estimate;

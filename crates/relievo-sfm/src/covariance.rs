@@ -12,14 +12,16 @@ use crate::model::Model;
 use crate::scene::Scene;
 use crate::{ModelCovariances, NoCovariances, PoseCovariance};
 use nalgebra::SMatrix;
-use relievo_geometry::{Mat3, Sim3, Vec3};
+use relievo_geometry::{MAX_PARAMS, Mat3, Sim3, Vec3};
 use relievo_optim::{
-    Directions, FIXED, GAUGE, Loss, MOST_PARAMS, Solver, covariance, group_covariance,
+    Directions, FIXED, GAUGE, Loss, MOST_PARAMS, Solver, covariance, group_estimate,
 };
 
 /// Posterior standard deviations of a camera's intrinsics.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct IntrinsicsSigma {
+    /// Of every parameter; 0 where it is held.
+    pub(crate) params: [f64; MAX_PARAMS],
     /// Of the focal length (the worse axis), as a part of it.
     pub(crate) focal: f64,
     /// Of the principal point (the worse axis) in pixels, where it is free.
@@ -37,10 +39,10 @@ pub(crate) fn intrinsics_sigmas(
     let (problem, state, _) = build(scene, model, what);
     let size: usize = problem.structure.group_dims.iter().sum();
     let first = 6 * problem.structure.num_poses;
-    let covariance = group_covariance(&problem, &state, loss, Solver::Auto);
+    let known = group_estimate(&problem, &state, loss, Solver::Auto);
     sigmas(&problem, &state, |group, dim| {
         let at = problem.structure.group_offset(group) - first + dim;
-        Some(covariance.as_ref()?[at * (size + 1)])
+        Some(known.as_ref()?.covariance[at * (size + 1)])
     })
 }
 
@@ -63,15 +65,18 @@ fn sigmas(
                 .map(f64::sqrt)
         };
         let mut out = IntrinsicsSigma {
+            params: [0.0; MAX_PARAMS],
             focal: 0.0,
             principal_point_px: None,
         };
         for (k, &column) in problem.columns[c].iter().enumerate() {
+            let sigma = sigma(k)?;
+            out.params[column] = sigma;
             if names[column].starts_with('f') {
-                out.focal = out.focal.max(sigma(k)? / params[column]);
+                out.focal = out.focal.max(sigma / params[column]);
             } else if names[column].starts_with('c') {
                 let before = out.principal_point_px.unwrap_or(0.0);
-                out.principal_point_px = Some(before.max(sigma(k)?));
+                out.principal_point_px = Some(before.max(sigma));
             }
         }
         Some(out)

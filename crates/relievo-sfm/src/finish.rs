@@ -1,12 +1,14 @@
 //! The last adjustments of a model: a heavy-tailed loss, and the principal
-//! point where the photos determine it.
+//! point and further distortion where the photos determine them.
 
-use crate::adjust::{Adjustment, Intrinsics, adjust, is_held_out};
+use crate::adjust::{Adjustment, Intrinsics, adjust};
 use crate::covariance::{intrinsics_sigmas, posterior};
+use crate::distortion::decide_distortion;
 use crate::grow_points::filter;
+use crate::held_out::held_out_cost;
 use crate::model::Model;
 use crate::refine::{clean_up, everything, limits};
-use crate::scene::{Obs, Scene};
+use crate::scene::Scene;
 use crate::state::Built;
 use crate::{FocalLength, ModelCovariances, NoCovariances, PrincipalPoint, SfmOptions};
 use relievo_geometry::Sim3;
@@ -15,16 +17,16 @@ use relievo_scene::CameraId;
 use relievo_task::{Cancelled, Task};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Fewest photos of a camera whose principal point may be refined.
-const MIN_PRINCIPAL_POINT_VIEWS: usize = 5;
+/// Fewest photos of a camera whose principal point, or further distortion, may be refined.
+pub(crate) const MIN_VIEWS: usize = 5;
 
 /// Part of the held-out error that may be left where a principal point moves
 /// far.
 const FAR_MOVE_ERROR: f64 = 0.9;
 
-/// Part of the final block tolerance at which the trials with and without a free
-/// principal point end.
-const TRIAL_PRECISION: f64 = 0.2;
+/// Part of the final block tolerance at which trials with and without free
+/// parameters end: what is compared must have settled better than what is only used.
+pub(crate) const TRIAL_PRECISION: f64 = 0.2;
 
 /// What the last adjustments did.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -95,6 +97,17 @@ fn finish(
     what.prior = false;
     free_distortion(scene, model, &mut what, options);
     decide_principal_points(scene, model, &mut what, options, task, &mut out)?;
+    let tried = decide_distortion(scene, model, &what, options, task)?;
+    out.iterations += tried.iterations;
+    out.adjustments += tried.adjustments;
+    if tried.richer {
+        // What the poorer model bent away from its place may fit now.
+        filter(scene, model, &what.points, &limits);
+        clean_up(scene, model, &limits);
+        drop_poor_views(model, options);
+        what.points = model.alive().map(|p| p.0).collect();
+        what.views = model.order.iter().map(|&v| v as usize).collect();
+    }
     out.iterations += adjust(scene, model, &what, task)?;
     out.adjustments += 1;
     // Once more without what the accurate model shows to be wrong.
@@ -161,8 +174,7 @@ fn decide_principal_points(
     let candidate = |c: usize| {
         what.intrinsics[c] == Intrinsics::FocalDistortion
             && options.principal_point != PrincipalPoint::Fixed
-            && (views[c] >= MIN_PRINCIPAL_POINT_VIEWS
-                || options.principal_point == PrincipalPoint::Refined)
+            && (views[c] >= MIN_VIEWS || options.principal_point == PrincipalPoint::Refined)
     };
     let wanted: Vec<bool> = (0..cameras).map(candidate).collect();
     if !wanted.contains(&true) {
@@ -171,7 +183,6 @@ fn decide_principal_points(
     let mut fixed = what.clone();
     fixed.hold_out = true;
     fixed.options.tolerance = 1e-6;
-    // What is compared must have settled better than what is only used.
     fixed.options.block_tolerance *= TRIAL_PRECISION;
     let mut free = fixed.clone();
     for (c, _) in wanted.iter().enumerate().filter(|(_, w)| **w) {
@@ -253,73 +264,4 @@ pub(crate) fn certainty(
         (scene.camera_ids[c], known)
     };
     (used.iter().map(of).collect(), covariances)
-}
-
-/// Mean ρ of observations that were held out of a last adjustment; infinite
-/// where there are none.
-pub(crate) fn held_out_error(
-    scene: &Scene<'_>,
-    model: &Model,
-    options: &SfmOptions,
-    task: &Task,
-) -> Result<f64, Cancelled> {
-    let (sum, held) = held_out(scene, model, options, task)?;
-    Ok(if held > 0 {
-        sum / held as f64
-    } else {
-        f64::INFINITY
-    })
-}
-
-/// Σ ρ of observations that were held out of a last adjustment, and their number.
-pub(crate) fn held_out(
-    scene: &Scene<'_>,
-    model: &Model,
-    options: &SfmOptions,
-    task: &Task,
-) -> Result<(f64, usize), Cancelled> {
-    let loss = Loss::Cauchy(options.loss_scale_px);
-    let bundle = BundleOptions {
-        max_iterations: options.final_iterations,
-        tolerance: 1e-6,
-        block_tolerance: options.final_block_tolerance,
-        loss,
-        ..BundleOptions::default()
-    };
-    let mut what = everything(scene, model, options, bundle);
-    what.hold_out = true;
-    let mut trial = model.clone();
-    adjust(scene, &mut trial, &what, task)?;
-    let (mut sum, mut held) = (0.0, 0_usize);
-    for (cost, count) in held_out_cost(scene, &trial, &what.points, loss) {
-        sum += cost;
-        held += count;
-    }
-    Ok((sum, held))
-}
-
-/// Σ ρ of the held-out observations and their number, by camera.
-fn held_out_cost(
-    scene: &Scene<'_>,
-    model: &Model,
-    points: &[u32],
-    loss: Loss,
-) -> Vec<(f64, usize)> {
-    let mut sums = vec![(0.0, 0); model.cameras.len()];
-    for &id in points {
-        let p = &model.points[id as usize];
-        let out = |o: &&Obs| is_held_out(o.view, o.kp, p.obs.len());
-        let held: Vec<Obs> = p.obs.iter().filter(out).copied().collect();
-        // A point that lost most of its observations says nothing.
-        if p.obs.len() - held.len() < 3 {
-            continue;
-        }
-        for o in held {
-            let e2 = model.squared_error(scene, o, &p.x).min(1e4);
-            let (sum, count) = &mut sums[scene.camera_of[o.view as usize]];
-            *sum += loss.evaluate(e2).0;
-            *count += 1;
-        }
-    }
-    sums
 }

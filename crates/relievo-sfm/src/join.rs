@@ -11,7 +11,7 @@
 //! Otherwise both models stay as they are.
 
 use crate::adjust::{Intrinsics, adjust};
-use crate::finish::held_out;
+use crate::held_out::held_out;
 use crate::incremental::Mapper;
 use crate::links::evidence;
 use crate::model::Model;

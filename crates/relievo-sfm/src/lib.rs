@@ -22,6 +22,8 @@
 //! | `covariance` | how well poses, points and intrinsics are determined, and in which gauge |
 //! | `refine`, `finish` | local, global and last adjustments |
 //! | `join`, `twins`, `seen_through` | models that show parts of one place become one |
+//! | `distortion` | which distortion terms a camera has |
+//! | `held_out` | the error of observations that took no part |
 //! | `links`, `mend` | wrong links between groups of photos that are right in themselves |
 //! | `outcome` | which mapper's models are kept, and how they are told |
 //! | `reasons` | why a photo has no pose |
@@ -35,6 +37,7 @@ mod adjust;
 pub mod checkpoint;
 mod close_ring;
 mod covariance;
+mod distortion;
 mod export;
 mod finish;
 mod focal;
@@ -42,6 +45,7 @@ mod global;
 mod global_positioning;
 mod global_tracks;
 mod grow_points;
+mod held_out;
 pub mod incremental;
 mod initial_pair;
 pub mod input;
@@ -68,7 +72,7 @@ mod twins;
 pub use checkpoint::{Checkpoint, MemoryCheckpoint, NoCheckpoint};
 pub use incremental::reconstruct;
 pub use input::{SfmInput, SfmView};
-pub use options::{MapperKind, PrincipalPoint, SfmOptions};
+pub use options::{Distortion, MapperKind, PrincipalPoint, SfmOptions};
 pub use result::{
     DoubtfulLink, FocalLength, InputFault, ModelCovariances, ModelFigures, NoCovariances,
     PoseCovariance, SfmError, SfmResult, UnregisteredReason,

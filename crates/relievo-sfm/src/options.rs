@@ -18,6 +18,18 @@ pub enum PrincipalPoint {
     Refined,
 }
 
+/// Which distortion terms a camera may get beyond those that it starts with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Distortion {
+    /// k2, then p1 and p2, where the data determine them and the error of held-out
+    /// observations falls significantly.
+    #[default]
+    Auto,
+    /// None.
+    Given,
+}
+
 /// How the first poses are found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -50,7 +62,9 @@ options! {
         principal_point_max_sigma: f64 = 0.003, "of the width", "judgement: 9 px of a 3000 px photo";
         /// A principal point that would move further must lower the held-out error by a tenth: a small gain may as well be what the camera model lacks.
         principal_point_far: f64 = 0.02, "of the width", "judgement: docs/decisions.md";
-        /// Largest posterior sigma of a focal length beside which the distortion of a camera with three photos is freed.
+        /// Distortion terms beyond those of the camera's model: auto or given (none).
+        distortion: Distortion = Distortion::Auto, "", "docs/decisions.md";
+        /// Largest posterior sigma of a focal length beside which the distortion of a camera with three photos, or further terms, are freed.
         distortion_max_sigma: f64 = 0.005, "of the focal length", "measured on triples of four sets: 0.0003 to 0.0025";
         /// Fewest points of the first pair; halved twice when no pair reaches it.
         init_min_points: usize = 100, "points", "COLMAP";

@@ -1,5 +1,6 @@
 //! What the mappers came to: which outcome is kept, and how it is told.
 
+use crate::held_out::held_out_error;
 use crate::incremental::Mapper;
 use crate::mend::Mended;
 use crate::scene::NONE;
@@ -54,8 +55,7 @@ impl Mapper<'_, '_> {
         };
         let photos = |b: &Option<Built>| b.as_ref().map_or(0, |b| b.model.order.len());
         let (a, b) = (best(&first.done), best(&self.state.done));
-        let error =
-            |b: &Built| finish::held_out_error(self.scene, &b.model, self.options, self.task);
+        let error = |b: &Built| held_out_error(self.scene, &b.model, self.options, self.task);
         let global_wins = match (&a, &b) {
             (Some(p), Some(q)) if photos(&b) >= photos(&a) => {
                 // Photos that fit badly are no gain.

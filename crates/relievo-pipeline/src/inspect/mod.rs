@@ -7,6 +7,7 @@ pub mod turntable;
 pub use pictures::{colorize_depth, work_pictures};
 pub use turntable::{Frame, turntable};
 
+use crate::certainty::{self, Certainty};
 use crate::error::PipelineError;
 use relievo_formats::native;
 use relievo_image::Raster;
@@ -160,11 +161,14 @@ pub fn inspect_model(dir: &Path) -> Result<Finding, PipelineError> {
     let figures = json!({ "cameras": model.cameras.len(), "photos": model.views.len(),
         "registered": model.registered().count(), "points": model.tracks.len(),
         "observations": observations });
-    Ok(finding(
-        "a sparse model (COLMAP)",
-        figures,
-        broken(model.check()),
-    ))
+    let mut found = finding("a sparse model (COLMAP)", figures, broken(model.check()));
+    let beside = dir.parent().map(|stage| stage.join(certainty::POSES_FILE));
+    if let Some(path) = beside.filter(|p| p.exists()) {
+        let known: Certainty = serde_json::from_slice(&fs_err::read(&path)?)
+            .map_err(|e| PipelineError::file(&path, &e))?;
+        known.figures(&mut found.figures);
+    }
+    Ok(found)
 }
 
 fn inspect_ply(bytes: &[u8], with_picture: bool) -> Result<Finding, relievo_formats::FormatError> {

@@ -3,6 +3,7 @@
 use super::ingest::{IngestTable, PhotoEntry};
 use super::matches::read_matched;
 use super::{Setup, json_bytes};
+use crate::certainty::{self, Certainty};
 use crate::error::PipelineError;
 use crate::georef::georeference;
 use crate::scene_kind::scene_kind;
@@ -13,7 +14,8 @@ use relievo_engine::{
 use relievo_formats::colmap;
 use relievo_scene::{CameraId, SparseModel, ViewId};
 use relievo_sfm::{
-    Checkpoint, DoubtfulLink, FocalLength, SfmInput, SfmOptions, SfmView, UnregisteredReason,
+    Checkpoint, Distortion, DoubtfulLink, FocalLength, SfmInput, SfmOptions, SfmView,
+    UnregisteredReason,
 };
 use relievo_task::Warning;
 use serde::{Deserialize, Serialize};
@@ -76,6 +78,7 @@ impl Stage for Sparse {
     fn options(&self, _ctx: &StageContext) -> Result<Value, BoxError> {
         let mut options = self.0.key_json(&self.0.options("sparse")?);
         options["scale"] = self.0.settings.scale.into();
+        options["models_named"] = self.models_named().into();
         Ok(options)
     }
 
@@ -111,7 +114,10 @@ impl Stage for Sparse {
     ) -> Result<(), BoxError> {
         let table = IngestTable::read(ctx)?;
         let (features, graph) = read_matched(ctx, &table)?;
-        let options = self.0.options("sparse")?.get::<SfmOptions>();
+        let mut options = self.0.options("sparse")?.get::<SfmOptions>();
+        if self.models_named() {
+            options.distortion = Distortion::Given;
+        }
         let views = table
             .photos
             .iter()
@@ -170,6 +176,9 @@ impl Stage for Sparse {
             warn_of_focal_length(&table, *camera, known, ctx);
         }
         out.write(FIGURES_FILE, &json_bytes(&result.figures[0])?)?;
+        for (name, bytes) in certainty::files(&result.models[0], &result.covariances)? {
+            out.write(name, &bytes)?;
+        }
         let outcome = Outcome {
             unregistered: result.unregistered,
             imported: false,
@@ -199,6 +208,10 @@ impl Stage for Sparse {
                 }
             }
         }
+        if ctx.find_output("sparse", certainty::POSES_FILE)?.is_some() {
+            let known: Certainty = super::read_json(ctx, "sparse", certainty::POSES_FILE)?;
+            known.figures(&mut figures);
+        }
         figures.insert("captured".into(), scene.kind.name().into());
         if self.0.settings.preset == Preset::Auto {
             figures.insert("captured_because".into(), scene.reason.into());
@@ -213,6 +226,11 @@ struct Outcome {
 }
 
 impl Sparse {
+    /// True where the person said which camera models there are: these stay.
+    fn models_named(&self) -> bool {
+        !self.0.settings.cameras.is_empty()
+    }
+
     /// Model, outcome per photo, kind of scene, place in the world.
     fn store(
         &self,
@@ -422,7 +440,7 @@ fn mean_error(model: &SparseModel) -> f64 {
     sum / points.max(1) as f64
 }
 
-pub(super) fn round(v: f64, digits: i32) -> f64 {
+pub(crate) fn round(v: f64, digits: i32) -> f64 {
     let unit = 10_f64.powi(digits);
     (v * unit).round() / unit
 }

@@ -1,0 +1,148 @@
+//! Which distortion terms the mapper frees, and what comes of it.
+
+mod common;
+
+use common::{input, tolerance};
+use relievo_geometry::{CameraModel, CameraModelKind};
+use relievo_scene::Camera;
+use relievo_sfm::{Distortion, NoCheckpoint, SfmOptions, SfmResult, reconstruct};
+use relievo_synth::scene::{Motion, Scene, SceneOptions, Shape};
+use relievo_synth::{assert_model_near, pose_errors};
+use relievo_task::Task;
+
+/// A camera of 90° that turns around itself inside a wall: what it shows fills the picture.
+fn scene(views: usize, model: CameraModel, seed: u64) -> Scene {
+    Scene::new(&SceneOptions {
+        views,
+        points: 1600,
+        shape: Shape::Wall(4.0),
+        motion: Motion::Round(1.5),
+        camera: Camera {
+            model,
+            width_px: 1000,
+            height_px: 750,
+            has_prior_focal: true,
+        },
+        outlier_ratio: 0.05,
+        seed,
+        ..SceneOptions::default()
+    })
+}
+
+fn map(scene: &Scene, distortion: Distortion) -> SfmResult {
+    let start = Camera {
+        model: CameraModel::SimpleRadial {
+            f: 510.0,
+            cx: 500.0,
+            cy: 375.0,
+            k: 0.0,
+        },
+        ..scene.camera()
+    };
+    // Relative poses are to come from the matches.
+    let mut graph = scene.view_graph();
+    for pair in graph.pairs.values_mut() {
+        pair.b_from_a = None;
+        pair.f = None;
+    }
+    let options = SfmOptions {
+        distortion,
+        ..SfmOptions::default()
+    };
+    let input = input(scene, &graph, start);
+    reconstruct(&input, &options, &Task::silent(), &mut NoCheckpoint).expect("a model")
+}
+
+fn kind(result: &SfmResult) -> CameraModelKind {
+    let mut cameras = result.models[0].cameras.values();
+    cameras.next().expect("a camera").model.kind()
+}
+
+/// Root mean square of the centres' errors.
+fn error(result: &SfmResult, scene: &Scene) -> f64 {
+    let errors = pose_errors(&result.models[0], &scene.truth).expect("a similarity");
+    let squares: f64 = errors.centers.iter().map(|e| e * e).sum();
+    (squares / errors.centers.len() as f64).sqrt()
+}
+
+fn opencv(k1: f64, k2: f64, p1: f64, p2: f64) -> CameraModel {
+    CameraModel::OpenCv {
+        fx: 500.0,
+        fy: 500.0,
+        cx: 500.0,
+        cy: 375.0,
+        k1,
+        k2,
+        p1,
+        p2,
+    }
+}
+
+/// The richer model is taken and the cameras come to stand better than without.
+fn gains(model: CameraModel, expected: CameraModelKind) {
+    let scene = scene(18, model, 3);
+    let (rich, poor) = (
+        map(&scene, Distortion::Auto),
+        map(&scene, Distortion::Given),
+    );
+    assert_eq!(kind(&rich), expected);
+    assert_eq!(kind(&poor), CameraModelKind::SimpleRadial);
+    let (with, without) = (error(&rich, &scene), error(&poor, &scene));
+    assert!(with < 0.7 * without, "{with} {without}");
+    assert_model_near(
+        &rich.models[0],
+        &scene.truth,
+        tolerance(1e-2, 0.5, 18, 1000),
+    );
+}
+
+#[test]
+fn a_second_radial_term_is_found() {
+    gains(opencv(-0.2, 0.06, 0.0, 0.0), CameraModelKind::Radial);
+}
+
+#[test]
+fn decentring_is_found() {
+    gains(opencv(-0.05, 0.0, 0.004, -0.006), CameraModelKind::OpenCv);
+}
+
+/// What there is not is not freed, and the trial leaves no trace.
+#[test]
+fn a_simple_camera_stays_as_it_is() {
+    for (seed, k) in [(1, 0.0), (2, -0.1), (3, 0.05)] {
+        let scene = scene(18, opencv(k, 0.0, 0.0, 0.0), seed);
+        let (tried, given) = (
+            map(&scene, Distortion::Auto),
+            map(&scene, Distortion::Given),
+        );
+        assert_eq!(kind(&tried), CameraModelKind::SimpleRadial);
+        assert_eq!(tried.models, given.models);
+    }
+}
+
+#[test]
+fn few_photos_never_get_more_terms() {
+    for views in [2, 3] {
+        let mut few = scene(18, opencv(-0.2, 0.06, 0.004, -0.006), 4);
+        few.truth.views.retain(|v, _| v.0 as usize <= views);
+        let result = map(&few, Distortion::Auto);
+        assert_eq!(result.models[0].registered().count(), views);
+        assert_eq!(kind(&result), CameraModelKind::SimpleRadial);
+    }
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let scene = scene(18, opencv(-0.2, 0.06, 0.004, -0.006), 5);
+    let run = |threads| {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap()
+            .install(|| map(&scene, Distortion::Auto))
+    };
+    let (one, two) = (run(1), run(2));
+    assert_eq!(kind(&one), CameraModelKind::OpenCv);
+    assert_eq!(one.models, two.models);
+    assert_eq!(one.covariances, two.covariances);
+}
