@@ -46,9 +46,10 @@ pub(crate) struct Adjustment {
     pub(crate) options: BundleOptions,
 }
 
-/// Parameter columns that move.
-fn free_columns(kind: CameraModelKind, which: Intrinsics) -> Vec<usize> {
+/// Parameter columns that move; of `square` pixels fy goes with fx.
+fn free_columns(kind: CameraModelKind, which: Intrinsics, square: bool) -> Vec<usize> {
     let wanted = |name: &str| match which {
+        _ if square && name == "fy" => false,
         Intrinsics::Fixed => false,
         Intrinsics::Focal => name.starts_with('f'),
         Intrinsics::FocalDistortion => !name.starts_with('c'),
@@ -56,6 +57,10 @@ fn free_columns(kind: CameraModelKind, which: Intrinsics) -> Vec<usize> {
     };
     let names = kind.param_names();
     (0..names.len()).filter(|&k| wanted(names[k])).collect()
+}
+
+fn single_focal(kind: CameraModelKind) -> bool {
+    kind.param_names().contains(&"f")
 }
 
 /// Poses by slot (the views that move first, then those that are constant), cameras,
@@ -77,6 +82,8 @@ pub(crate) struct Problem {
     /// Group block of each camera and its free columns.
     pub(crate) group_of: Vec<u32>,
     pub(crate) columns: Vec<Vec<usize>>,
+    /// Column that moves as the first one does, by camera: fy with fx.
+    pub(crate) tied: Vec<Option<usize>>,
     /// Pose block and translation component that hold the scale.
     pub(crate) held: Option<(u32, usize)>,
     pub(crate) priors: Vec<(usize, usize, f64, f64)>,
@@ -128,6 +135,9 @@ impl BundleProblem for Problem {
             for (k, &column) in self.columns[camera as usize].iter().enumerate() {
                 rows.group[row][k] = by_params[(row, column)];
             }
+            if let Some(column) = self.tied[camera as usize] {
+                rows.group[row][0] += by_params[(row, column)];
+            }
         }
         if let Some((block, k)) = self.held
             && self.block_of[slot as usize] == block
@@ -159,6 +169,9 @@ impl BundleProblem for Problem {
             let mut params = next.cameras[camera].params();
             for (k, &column) in self.columns[camera].iter().enumerate() {
                 params[column] += blocks[at + k];
+            }
+            if let Some(column) = self.tied[camera] {
+                params[column] += blocks[at];
             }
             let (old, kind) = (next.cameras[camera], next.cameras[camera].kind());
             next.cameras[camera] = CameraModel::from_params(kind, &params).unwrap_or(old);
@@ -273,20 +286,23 @@ pub(crate) fn build(
         used[*camera as usize] = true;
     }
     let (mut group_of, mut columns, mut dims) = (Vec::new(), Vec::new(), Vec::new());
-    let mut priors = Vec::new();
+    let (mut tied, mut priors) = (Vec::new(), Vec::new());
     for (c, camera) in model.cameras.iter().enumerate() {
+        let square = single_focal(scene.cameras[c].model.kind());
         let free = if used[c] {
-            free_columns(camera.model.kind(), what.intrinsics[c])
+            free_columns(camera.model.kind(), what.intrinsics[c], square)
         } else {
             Vec::new()
         };
+        let names = camera.model.kind().param_names();
+        let fy = names.iter().position(|n| *n == "fy");
+        tied.push(fy.filter(|_| square && !free.is_empty()));
         if free.is_empty() {
             group_of.push(FIXED);
         } else {
             group_of.push(dims.len() as u32);
             dims.push(free.len());
             if what.prior {
-                let names = camera.model.kind().param_names();
                 let params = camera.model.params();
                 for (dim, &k) in free.iter().enumerate() {
                     let sigma = match names[k].as_bytes()[0] {
@@ -325,6 +341,7 @@ pub(crate) fn build(
         block_of,
         group_of,
         columns,
+        tied,
         held,
         priors,
     };
@@ -405,26 +422,25 @@ mod tests {
     /// non-zero distortion and a general rotation.
     #[test]
     fn jacobians_agree_with_central_differences() {
-        let cameras = [
-            CameraModel::SimpleRadial {
-                f: 900.0,
-                cx: 500.0,
-                cy: 410.0,
-                k: -0.08,
-            },
-            CameraModel::OpenCv {
-                fx: 900.0,
-                fy: 880.0,
-                cx: 500.0,
-                cy: 410.0,
-                k1: -0.08,
-                k2: 0.02,
-                p1: 0.003,
-                p2: -0.004,
-            },
-        ];
-        for camera in cameras {
-            let columns: Vec<usize> = (0..camera.kind().num_params()).collect();
+        let opencv = CameraModel::OpenCv {
+            fx: 900.0,
+            fy: 880.0,
+            cx: 500.0,
+            cy: 410.0,
+            k1: -0.08,
+            k2: 0.02,
+            p1: 0.003,
+            p2: -0.004,
+        };
+        let simple = CameraModel::SimpleRadial {
+            f: 900.0,
+            cx: 500.0,
+            cy: 410.0,
+            k: -0.08,
+        };
+        let cameras = [simple, opencv, opencv];
+        for (camera, square) in cameras.into_iter().zip([false, false, true]) {
+            let columns = free_columns(camera.kind(), Intrinsics::All, square);
             let pose = Rigid3::new(
                 UnitQuaternion::from_euler_angles(0.4, -0.7, 1.1),
                 Vec3::new(0.3, -0.2, 4.0),
@@ -441,6 +457,7 @@ mod tests {
                 block_of: vec![0],
                 group_of: vec![0],
                 columns: vec![columns.clone()],
+                tied: vec![square.then_some(1)],
                 held: None,
                 priors: Vec::new(),
             };

@@ -294,6 +294,7 @@ mod tests {
             block_of,
             group_of: vec![0],
             columns: vec![vec![0, 3]],
+            tied: vec![None],
             held,
             priors: Vec::new(),
         };

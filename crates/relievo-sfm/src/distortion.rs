@@ -4,6 +4,9 @@
 //! A richer model is taken where the photos determine it and observations that took no
 //! part say that it is right. More terms fit better whatever is true, so that the error
 //! of the observations that are fitted says nothing.
+//!
+//! OPENCV has two focal lengths; those of a camera that began with one stay equal
+//! (`adjust`): pixels are square, and photos without roll hardly tell the second.
 
 use crate::adjust::{Adjustment, Intrinsics, adjust, build};
 use crate::covariance::{IntrinsicsSigma, intrinsics_sigmas};
