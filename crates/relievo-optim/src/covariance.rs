@@ -119,7 +119,9 @@ pub fn group_estimate<P: BundleProblem>(
     let factoriser = Factoriser::new(&pattern, solver);
     let poses = problem.structure().num_poses * 6;
     let (mut covariance, step) = inverse_tail(&factoriser, &pattern, &reduced, poses)?;
-    covariance.iter_mut().for_each(|v| *v *= variance);
+    for v in &mut covariance {
+        *v *= variance;
+    }
     Some(GroupEstimate {
         covariance,
         step,
@@ -146,7 +148,9 @@ pub fn covariance<P: BundleProblem>(
     let (pattern, lin, reduced) = normal_equations(problem, state, loss);
     let factoriser = Factoriser::new(&pattern, Solver::Cholesky);
     let (mut blocks, _) = inverse_tail(&factoriser, &pattern, &reduced, 0)?;
-    blocks.iter_mut().for_each(|v| *v *= variance);
+    for v in &mut blocks {
+        *v *= variance;
+    }
     for (p, sum) in lin.poses.iter().enumerate() {
         for k in (0..6).filter(|&k| sum.rows[k][k] == 0.0) {
             blocks[(6 * p + k) * (size + 1)] = 0.0;

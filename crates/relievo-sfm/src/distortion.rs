@@ -177,10 +177,9 @@ fn promised(
     let s = &problem.structure;
     let size: usize = s.group_dims.iter().sum();
     let mut seen = vec![0_usize; model.cameras.len()];
-    problem
-        .observations
-        .iter()
-        .for_each(|o| seen[o.1 as usize] += 1);
+    for (_, camera, _) in &problem.observations {
+        seen[*camera as usize] += 1;
+    }
     let mut out = vec![(0.0, 0.0); model.cameras.len()];
     for &c in candidates.iter().filter(|&&c| problem.group_of[c] != FIXED) {
         let first = s.group_offset(problem.group_of[c] as usize) - 6 * s.num_poses;
