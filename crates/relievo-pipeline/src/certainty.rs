@@ -112,3 +112,63 @@ pub(crate) fn files(
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use relievo_scene::{CameraId, View, ViewId};
+    use relievo_sfm::PoseCovariance;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn figures_are_per_distance_and_in_degrees() {
+        let mut model = SparseModel::default();
+        let mut poses = BTreeMap::new();
+        for (id, sigma) in [(1, 3e-4), (2, 1e-4), (3, 2e-4)] {
+            let view = View {
+                camera_id: CameraId(1),
+                name: format!("{}.jpg", 9 - id),
+                cam_from_world: None,
+                points_px: Vec::new(),
+            };
+            model.views.insert(ViewId(id), view);
+            let mut c = [[0.0; 6]; 6];
+            c[1][1] = (sigma / 2.0_f64).powi(2);
+            c[4][4] = sigma * sigma;
+            poses.insert(ViewId(id), PoseCovariance(c));
+        }
+        let known = Ok(ModelCovariances {
+            distance: 4.0,
+            poses,
+            points: vec![Some([1.0, 0.0, 0.0, 2.0, 0.0, 3.0]), None],
+        });
+        let certainty = Certainty::new(&model, &known);
+        let names: Vec<&str> = certainty.photos.iter().map(|p| p.name.as_str()).collect();
+        assert_eq!(names, ["6.jpg", "7.jpg", "8.jpg"]);
+        let mut figures = Figures::new();
+        certainty.figures(&mut figures);
+        assert_eq!(figures["position_sigma_ppm"], 50.0);
+        assert_eq!(figures["position_sigma_ppm_worst"], 75.0);
+        assert_eq!(figures["rotation_sigma_deg"], 0.00573);
+        let files = files(&model, &known).unwrap();
+        let (name, npy) = &files[1];
+        assert_eq!(*name, POINTS_FILE);
+        let row =
+            |at: usize| f32::from_le_bytes(*npy[npy.len() - 48 + at..].first_chunk().unwrap());
+        assert_eq!((row(0), row(12), row(20)), (1.0, 2.0, 3.0));
+        assert!(row(24).is_nan());
+    }
+
+    #[test]
+    fn what_is_left_out_is_said() {
+        let why = NoCovariances::TooManyPhotos {
+            photos: 900,
+            most: 250,
+        };
+        let mut figures = Figures::new();
+        Certainty::new(&SparseModel::default(), &Err(why)).figures(&mut figures);
+        let text = figures["sigmas_left_out"].as_str().unwrap();
+        assert!(text.contains("900"), "{text}");
+        assert_eq!(figures.len(), 1);
+    }
+}

@@ -12,7 +12,7 @@ use crate::model::Model;
 use crate::scene::Scene;
 use crate::{ModelCovariances, NoCovariances, PoseCovariance};
 use nalgebra::SMatrix;
-use relievo_geometry::{MAX_PARAMS, Mat3, Sim3, Vec3};
+use relievo_geometry::{MAX_PARAMS, Mat3, Rigid3, Sim3, Vec3};
 use relievo_optim::{
     Directions, FIXED, GAUGE, Loss, MOST_PARAMS, Solver, covariance, group_estimate,
 };
@@ -168,7 +168,7 @@ struct Gauge {
 
 impl Gauge {
     fn new(problem: &Problem, state: &State) -> Self {
-        let centers: Vec<Vec3> = state.poses.iter().map(|p| p.center()).collect();
+        let centers: Vec<Vec3> = state.poses.iter().map(Rigid3::center).collect();
         let s = &problem.structure;
         let mut distances: Vec<f64> = (0..s.num_landmarks())
             .flat_map(|l| s.observations(l).map(move |o| (l, o)))
@@ -246,7 +246,7 @@ impl Gauge {
 mod tests {
     use super::*;
     use nalgebra::{DMatrix, UnitQuaternion};
-    use relievo_geometry::{CameraModel, Rigid3, Vec2};
+    use relievo_geometry::{CameraModel, Vec2};
     use relievo_optim::{BundleProblem, BundleStructure, ObservationRows};
 
     const VIEWS: usize = 3;

@@ -273,3 +273,53 @@ fn falls(before: &[(u32, usize, f64)], after: &[(u32, usize, f64)], camera: usiz
     let error = (squares * n / (n - 1.0).max(1.0)).sqrt();
     fall > SIGNIFICANT_FALL * error && fall > LEAST_FALL * total
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Costs of 400 points with two observations each, before and after, where each falls by
+    /// `gain` and a swing that both observations of a point share.
+    fn costs(gain: f64, swing: f64) -> (Vec<(u32, usize, f64)>, Vec<(u32, usize, f64)>) {
+        let row = |o: u32, cost: f64| (o / 2, 0, cost);
+        let after = |o: u32| 1.0 - gain - swing * (f64::from(o / 2) * 2.4).sin();
+        let before = (0..800).map(|o| row(o, 1.0)).collect();
+        (before, (0..800).map(|o| row(o, after(o))).collect())
+    }
+
+    #[test]
+    fn a_fall_must_be_more_than_chance_and_worth_it() {
+        let falls = |gain, swing| {
+            let (before, after) = costs(gain, swing);
+            assert!(!super::falls(&before, &after, 1), "another camera's");
+            super::falls(&before, &after, 0)
+        };
+        assert!(falls(0.02, 0.1));
+        assert!(!falls(0.005, 0.01), "too little");
+        // σ of the mean is .5 / √2 / √400 = .018 over points; over observations, as if
+        // they were independent, it would be .0125.
+        assert!(!falls(0.03, 0.5), "may be chance");
+        assert!(falls(0.04, 0.5));
+        assert!(!falls(-0.02, 0.1));
+    }
+
+    #[test]
+    fn distortion_that_turns_back_folds() {
+        let camera = |k1, k2| Camera {
+            model: CameraModel::Radial {
+                f: 500.0,
+                cx: 500.0,
+                cy: 375.0,
+                k1,
+                k2,
+            },
+            width_px: 1000,
+            height_px: 750,
+            has_prior_focal: true,
+        };
+        // The corner is 1.25 focal lengths out; r − r³/3 turns back at 1.
+        assert!(folds(&camera(-1.0 / 3.0, 0.0)));
+        assert!(!folds(&camera(-0.2, 0.0)));
+        assert!(!folds(&camera(-1.0 / 3.0, 0.1)));
+    }
+}
