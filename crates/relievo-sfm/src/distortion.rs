@@ -280,17 +280,17 @@ mod tests {
 
     /// Costs of 400 points with two observations each, before and after, where each falls by
     /// `gain` and a swing that both observations of a point share.
-    fn costs(gain: f64, swing: f64) -> (Vec<(u32, usize, f64)>, Vec<(u32, usize, f64)>) {
+    fn costs(gain: f64, swing: f64) -> [Vec<(u32, usize, f64)>; 2] {
         let row = |o: u32, cost: f64| (o / 2, 0, cost);
         let after = |o: u32| 1.0 - gain - swing * (f64::from(o / 2) * 2.4).sin();
         let before = (0..800).map(|o| row(o, 1.0)).collect();
-        (before, (0..800).map(|o| row(o, after(o))).collect())
+        [before, (0..800).map(|o| row(o, after(o))).collect()]
     }
 
     #[test]
     fn a_fall_must_be_more_than_chance_and_worth_it() {
         let falls = |gain, swing| {
-            let (before, after) = costs(gain, swing);
+            let [before, after] = costs(gain, swing);
             assert!(!super::falls(&before, &after, 1), "another camera's");
             super::falls(&before, &after, 0)
         };

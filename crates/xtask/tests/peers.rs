@@ -73,12 +73,47 @@ grep -q images/0001.jpg "$(at "$in")"
 cp "${0%/*}/cloud.ply" "$(at "${out%.mvs}.ply")"
 "#;
 
+const TEXTURE_MESH: &str = r#"
+in=$1
+shift
+while [ $# -gt 0 ]; do
+    case "$1" in
+    -m) mesh=$2 ;;
+    -o) out=$2 ;;
+    -w) folder=$2 ;;
+    --export-type) kind=$2 ;;
+    *) echo "unrecognised option '$1'" >&2; exit 1 ;;
+    esac
+    shift 2
+done
+at() { case "$1" in /*) echo "$1" ;; *) echo "$folder/$1" ;; esac; }
+grep -q images/0001.jpg "$(at "$in")"
+head -c 3 "$(at "$mesh")" | grep -q ply
+cp "${0%/*}/model.glb" "$(at "${out%.mvs}.$kind")"
+"#;
+
 const POISSON_RECON: &str = r#"
+density=""
+while [ $# -gt 0 ]; do
+    case "$1" in
+    --in) head -c 3 "$2" | grep -q ply; in=$2 ;;
+    --out) out=$2 ;;
+    --depth) test "$2" -ge 5 && test "$2" -le 12 ;;
+    --density) density=yes; shift; continue ;;
+    *) echo "unrecognised option '$1'" >&2; exit 1 ;;
+    esac
+    shift 2
+done
+test -n "$density"
+cp "$in" "$out"
+"#;
+
+const SURFACE_TRIMMER: &str = r#"
 while [ $# -gt 0 ]; do
     case "$1" in
     --in) head -c 3 "$2" | grep -q ply ;;
     --out) out=$2 ;;
-    --depth) test "$2" -ge 5 && test "$2" -le 12 ;;
+    --trim) test "$2" -ge 2 && test "$2" -le 9 ;;
     *) echo "unrecognised option '$1'" >&2; exit 1 ;;
     esac
     shift 2
@@ -140,7 +175,7 @@ impl Place {
     fn measure(&self, stages: &[&str], with_peers: bool) -> Vec<Value> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let without = |d: &PathBuf| {
-            let mut names = ["DensifyPointCloud", "PoissonRecon"].iter();
+            let mut names = ["DensifyPointCloud", "TextureMesh", "PoissonRecon"].iter();
             !names.any(|name| d.join(name).is_file())
         };
         let peers = with_peers.then(|| self.at("bin"));
@@ -193,10 +228,15 @@ fn row<'a>(rows: &'a [Value], stage: &str, tool: &str) -> &'a Value {
         .unwrap_or_else(|| panic!("no row of {tool} in {rows:#?}"))
 }
 
-fn voxels(row: &Value) -> f64 {
+fn quality(row: &Value) -> &Vec<Value> {
     assert_eq!((&row["failed"], &row["note"]), (&Value::Null, &Value::Null));
-    let all = row["quality"].as_array().unwrap();
-    let found = all.iter().find(|m| m["name"] == "consistent_voxels");
+    row["quality"].as_array().unwrap()
+}
+
+fn voxels(row: &Value) -> f64 {
+    let found = quality(row)
+        .iter()
+        .find(|m| m["name"] == "consistent_voxels");
     let found = found.unwrap_or_else(|| panic!("not scored: {row:#}"));
     found["value"].as_f64().unwrap()
 }
@@ -257,11 +297,12 @@ fn half_mesh(ours: &Path, to: &Path) {
 #[test]
 fn peers_on_path_are_run_and_scored_and_others_are_not_here() {
     let place = Place::new();
-    let stages = ["dense", "mesh"];
+    let stages = ["dense", "mesh", "texture"];
     let rows = place.measure(&stages, false);
     let absent = [
         ("dense", "openmvs", "DensifyPointCloud"),
         ("mesh", "poissonrecon", "PoissonRecon"),
+        ("texture", "openmvs", "TextureMesh"),
     ];
     for (stage, tool, program) in absent {
         let why = format!("not here ({program} is not on PATH)");
@@ -270,14 +311,17 @@ fn peers_on_path_are_run_and_scored_and_others_are_not_here() {
     }
     place.program("bin/InterfaceCOLMAP", INTERFACE_COLMAP);
     place.program("bin/DensifyPointCloud", DENSIFY_POINT_CLOUD);
+    place.program("bin/TextureMesh", TEXTURE_MESH);
     place.program("bin/PoissonRecon", POISSON_RECON);
+    place.program("bin/SurfaceTrimmer", SURFACE_TRIMMER);
     let work = place.work();
     let (cloud, mesh) = (place.at("bin/cloud.ply"), place.at("bin/mesh.ply"));
     cloud_of_openmvs(&work.join("cloud/dense.ply"), &cloud);
     half_mesh(&work.join("mesh/surface.ply"), &mesh);
+    fs_err::copy(work.join("export/model.glb"), place.at("bin/model.glb")).unwrap();
     let new = place.measure(&stages, true);
     // Ours is done already; what was not here is tried again.
-    assert_eq!(new.len(), 2, "{new:#?}");
+    assert_eq!(new.len(), 3, "{new:#?}");
     for (stage, tool) in [("dense", "openmvs"), ("mesh", "poissonrecon")] {
         let peer = row(&new, stage, tool);
         assert!(peer["wall_s"].as_f64().unwrap() > 0.0);
@@ -286,7 +330,12 @@ fn peers_on_path_are_run_and_scored_and_others_are_not_here() {
     }
     let dense = row(&new, "dense", "openmvs");
     assert_eq!(voxels(dense), place.voxels_of(&cloud));
+    // The same model has the same score, of the photo that was kept out.
+    let textured = row(&new, "texture", "openmvs");
+    assert_eq!(quality(textured), quality(row(&rows, "texture", "relievo")));
     // The photo that is kept for texture takes no part in a peer's run either.
-    let images = place.at("target/bench/work/demo/openmvs-dense/images");
-    assert!(images.join("0004.jpg").is_file() && !images.join("0005.jpg").exists());
+    for stage in ["dense", "texture"] {
+        let images = place.at(&format!("target/bench/work/demo/openmvs-{stage}/images"));
+        assert!(images.join("0004.jpg").is_file() && !images.join("0005.jpg").exists());
+    }
 }

@@ -132,18 +132,11 @@ fn steps(stage: &str, set: &Set, tool: &Tool, id: RunId) -> Result<Steps, String
             let (work, output) = (base()?, out.with_extension("ply"));
             let cloud = work.join("cloud/dense.ply");
             let depth = poisson_depth(&cloud);
-            let command = words([
-                &"PoissonRecon",
-                &"--in",
-                &cloud,
-                &"--out",
-                &output,
-                &"--depth",
-                &depth,
-            ]);
+            let script = peer("mesh_poissonrecon.sh");
+            let command = words([&"sh", &script, &cloud, &output, &depth]);
             Steps::new(command, work, output)
         }
-        Kind::Openmvs if stage == "dense" => {
+        Kind::Openmvs => {
             let work = base()?;
             let _ = fs_err::remove_dir_all(&out);
             let (script, model) = (peer("undistort.py"), work.join("sparse/model"));
@@ -155,10 +148,15 @@ fn steps(stage: &str, set: &Set, tool: &Tool, id: RunId) -> Result<Steps, String
                 Path::new("/dev/null")
             };
             said(&words([&python, &script, &model, input, &held, &out]))?;
-            let command = words([&"sh", &peer("dense_openmvs.sh"), &out]);
-            Steps::new(command, work, out.join("scene_dense.ply"))
+            if stage == "dense" {
+                let command = words([&"sh", &peer("dense_openmvs.sh"), &out]);
+                Steps::new(command, work, out.join("scene_dense.ply"))
+            } else {
+                let (script, mesh) = (peer("texture_openmvs.sh"), work.join("mesh/surface.ply"));
+                let command = words([&"sh", &script, &out, &mesh]);
+                Steps::new(command, work, out.join("scene_texture.glb"))
+            }
         }
-        Kind::Openmvs => return Err("its texture is not scored here yet".to_owned()),
     })
 }
 

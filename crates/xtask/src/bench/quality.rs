@@ -42,7 +42,13 @@ pub(crate) fn of(
         }
         "mesh" => surface("mesh", set, steps, &mut rows)?,
         _ => {
-            let v = eval("texture", &steps.work, &[])?;
+            let v = if tool.ours {
+                eval("texture", &steps.work, &[])?
+            } else {
+                // The photos that our own run did without, seen by our cameras.
+                let model: [&OsStr; 2] = ["--model".as_ref(), steps.work.as_os_str()];
+                eval("texture", &steps.output, &model)?
+            };
             push(&mut rows, "psnr", &v["psnr"], "dB", Better::Higher);
             push(
                 &mut rows,

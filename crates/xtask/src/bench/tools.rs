@@ -168,9 +168,10 @@ pub(crate) fn of_stage(stage: &str, set: &Set, request: &Request) -> Vec<Tool> {
                 Kind::Poisson("pymeshlab"),
                 package("pymeshlab"),
             );
-            add("poissonrecon", Kind::PoissonRecon, program("PoissonRecon"));
+            let both = program("PoissonRecon").and_then(|_| program("SurfaceTrimmer"));
+            add("poissonrecon", Kind::PoissonRecon, both);
         }
-        _ => add("openmvs", Kind::Openmvs, program("TextureMesh")),
+        _ => add("openmvs", Kind::Openmvs, video(program("TextureMesh"))),
     }
     if let Some(wanted) = &request.against {
         tools.retain(|t| t.ours || wanted.iter().any(|w| t.name.starts_with(w.as_str())));
