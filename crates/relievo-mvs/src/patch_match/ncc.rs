@@ -172,7 +172,7 @@ pub(crate) struct Sums {
 pub(crate) enum Kernel {
     Portable,
     #[cfg(target_arch = "x86_64")]
-    Avx2,
+    Avx2(ncc_avx2::Fetch),
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
@@ -190,7 +190,7 @@ impl Kernel {
         match self {
             Self::Portable => work.run(),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => ncc_avx2::run(work),
+            Self::Avx2(_) => ncc_avx2::run(work),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => ncc_avx512::run(work),
         }
@@ -204,7 +204,7 @@ impl Kernel {
                 return Self::Avx512;
             }
             if ncc_avx2::available() {
-                return Self::Avx2;
+                return Self::Avx2(ncc_avx2::Fetch::detect());
             }
         }
         let _ = isa;
@@ -228,7 +228,7 @@ pub(crate) fn ncc_cost(
     let sums = match kernel {
         Kernel::Portable => sums_portable(patch, warp, target, arena),
         #[cfg(target_arch = "x86_64")]
-        Kernel::Avx2 => ncc_avx2::sums(patch, warp, target, arena),
+        Kernel::Avx2(fetch) => ncc_avx2::sums(fetch, patch, warp, target, arena),
         #[cfg(target_arch = "x86_64")]
         Kernel::Avx512 => ncc_avx512::sums(patch, warp, target, arena),
     };
@@ -334,7 +334,8 @@ mod tests {
         #[cfg(target_arch = "x86_64")]
         {
             if ncc_avx2::available() {
-                all.push(Kernel::Avx2);
+                all.push(Kernel::Avx2(ncc_avx2::Fetch::Gather));
+                all.push(Kernel::Avx2(ncc_avx2::Fetch::Loads));
             }
             if ncc_avx512::available() {
                 all.push(Kernel::Avx512);
@@ -411,6 +412,12 @@ mod tests {
             }
             let target = arena.target(&idx);
             let want = ncc_cost(Kernel::Portable, &patch, &warp, &target, &arena, 1.0);
+            #[cfg(target_arch = "x86_64")]
+            if ncc_avx2::available() {
+                let [a, b] = [ncc_avx2::Fetch::Gather, ncc_avx2::Fetch::Loads]
+                    .map(|f| ncc_cost(Kernel::Avx2(f), &patch, &warp, &target, &arena, 1.0));
+                assert_eq!(a.map(f32::to_bits), b.map(f32::to_bits), "{round}");
+            }
             for kernel in kernels() {
                 let got = ncc_cost(kernel, &patch, &warp, &target, &arena, 1.0);
                 for l in 0..LANES {

@@ -14,6 +14,29 @@ pub(crate) fn available() -> bool {
         && is_x86_feature_detected!("bmi2")
 }
 
+/// How eight samples are read; both give the same words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fetch {
+    /// One instruction, fast on Intel's processors.
+    Gather,
+    /// Eight loads: AMD's gather takes longer than these.
+    Loads,
+}
+
+impl Fetch {
+    /// The faster one on this processor.
+    pub(crate) fn detect() -> Self {
+        let id = __cpuid(0);
+        match [id.ebx, id.edx, id.ecx]
+            .map(u32::to_le_bytes)
+            .as_flattened()
+        {
+            b"AuthenticAMD" | b"HygonGenuine" => Self::Loads,
+            _ => Self::Gather,
+        }
+    }
+}
+
 /// Runs `work` compiled for this instruction set: the loops over lanes around
 /// the kernel vectorise too.
 pub(crate) fn run<W: LaneWork>(work: W) {
@@ -31,7 +54,13 @@ unsafe fn run_avx2<W: LaneWork>(work: W) {
 /// See [`super::ncc::sums_portable`]. `target` is of `arena`, and [`available`]
 /// holds.
 #[inline(always)]
-pub(crate) fn sums(patch: &Patch, warp: &Warp, target: &Target, arena: &Arena) -> Sums {
+pub(crate) fn sums(
+    fetch: Fetch,
+    patch: &Patch,
+    warp: &Warp,
+    target: &Target,
+    arena: &Arena,
+) -> Sums {
     let mut out = Sums {
         s: [0.0; LANES],
         ss: [0.0; LANES],
@@ -40,8 +69,16 @@ pub(crate) fn sums(patch: &Patch, warp: &Warp, target: &Target, arena: &Arena) -
     // SAFETY: `Kernel::detect` chose this kernel because `available` holds; 0
     // and 8 are the two halves.
     unsafe {
-        half(patch, warp, target, arena, 0, &mut out);
-        half(patch, warp, target, arena, 8, &mut out);
+        match fetch {
+            Fetch::Gather => {
+                half::<true>(patch, warp, target, arena, 0, &mut out);
+                half::<true>(patch, warp, target, arena, 8, &mut out);
+            }
+            Fetch::Loads => {
+                half::<false>(patch, warp, target, arena, 0, &mut out);
+                half::<false>(patch, warp, target, arena, 8, &mut out);
+            }
+        }
     }
     out
 }
@@ -79,13 +116,45 @@ fn fitting(a: __m256i, b: __m256i) -> (__m256i, __m256i) {
     (_mm256_and_si256(small, a), _mm256_and_si256(small, b))
 }
 
+/// The words at `index`.
+///
+/// # Safety
+/// Every index lies in `quads`.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn words<const GATHER: bool>(quads: *const i32, index: __m256i) -> __m256i {
+    if GATHER {
+        // SAFETY: the caller's promise.
+        return unsafe { _mm256_i32gather_epi32::<4>(quads, index) };
+    }
+    let mut at = [0_u32; 8];
+    // SAFETY: 32 writable bytes; the rest is the caller's promise. Volatile
+    // reads keep the indices in memory: moving them between registers one by
+    // one takes longer.
+    unsafe {
+        _mm256_storeu_si256(at.as_mut_ptr().cast(), index);
+        let at = &raw const at;
+        let word = |l: usize| *quads.add(at.cast::<u32>().add(l).read_volatile() as usize);
+        _mm256_setr_epi32(
+            word(0),
+            word(1),
+            word(2),
+            word(3),
+            word(4),
+            word(5),
+            word(6),
+            word(7),
+        )
+    }
+}
+
 /// # Safety
 /// [`available`] must hold, `target` be of `arena`, `at` be 0 or 8. Then every
 /// sample lies in the arena: centres are cut to `Arena::MIN` … `x_max` and
 /// `y_max`, taps lie at most `PAD − 1` from them, and every source has `PAD`
 /// rows and columns and two more around it.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn half(
+unsafe fn half<const GATHER: bool>(
     patch: &Patch,
     warp: &Warp,
     target: &Target,
@@ -142,7 +211,7 @@ unsafe fn half(
             let pair = _mm256_blend_epi16::<0b1010_1010>(_mm256_srli_epi32::<16>(x), y);
             let index = _mm256_add_epi32(_mm256_madd_epi16(pair, pitch), base);
             // SAFETY: all indices are inside of `quads` by the contract.
-            let quad = unsafe { _mm256_i32gather_epi32::<4>(quads, index) };
+            let quad = unsafe { words::<GATHER>(quads, index) };
             let fx = _mm256_and_si256(_mm256_srli_epi32::<9>(x), low7);
             let fy = _mm256_and_si256(_mm256_srli_epi32::<9>(y), low7);
             let fx2 = _mm256_or_si256(fx, _mm256_slli_epi32::<16>(fx));
