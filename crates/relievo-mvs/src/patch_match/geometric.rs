@@ -4,9 +4,9 @@
 //! source by the hypothesis and back by the source's own depth; the distance to
 //! where it started, in pixels, is the error.
 
-use super::half_field::{F, I, LANES};
-use super::level::{LaneSources, Level};
-use super::ncc::Warp;
+use super::half_field::{F, Field, I, LANES, ROW_PAD, load, parity};
+use super::level::{LaneSources, Level, Transfer};
+use super::ncc::{Kernel, LaneWork, Warp};
 use rayon::prelude::*;
 use relievo_scene::DepthMap;
 
@@ -68,30 +68,97 @@ impl SourceDepths {
         out
     }
 
-    /// Number of sources whose map agrees with inverse depth q of the pixel
-    /// within a pixel and a hundredth.
-    pub(crate) fn agreeing(&self, level: &Level, px: f32, py: f32, q: f32) -> usize {
-        let mut count = 0;
-        for (source, &(start, width, height)) in level.sources.iter().zip(&self.layout) {
-            let h = source.forward.apply(px, py, q);
-            let (u, v) = (h[0] / h[2], h[1] / h[2]);
-            let inside = h[2] > 0.0 && u >= 0.0 && v >= 0.0;
-            if !inside || u >= width as f32 || v >= height as f32 {
-                continue;
-            }
-            let there = self.values[start + v as usize * width + u as usize];
-            if !(there > 0.0) {
-                continue;
-            }
-            let b = source.backward.apply(u, v, there);
-            let (dx, dy) = (b[0] / b[2] - px, b[1] / b[2] - py);
+    /// Number of sources whose map agrees with the inverse depth of each pixel
+    /// within a pixel and a hundredth; row by row, anything where there is none.
+    pub(crate) fn agreeing(&self, kernel: Kernel, level: &Level, field: &Field) -> Vec<u8> {
+        let mut counts = vec![0; field.width * field.height];
+        counts
+            .par_chunks_mut(field.width)
+            .enumerate()
+            .for_each(|(y, counts)| {
+                kernel.run(AgreeingRow {
+                    depths: self,
+                    level,
+                    field,
+                    y,
+                    counts,
+                });
+            });
+        counts
+    }
+
+    /// Adds the lanes that source `source_idx` agrees with.
+    #[inline(always)]
+    fn count_agreeing(
+        &self,
+        source_idx: usize,
+        [forward, backward]: [&Transfer; 2],
+        (px, py, q): (&F, f32, &F),
+        counts: &mut I,
+    ) {
+        let (start, width, height) = self.layout[source_idx];
+        let (mut u, mut v, mut hz) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        let (mut at, mut inside) = ([0_usize; LANES], [false; LANES]);
+        for l in 0..LANES {
+            let h = forward.apply(px[l], py, q[l]);
+            (u[l], v[l], hz[l]) = (h[0] / h[2], h[1] / h[2], h[2]);
+            inside[l] = (h[2] > 0.0)
+                & (u[l] >= 0.0)
+                & (v[l] >= 0.0)
+                & (u[l] < width as f32)
+                & (v[l] < height as f32);
+        }
+        for l in 0..LANES {
+            let pixel = v[l] as usize * width + u[l] as usize;
+            at[l] = start + if inside[l] { pixel } else { 0 };
+        }
+        for l in 0..LANES {
+            let there = self.values[at[l]];
+            let b = backward.apply(u[l], v[l], there);
+            let (dx, dy) = (b[0] / b[2] - px[l], b[1] / b[2] - py);
             // z of the pixel in the source is h.z / q.
-            let relative = (h[2] * there / q - 1.0).abs();
-            if b[2] > 0.0 && dx * dx + dy * dy < 1.0 && relative < 0.01 {
-                count += 1;
+            let relative = (hz[l] * there / q[l] - 1.0).abs();
+            let agrees = inside[l]
+                & (there > 0.0)
+                & (b[2] > 0.0)
+                & (dx * dx + dy * dy < 1.0)
+                & (relative < 0.01);
+            counts[l] += i32::from(agrees);
+        }
+    }
+}
+
+/// One row of [`SourceDepths::agreeing`].
+struct AgreeingRow<'a> {
+    depths: &'a SourceDepths,
+    level: &'a Level,
+    field: &'a Field,
+    y: usize,
+    counts: &'a mut [u8],
+}
+
+impl LaneWork for AgreeingRow<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let py = self.y as f32 + 0.5;
+        for half in &self.field.halves {
+            let row = &half.rows[self.y];
+            for block in 0..half.blocks {
+                let x = parity(half.colour, self.y) + block * 2 * LANES;
+                let px = std::array::from_fn(|l| (x + 2 * l) as f32 + 0.5);
+                let q: F = load(&row.q, ROW_PAD + block * LANES);
+                let mut counts = [0; LANES];
+                let layout = self.depths.layout.len();
+                for (v, s) in self.level.sources.iter().enumerate().take(layout) {
+                    let ways = [&s.forward, &s.backward];
+                    self.depths
+                        .count_agreeing(v, ways, (&px, py, &q), &mut counts);
+                }
+                for (to, n) in self.counts.iter_mut().skip(x).step_by(2).zip(counts) {
+                    *to = n as u8;
+                }
             }
         }
-        count
     }
 }
 

@@ -223,7 +223,7 @@ pub fn estimate_depth_geometric(
     score_field(&sweep, &mut field, false);
     let prior = options
         .planar_prior
-        .then(|| plane_support(level, &field, &depths));
+        .then(|| plane_support(sweep.kernel, level, &field, &depths));
     sweep.prior = prior.as_ref();
     for i in 0..options.geometric_iterations {
         task.check()?;
@@ -231,7 +231,8 @@ pub fn estimate_depth_geometric(
         sweep.polish = i + 1 == options.geometric_iterations;
         iterate(&sweep, &mut field);
     }
-    Ok(to_map(reference, level, &field, Some(&depths), options))
+    let agreeing = depths.agreeing(sweep.kernel, level, &field);
+    Ok(to_map(reference, level, &field, Some(&agreeing), options))
 }
 
 /// Sizes and models agree; the sources that are used.
@@ -343,12 +344,13 @@ fn from_map(level: &Level, map: &DepthMap, range: (f32, f32)) -> Field {
     field
 }
 
-/// Depth, normal and confidence of every pixel with a hypothesis.
+/// Depth, normal and confidence of every pixel with a hypothesis; `agreeing`:
+/// how many sources' maps agree with each.
 fn to_map(
     reference: &StereoView,
     level: &Level,
     field: &Field,
-    depths: Option<&SourceDepths>,
+    agreeing: Option<&[u8]>,
     options: &DepthOptions,
 ) -> DepthMap {
     let mut map = DepthMap::new(reference.camera);
@@ -361,7 +363,8 @@ fn to_map(
         .enumerate()
         .for_each(|(y, ((depth, normal), confidence))| {
             for x in 0..width {
-                if let Some((q, n, c)) = pixel_result(level, field, depths, options, x, y) {
+                let agreeing = agreeing.map(|counts| counts[y * width + x]);
+                if let Some((q, n, c)) = pixel_result(level, field, agreeing, options, x, y) {
                     depth[x] = 1.0 / q;
                     normal[x] = PackedNormal::pack(n);
                     confidence[x] = c;
@@ -375,7 +378,7 @@ fn to_map(
 fn pixel_result(
     level: &Level,
     field: &Field,
-    depths: Option<&SourceDepths>,
+    agreeing: Option<u8>,
     options: &DepthOptions,
     x: usize,
     y: usize,
@@ -388,12 +391,10 @@ fn pixel_result(
         return None;
     }
     let (px, py) = (x as f32 + 0.5, y as f32 + 0.5);
-    // How many sources' maps agree.
-    let agreeing = depths.map(|d| d.agreeing(level, px, py, q));
     let seen = (1.0 - cost).clamp(0.0, 1.0);
     let confidence = match agreeing {
         None => seen,
-        Some(n) => seen.max(0.1) * (n.min(4) as f32 / 4.0),
+        Some(n) => seen.max(0.1) * (f32::from(n.min(4)) / 4.0),
     };
     if cost > options.max_cost && agreeing.is_some_and(|n| n < 2) {
         return None;

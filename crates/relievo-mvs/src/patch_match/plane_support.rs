@@ -16,6 +16,7 @@
 use super::geometric::SourceDepths;
 use super::half_field::{Field, NO_COST};
 use super::level::Level;
+use super::ncc::Kernel;
 use super::packed_image::PAD;
 use super::triangulated::{Anchor, rasterise_planes};
 use crate::weak_regions::{NONE, WeakRegions, around, insets, weak_regions};
@@ -23,7 +24,7 @@ use rayon::prelude::*;
 use std::collections::VecDeque;
 
 /// Other views that must agree with a reliable pixel.
-const AGREEING: usize = 2;
+const AGREEING: u8 = 2;
 /// Costs of a corner of a triangle, and of a pixel that a plane is fitted to.
 const CORNER_COST: f32 = 0.3;
 const FITTED_COST: f32 = 0.8;
@@ -55,8 +56,13 @@ struct Support {
 
 /// The plane that weak texture should follow at each pixel, q = 0 for none; a
 /// negative cost is the pull of a region's plane.
-pub(crate) fn plane_support(level: &Level, field: &Field, depths: &SourceDepths) -> Field {
-    let agreed = agreed_costs(level, field, depths);
+pub(crate) fn plane_support(
+    kernel: Kernel,
+    level: &Level,
+    field: &Field,
+    depths: &SourceDepths,
+) -> Field {
+    let agreed = agreed_costs(field, &depths.agreeing(kernel, level, field));
     let mut out = Field::new(level.width, level.height);
     let corners = best_of_cells(level, field, &agreed, CORNER_CELL_PX, CORNER_COST);
     let longest = 0.5 * level.width.max(level.height) as f64;
@@ -109,19 +115,17 @@ struct Pixel {
 }
 
 /// The cost of every pixel with whose depth enough sources agree.
-fn agreed_costs(level: &Level, field: &Field, depths: &SourceDepths) -> Vec<f32> {
-    let width = level.width;
-    let mut out = vec![NO_COST; width * level.height];
+fn agreed_costs(field: &Field, agreeing: &[u8]) -> Vec<f32> {
+    let width = field.width;
+    let mut out = vec![NO_COST; width * field.height];
     out.par_chunks_mut(width)
         .enumerate()
         .for_each(|(y, costs)| {
             for (x, cost) in costs.iter_mut().enumerate() {
                 let (row, at) = field.at(x, y);
-                if row.cost[at] < FITTED_COST && row.q[at] > 0.0 {
-                    let (px, py) = (x as f32 + 0.5, y as f32 + 0.5);
-                    if depths.agreeing(level, px, py, row.q[at]) >= AGREEING {
-                        *cost = row.cost[at];
-                    }
+                let enough = agreeing[y * width + x] >= AGREEING;
+                if row.cost[at] < FITTED_COST && row.q[at] > 0.0 && enough {
+                    *cost = row.cost[at];
                 }
             }
         });
