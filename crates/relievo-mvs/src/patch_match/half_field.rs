@@ -57,6 +57,9 @@ pub(crate) struct Row {
     pub(crate) cost: Vec<f32>,
     /// Bit v: source v was chosen.
     pub(crate) chosen: Vec<u32>,
+    /// Costs of the present planes in every source, photometric and geometric,
+    /// block by block; empty where they are not known.
+    pub(crate) by_source: Vec<[F; 2]>,
 }
 
 impl Row {
@@ -68,6 +71,7 @@ impl Row {
             gy: vec![0.0; n],
             cost: vec![NO_COST; n],
             chosen: vec![0; n],
+            by_source: Vec::new(),
         }
     }
 

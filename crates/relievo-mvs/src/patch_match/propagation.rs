@@ -78,7 +78,8 @@ pub(crate) fn half_iteration(sweep: &Sweep<'_>, own: &mut HalfField, other: &Hal
 }
 
 /// Scores the present planes of both colours by their `keep` best sources and
-/// notes those as chosen; where `random`, a random plane competes.
+/// notes those as chosen; where `random`, a random plane competes, else the
+/// costs by source are kept for the first iteration.
 pub(crate) fn score_field(sweep: &Sweep<'_>, field: &mut Field, random: bool) {
     for half in &mut field.halves {
         let (colour, blocks) = (half.colour, half.blocks);
@@ -120,6 +121,12 @@ impl LaneWork for Band<'_> {
     #[inline(always)]
     fn run(self) {
         let mut patch = Patch::ZERO;
+        let sources = self.sweep.level.sources.len().min(MAX_SOURCES);
+        if let Job::Score { random: false } = self.job {
+            for row in self.rows.iter_mut() {
+                row.by_source = vec![[[0.0; LANES]; 2]; self.blocks * sources];
+            }
+        }
         for block in 0..self.blocks {
             for (k, row) in self.rows.iter_mut().enumerate() {
                 let y = self.first_row + k;
@@ -130,6 +137,11 @@ impl LaneWork for Band<'_> {
                     Job::Update { other } => update(self.sweep, &at, row, other, &mut patch),
                     Job::Score { random } => score(self.sweep, &at, row, random, &mut patch),
                 }
+            }
+        }
+        if let Job::Update { .. } = self.job {
+            for row in self.rows.iter_mut() {
+                row.by_source = Vec::new();
             }
         }
     }
@@ -145,6 +157,12 @@ pub(crate) struct Block {
 }
 
 impl Block {
+    /// Its place in `by_source`.
+    #[inline(always)]
+    fn costs_at(&self, sources: usize) -> usize {
+        (self.at - ROW_PAD) / LANES * sources
+    }
+
     /// `None` where no pixel is to be estimated.
     #[inline(always)]
     fn new(sweep: &Sweep<'_>, colour: usize, y: usize, block: usize) -> Option<Self> {
@@ -333,7 +351,11 @@ fn update(sweep: &Sweep<'_>, block: &Block, row: &mut Row, other: &HalfField, pa
     for v in 0..sources {
         let idx = [v as i32; LANES];
         let lanes = LaneSources::uniform(level, block.x, block.y, v);
-        for h in 0..tried.count {
+        let known = row.by_source.get(block.costs_at(sources) + v);
+        if let Some(&[p, g]) = known {
+            (photo[0][v], geometric[0][v]) = (p, g);
+        }
+        for h in usize::from(known.is_some())..tried.count {
             (photo[h][v], geometric[h][v]) = judge.costs(&tried.planes[h], &lanes, &idx);
         }
     }
@@ -605,21 +627,27 @@ fn score(sweep: &Sweep<'_>, block: &Block, row: &mut Row, random: bool, patch: &
             for l in 0..LANES {
                 costs[v][l] = photo[l] + geometric[l];
             }
+            if !random {
+                row.by_source[block.costs_at(sources) + v] = [photo, geometric];
+            }
         }
         let ok = admissible(sweep, &candidate);
         let mut sum = judge.bonus(&candidate).map(|b| -b);
         let mut chosen = [0_u32; LANES];
         for _ in 0..keep {
-            for l in 0..LANES {
-                let (mut least, mut which) = (f32::MAX, 0);
-                for v in 0..sources {
-                    let free = (chosen[l] >> v) & 1 == 0;
-                    if free && costs[v][l] < least {
-                        (least, which) = (costs[v][l], v);
-                    }
+            let mut least = [f32::MAX; LANES];
+            let mut which = [1_u32; LANES];
+            for v in 0..sources {
+                let bit = 1_u32 << v;
+                for l in 0..LANES {
+                    let take = (chosen[l] & bit == 0) & (costs[v][l] < least[l]);
+                    least[l] = if take { costs[v][l] } else { least[l] };
+                    which[l] = if take { bit } else { which[l] };
                 }
-                chosen[l] |= 1 << which;
-                sum[l] += least / keep as f32;
+            }
+            for l in 0..LANES {
+                chosen[l] |= which[l];
+                sum[l] += least[l] / keep as f32;
             }
         }
         let mut take = [false; LANES];
