@@ -9,7 +9,7 @@
 //!
 //! | module | format |
 //! | --- | --- |
-//! | [`colmap`] | COLMAP sparse models, binary and text |
+//! | [`colmap`] | COLMAP sparse models, binary and text; arrays of its dense workspace |
 //! | [`ply`] | PLY clouds and meshes |
 //! | [`gltf`] | binary glTF, written and read |
 //! | [`obj`], [`stl`] | OBJ with MTL, binary STL |

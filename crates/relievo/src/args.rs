@@ -302,7 +302,8 @@ pub(crate) enum ImportWhat {
 pub(crate) struct ExportArgs {
     /// The work folder
     pub(crate) work: PathBuf,
-    /// glb, obj, ply, stl, colmap, nerfstudio, cloud or depth
+    /// glb, obj, ply, stl, colmap, nerfstudio, cloud, depth (NumPy) or colmap-dense
+    /// (undistorted photos and model, depth and normal maps)
     #[arg(long)]
     pub(crate) format: FormatArg,
     /// Where to [default: beside the work folder, under its name]

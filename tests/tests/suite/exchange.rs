@@ -1,8 +1,9 @@
 //! Import, export, inspect, options, clean.
 
 use super::small::{copy, go_on, small};
+use relievo_formats::{colmap, native};
 use relievo_tests::data::demo;
-use relievo_tests::program::relievo;
+use relievo_tests::program::{Ran, relievo};
 use relievo_tests::work::{assert_same, promised_tree, states, whole_tree};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -242,6 +243,127 @@ fn other_formats_are_written() {
         &promised_tree(&work),
         "exports",
     );
+}
+
+/// Shape and values of a NumPy array of `float32`.
+fn array(path: &Path) -> (String, Vec<f32>) {
+    let bytes = fs_err::read(path).expect("an array");
+    let header = String::from_utf8_lossy(&bytes[10..128]).into_owned();
+    let shape = header.split('(').nth(1).and_then(|s| s.split(')').next());
+    let values = bytes[128..].chunks_exact(4);
+    let values = values.map(|v| f32::from_le_bytes(v.try_into().expect("four bytes")));
+    (shape.unwrap_or_default().to_owned(), values.collect())
+}
+
+fn export(work: &Path, format: &str, to: &Path) -> Ran {
+    relievo(words([&"export", &work, &"--format", &format, &"-o", &to]))
+}
+
+#[test]
+fn depth_maps_are_written_for_colmap_and_numpy() {
+    let (folder, work) = copy();
+    let (dense, arrays) = (folder.path().join("dense"), folder.path().join("arrays"));
+    export(&work, "colmap-dense", &dense)
+        .ends(0)
+        .keeps_quiet_of("out of date");
+    export(&work, "depth", &arrays).ends(0);
+    let model = colmap::read_model(&dense.join("sparse")).unwrap();
+    let beside = colmap::read_model(&arrays.join("sparse")).unwrap();
+    assert_eq!(model, beside);
+    assert_eq!(model.registered().count(), 6);
+    let given = colmap::read_model(&work.join("sparse/model")).unwrap();
+    let (mut off, mut apart) = (Vec::new(), Vec::new());
+    for (id, view, pose) in model.registered() {
+        assert_eq!(given.views[&id].cam_from_world, Some(pose));
+        let name = &view.name;
+        let bytes = fs_err::read(work.join(format!("depth/{name}.depth"))).unwrap();
+        let map = native::depth::decode(&bytes).unwrap();
+        let camera = model.cameras[&view.camera_id];
+        assert_eq!(camera, map.camera);
+        let picture = image::open(dense.join("images").join(name)).unwrap();
+        assert_eq!(
+            (picture.width(), picture.height()),
+            (camera.width_px, camera.height_px)
+        );
+        let read = |folder: &str| {
+            let file = format!("stereo/{folder}/{name}.geometric.bin");
+            colmap::decode_dense_array(&fs_err::read(dense.join(file)).unwrap()).unwrap()
+        };
+        let (depth, normal) = (read("depth_maps"), read("normal_maps"));
+        assert_eq!(depth, std::slice::from_ref(&map.depth));
+        assert_eq!(normal.len(), 3);
+        let confidence = map.confidence.map(|c| f32::from(*c) / 255.0);
+        assert_eq!(read("confidence_maps"), std::slice::from_ref(&confidence));
+        let mut flat = Vec::new();
+        for (i, d) in map.depth.as_slice().iter().enumerate() {
+            let n: [f32; 3] = std::array::from_fn(|k| normal[k].as_slice()[i]);
+            let there = if *d > 0.0 {
+                map.normal.as_slice()[i].unpack()
+            } else {
+                [0.0; 3]
+            };
+            assert_eq!(n, there);
+            flat.extend(n);
+        }
+        let (w, h) = (camera.width_px, camera.height_px);
+        let (shape, values) = array(&arrays.join(format!("{name}.npy")));
+        assert_eq!(
+            (shape, &values[..]),
+            (format!("{h}, {w}"), map.depth.as_slice())
+        );
+        let (shape, values) = array(&arrays.join(format!("{name}.normal.npy")));
+        assert_eq!((shape, values), (format!("{h}, {w}, 3"), flat));
+        let (shape, values) = array(&arrays.join(format!("{name}.confidence.npy")));
+        assert_eq!(
+            (shape, &values[..]),
+            (format!("{h}, {w}"), confidence.as_slice())
+        );
+        // The model's points lie where its observations and the maps say.
+        for track in model.tracks.values() {
+            let Some(o) = track.observations.iter().find(|o| o.view_id == id) else {
+                continue;
+            };
+            let q = pose.apply(&track.position_in_world.unwrap());
+            let [x, y] = view.points_px[o.point_idx as usize];
+            let px = camera.model.project(&q).unwrap();
+            off.push((px.x - x).hypot(px.y - y));
+            if x >= 0.0 && y >= 0.0 && x < f64::from(w) && y < f64::from(h) {
+                let z = f64::from(map.depth[(x as usize, y as usize)]);
+                apart.push(if z > 0.0 { (z / q.z - 1.0).abs() } else { 1.0 });
+            }
+        }
+    }
+    let median = |mut v: Vec<f64>| {
+        v.sort_by(f64::total_cmp);
+        v[v.len() / 2]
+    };
+    let (off, apart) = (median(off), median(apart));
+    assert!(off < 0.5 && apart < 0.005, "{off} px, {apart} of the depth");
+    let listed = fs_err::read_to_string(dense.join("stereo/fusion.cfg")).unwrap();
+    assert_eq!(listed.lines().count(), 6);
+    // It is a model with photos like any other.
+    let again = folder.path().join("again.relievo");
+    let mut import = words([&"import", &"colmap", &"--model", &dense.join("sparse")]);
+    import.extend(words([&"--images", &dense.join("images"), &"-o", &again]));
+    relievo(import).ends(0);
+    // A model that is newer than the maps is told.
+    let settings = work.join("relievo.toml");
+    let text = fs_err::read_to_string(&settings).unwrap();
+    fs_err::write(&settings, text.replace("seed = 0", "seed = 7")).unwrap();
+    export(&work, "depth", &arrays)
+        .ends(0)
+        .says(&["out of date", "depth is stale"]);
+    // Without maps nothing is written.
+    fs_err::remove_dir_all(work.join("depth")).unwrap();
+    for format in ["depth", "colmap-dense"] {
+        let none = folder.path().join("none");
+        export(&work, format, &none).ends(1).says(&[
+            "there are no depth maps",
+            "hint: ",
+            "--force depth",
+        ]);
+        assert!(!none.exists());
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! COLMAP's sparse models, binary and text, to and from [`SparseModel`].
+//! COLMAP's sparse models, binary and text, to and from [`SparseModel`], and
+//! the arrays of its dense workspace.
 //!
 //! Ids are kept: camera, image and point ids are [`CameraId`], [`ViewId`] and
 //! [`TrackId`]. Poses are `cam_from_world`, quaternions w first, points2D are
@@ -11,9 +12,11 @@
 //! has no rigs or frames files; COLMAP then takes every image as its own frame.
 
 mod binary;
+mod dense;
 mod text;
 
 pub use binary::{decode_model_binary, encode_cameras_bin, encode_images_bin, encode_points3d_bin};
+pub use dense::{decode_dense_array, encode_dense_array};
 pub use text::{decode_model_text, encode_cameras_txt, encode_images_txt, encode_points3d_txt};
 
 use crate::FormatError;

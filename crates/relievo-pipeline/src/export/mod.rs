@@ -1,5 +1,6 @@
 //! Formats of the finished model.
 
+mod depth;
 pub mod write;
 
 pub use write::write_export;
@@ -27,13 +28,16 @@ pub enum Format {
     Nerfstudio,
     /// The cloud, in the model's frame.
     Cloud,
-    /// Depth maps as `.npy`.
+    /// Depth, normals and confidence as `.npy`, and their cameras.
     Depth,
+    /// The folder of COLMAP's dense stage: undistorted photos and model, depth and
+    /// normal maps.
+    ColmapDense,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Glb,
         Self::Obj,
         Self::Ply,
@@ -42,6 +46,7 @@ impl Format {
         Self::Nerfstudio,
         Self::Cloud,
         Self::Depth,
+        Self::ColmapDense,
     ];
 
     /// The word on the command line.
@@ -55,6 +60,7 @@ impl Format {
             Self::Nerfstudio => "nerfstudio",
             Self::Cloud => "cloud",
             Self::Depth => "depth",
+            Self::ColmapDense => "colmap-dense",
         }
     }
 

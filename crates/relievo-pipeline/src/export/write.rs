@@ -8,7 +8,7 @@ use crate::stages::export::ExportOptions;
 use crate::stages::sparse::GEOREF_FILE;
 use crate::stages::texture::read_textured;
 use relievo_engine::{Work, write_atomic};
-use relievo_formats::{colmap, native, nerfstudio, npy};
+use relievo_formats::{colmap, nerfstudio};
 use std::path::{Path, PathBuf};
 
 /// Writes `format` to `output` (a file, or a folder for formats of several
@@ -96,42 +96,13 @@ pub fn write_export(
                 write_atomic(&target, text.as_bytes())?;
             }
         }
-        _ => {
-            fs_err::create_dir_all(&target)?;
-            let mut written = 0;
-            for entry in fs_err::read_dir(work.join("depth"))? {
-                let path = entry?.path();
-                if path.extension().is_none_or(|e| e != "depth") {
-                    continue;
-                }
-                let map =
-                    native::depth::decode(&fs_err::read(&path)?).map_err(|e| file(&path, &e))?;
-                let stem = path
-                    .file_stem()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned();
-                let bytes = npy::encode_npy(&map.depth);
-                write_atomic(&target.join(format!("{stem}.npy")), &bytes)?;
-                written += 1;
-            }
-            if written == 0 {
-                return Err(PipelineError::Data {
-                    stage: "depth",
-                    what: "there are no depth maps in this work folder".to_owned(),
-                    hint: format!(
-                        "they were not made yet, or cleaned; `relievo run -o {} --force depth` \
-                         makes them",
-                        work.display()
-                    ),
-                });
-            }
-        }
+        Format::ColmapDense => super::depth::write_colmap_dense(work, &target)?,
+        _ => super::depth::write_arrays(work, &target)?,
     }
     Ok(target)
 }
 
-fn make_parent(path: &Path) -> Result<(), PipelineError> {
+pub(super) fn make_parent(path: &Path) -> Result<(), PipelineError> {
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
         fs_err::create_dir_all(parent)?;
     }
@@ -151,7 +122,9 @@ fn default_target(work: &Path, format: Format) -> PathBuf {
         Format::Stl => format!("{name}.stl"),
         Format::Cloud => format!("{name}-cloud.ply"),
         Format::Nerfstudio => "transforms.json".to_owned(),
-        Format::Obj | Format::Colmap | Format::Depth => format!("{name}-{}", format.name()),
+        Format::Obj | Format::Colmap | Format::ColmapDense | Format::Depth => {
+            format!("{name}-{}", format.name())
+        }
     };
     work.with_file_name(file)
 }

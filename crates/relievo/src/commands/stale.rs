@@ -35,6 +35,11 @@ impl<'a, F> Dated<'a, F> {
 /// stage. Empty where nothing is; `None` of what is no work folder, and, with a note on
 /// stderr, where it cannot be told.
 pub(crate) fn stale(work: &Path, until: Option<&str>) -> Option<Vec<String>> {
+    stale_of(work, until, "figures are")
+}
+
+/// The same of what else is taken from the work folder.
+pub(crate) fn stale_of(work: &Path, until: Option<&str>, what: &str) -> Option<Vec<String>> {
     if !work.join(SETTINGS_FILE).is_file() {
         return None;
     }
@@ -44,7 +49,7 @@ pub(crate) fn stale(work: &Path, until: Option<&str>) -> Option<Vec<String>> {
             if !stale.is_empty() {
                 let (work, all) = (work.display(), stale.join(", "));
                 eprintln!(
-                    "warning: {work} is out of date, and the figures are of what is there: {all} \
+                    "warning: {work} is out of date, and the {what} of what is there: {all} \
                      (`relievo run -o {work}` makes it anew)"
                 );
             }
