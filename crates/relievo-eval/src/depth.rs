@@ -6,9 +6,10 @@
 
 use crate::error::EvalError;
 use crate::scene_truth::TrueScene;
+use crate::seen_by::SeenBy;
 use crate::statistics::{mean, percentile, share_below};
 use rayon::prelude::*;
-use relievo_geometry::{Rigid3, Sim3};
+use relievo_geometry::{Rigid3, Sim3, Vec2, Vec3};
 use relievo_image::Raster;
 use relievo_scene::DepthMap;
 use relievo_spatial::{FaceBuffer, NO_FACE};
@@ -20,6 +21,8 @@ use std::fmt;
 const WINDOW: usize = 9;
 /// Deviation from which a pixel counts as textured, grey levels.
 const TEXTURED: f64 = 4.0;
+/// Photos beside its own that are to see a pixel that counts as well seen.
+const OTHER_PHOTOS: usize = 2;
 
 /// Errors of one map.
 #[derive(Clone, Debug, Default)]
@@ -32,16 +35,9 @@ pub struct DepthErrors {
     relative: Vec<f32>,
     /// By textured (true) and weak pixels: truth, estimate, within 1 %.
     classes: BTreeMap<bool, [usize; 3]>,
-}
-
-impl DepthErrors {
-    /// Of a photo with a pose and without a map: nothing of it is covered.
-    pub fn missing() -> Self {
-        Self {
-            true_pixels: 1,
-            ..Self::default()
-        }
-    }
+    /// Textured pixels that three photos see: those with truth, and the relative
+    /// errors of those with an estimate.
+    well_seen: (usize, Vec<f32>),
 }
 
 /// Figures of one class of pixels.
@@ -53,6 +49,20 @@ pub struct ClassFigures {
     pub coverage: f64,
     /// Share of the estimates within 1 % of the truth.
     pub within_1_percent: f64,
+}
+
+/// Figures of the pixels that a stereo method can be expected to measure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct WellSeenFigures {
+    /// Pixels with truth whose grey levels deviate by at least 4 in 9 × 9 and whose
+    /// true point at least 3 photos see, its own among them.
+    pub pixels: usize,
+    /// Share of them with an estimate.
+    pub coverage: f64,
+    /// Median relative error of the estimates.
+    pub rel_median: f64,
+    /// Share of *all* of them within 1 % of the truth: a missing estimate is not.
+    pub all_within_1_percent: f64,
 }
 
 /// Figures over all maps.
@@ -82,6 +92,9 @@ pub struct DepthFigures {
     /// The other pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weak: Option<ClassFigures>,
+    /// Textured pixels that at least 3 photos see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub well_seen: Option<WellSeenFigures>,
     /// By map: coverage, median error in mm, share within 1 %.
     pub per_view: BTreeMap<String, [f64; 3]>,
 }
@@ -108,18 +121,27 @@ impl fmt::Display for DepthFigures {
                 )?;
             }
         }
+        if let Some(c) = self.well_seen {
+            write!(
+                f,
+                "\n  well seen     {} pixels  median {:.5}  of all within 1 % {:.4}  coverage {:.4}",
+                c.pixels, c.rel_median, c.all_within_1_percent, c.coverage
+            )?;
+        }
         Ok(())
     }
 }
 
 /// Scores one map. `cam_from_world` is the estimated pose in the estimate's
 /// frame. `grey`: the undistorted photo at the map's size, where there is one.
+/// `seen_by`: the photos that took part, and the file name of the map's own.
 pub fn score_depth_map(
     map: &DepthMap,
     cam_from_world: &Rigid3,
     truth_from_estimate: &Sim3,
     truth: &TrueScene,
     grey: Option<&Raster<u8>>,
+    seen_by: Option<(&SeenBy<'_>, &str)>,
 ) -> Result<DepthErrors, EvalError> {
     let Some(bvh) = &truth.bvh else {
         return Err(EvalError::Empty {
@@ -134,6 +156,10 @@ pub fn score_depth_map(
     let textured = grey
         .filter(|g| (g.width(), g.height()) == size)
         .map(textured_pixels);
+    let well_seen = textured
+        .as_ref()
+        .zip(seen_by)
+        .map(|(textured, seen_by)| well_seen_pixels(&rendered, map, &pose, textured, seen_by));
     let mut errors = DepthErrors::default();
     for (i, (&face, &want)) in rendered
         .face
@@ -159,6 +185,12 @@ pub fn score_depth_map(
             class[0] += 1;
             class[1] += usize::from(there);
             class[2] += usize::from(there && error / want < 0.01);
+        }
+        if well_seen.as_ref().is_some_and(|w| w[i]) {
+            errors.well_seen.0 += 1;
+            if there {
+                errors.well_seen.1.push((error / want) as f32);
+            }
         }
     }
     Ok(errors)
@@ -196,6 +228,17 @@ pub fn combine_depth(
             within_1_percent: sum[2] as f64 / sum[1].max(1) as f64,
         })
     };
+    let of_well_seen: usize = maps.values().map(|m| m.well_seen.0).sum();
+    let well_seen = (of_well_seen > 0).then(|| {
+        let errors = gather(|m| &m.well_seen.1);
+        let share = errors.len() as f64 / of_well_seen as f64;
+        WellSeenFigures {
+            pixels: of_well_seen,
+            coverage: share,
+            rel_median: percentile(&errors, 50.0),
+            all_within_1_percent: share * share_below(&errors, 0.01),
+        }
+    });
     let per_view = used()
         .map(|(name, m)| {
             let wide = |v: &[f32]| {
@@ -236,8 +279,36 @@ pub fn combine_depth(
             .collect(),
         textured: class(true),
         weak: class(false),
+        well_seen,
         per_view,
     })
+}
+
+/// True where a pixel is textured and other photos see its true point, too.
+/// `pose`: the map's, in the truth's frame.
+fn well_seen_pixels(
+    rendered: &FaceBuffer,
+    map: &DepthMap,
+    pose: &Rigid3,
+    textured: &[bool],
+    (seen_by, own): (&SeenBy<'_>, &str),
+) -> Vec<bool> {
+    let world_from_cam = pose.inverse();
+    let width = rendered.face.width();
+    (0..textured.len())
+        .into_par_iter()
+        .with_min_len(1024)
+        .map(|i| {
+            if !textured[i] || rendered.face.as_slice()[i] == NO_FACE {
+                return false;
+            }
+            let (x, y) = ((i % width) as f64 + 0.5, (i / width) as f64 + 0.5);
+            let n = map.camera.model.unproject(&Vec2::new(x, y));
+            let z = f64::from(rendered.depth.as_slice()[i]);
+            let point = world_from_cam.apply(&(Vec3::new(n.x, n.y, 1.0) * z));
+            seen_by.at_least(OTHER_PHOTOS, own, &point)
+        })
+        .collect()
 }
 
 /// True where the grey levels around a pixel deviate enough.

@@ -164,7 +164,7 @@ fn a_depth_map_is_compared_in_its_own_camera() {
     let mut map = DepthMap::new(camera);
     map.depth = Raster::from_fn(80, 60, |x, _| if x < 40 { 1.001 } else { 0.0 });
     let grey = Raster::filled(80, 60, 90_u8);
-    let errors = score_depth_map(&map, &pose, &world, truth, Some(&grey)).unwrap();
+    let errors = score_depth_map(&map, &pose, &world, truth, Some(&grey), None).unwrap();
     assert!(
         errors.true_pixels.abs_diff(50 * 50) < 200,
         "{}",
@@ -178,7 +178,7 @@ fn a_depth_map_is_compared_in_its_own_camera() {
     assert!((f.coverage - 0.5).abs() < 0.02 && f.within_1_percent == 1.0);
     assert!(f.textured.is_none() && f.weak.unwrap().pixels > 2000);
     map.depth = Raster::new(80, 60);
-    let none = score_depth_map(&map, &pose, &world, truth, None).unwrap();
+    let none = score_depth_map(&map, &pose, &world, truth, None, None).unwrap();
     assert!(combine_depth(&BTreeMap::from([("a".to_owned(), none)]), truth).is_err());
 }
 

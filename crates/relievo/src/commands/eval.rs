@@ -5,12 +5,14 @@ use crate::args::{EvalArgs, EvalWhat, SurfaceArgs};
 use crate::{Done, Failure};
 use relievo_eval::benchmark::{self, DataSet, SurfaceScore};
 use relievo_eval::{
-    Alignment, ConsistencyFigures, DepthErrors, DepthFigures, EvalError, HalfPhoto, TextureFigures,
-    TextureQuery, TrueScene, combine_depth, files, score_depth_map,
+    Alignment, ConsistencyFigures, DepthErrors, DepthFigures, EvalError, HalfPhoto, SeenBy,
+    TextureFigures, TextureQuery, TrueScene, combine_depth, files, score_depth_map,
 };
 use relievo_formats::{colmap, native};
+use relievo_geometry::Rigid3;
 use relievo_pipeline::PipelineError;
 use relievo_pipeline::stages::texture::held_out_of_texture;
+use relievo_scene::{Camera, DepthMap};
 use relievo_task::Task;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -172,7 +174,7 @@ pub(crate) fn depth(
     };
     let model = colmap::read_model(&dir).map_err(|e| file(&dir, e.to_string()))?;
     let mut maps: BTreeMap<String, DepthErrors> = BTreeMap::new();
-    let mut found = 0;
+    let (mut without, mut size) = (Vec::new(), None);
     // Held-out photos have a pose and are to have no map.
     let table = relievo_pipeline::ingest_table::IngestTable::read_work(work)?;
     let held_out: BTreeSet<String> = table
@@ -181,6 +183,19 @@ pub(crate) fn depth(
         .filter(|e| e.photo.held_out)
         .map(|e| e.photo.name)
         .collect();
+    let file_name = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+    let took_part = model.registered().map(|(_, view, _)| &view.name);
+    let took_part = took_part.filter(|n| !held_out.contains(*n));
+    let took_part = took_part.map(|n| file_name(n)).collect();
+    let seen_by = SeenBy::new(&truth, &took_part).map_err(|e| refuse(&e))?;
+    let mut score = |name: &str, pose: &Rigid3, map: &DepthMap| -> Result<(), Failure> {
+        let grey = undistorted_grey(work, &model, name, map);
+        let own = file_name(name);
+        let seen = Some((&seen_by, own.as_str()));
+        let scored = score_depth_map(map, pose, &align, &truth, grey.as_ref(), seen);
+        maps.insert(name.to_owned(), scored.map_err(|e| refuse(&e))?);
+        Ok(())
+    };
     for (_, view, pose) in model.registered() {
         let path = work
             .join("depth")
@@ -189,24 +204,37 @@ pub(crate) fn depth(
             continue;
         }
         if !path.is_file() {
-            maps.insert(view.name.clone(), DepthErrors::missing());
+            without.push((view, pose));
             continue;
         }
-        found += 1;
         let bytes = fs_err::read(&path).map_err(PipelineError::from)?;
         let map = native::depth::decode(&bytes).map_err(|e| file(&path, e.to_string()))?;
-        let grey = undistorted_grey(work, &model, &view.name, &map);
-        maps.insert(
-            view.name.clone(),
-            score_depth_map(&map, &pose, &align, &truth, grey.as_ref()).map_err(|e| refuse(&e))?,
-        );
+        let lens = model.cameras.get(&view.camera_id);
+        size = size.or(lens.map(|c| f64::from(map.camera.width_px) / f64::from(c.width_px)));
+        score(&view.name, &pose, &map)?;
     }
-    if found == 0 {
+    let Some(scale) = size else {
         return Err(PipelineError::Input {
             what: format!("{}: there are no depth maps", work.display()),
             hint: "`relievo run -o WORK --until depth` makes them".to_owned(),
         }
         .into());
+    };
+    // A photo with a pose and without a map: nothing of it was measured.
+    for (view, pose) in without {
+        if let Some(lens) = model.cameras.get(&view.camera_id) {
+            let full = (lens.width_px, lens.height_px);
+            let px = |v: u32| ((f64::from(v) * scale).round() as u32).max(1);
+            let (width_px, height_px) = (px(full.0), px(full.1));
+            let target = relievo_image::undistorted_model(&lens.model, full, (width_px, height_px));
+            let camera = Camera {
+                model: target,
+                width_px,
+                height_px,
+                ..*lens
+            };
+            score(&view.name, &pose, &DepthMap::new(camera))?;
+        }
     }
     combine_depth(&maps, &truth).map_err(|e| refuse(&e))
 }

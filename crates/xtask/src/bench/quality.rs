@@ -38,6 +38,12 @@ pub(crate) fn of(
                 add("depth_median", "median_mm", "mm", Better::Lower);
                 add("depth_coverage", "coverage", "", Better::Higher);
                 add("depth_maps", "maps", "", Better::Higher);
+                add("depth_rel_median", "rel_median", "", Better::Lower);
+                let well_seen = &v["well_seen"];
+                let mut add =
+                    |name, key: &str| push(&mut rows, name, &well_seen[key], "", Better::Higher);
+                add("well_seen_1percent", "all_within_1_percent");
+                add("well_seen_coverage", "coverage");
             }
         }
         "mesh" => surface("mesh", set, steps, &mut rows)?,
