@@ -51,6 +51,7 @@ pub struct TrueScene {
     pub(crate) reference: Vec<[f64; 3]>,
     pub(crate) reference_normals: Vec<[f64; 3]>,
     pub(crate) reference_scored: Vec<bool>,
+    pub(crate) reference_labels: Vec<u16>,
     pub(crate) tree: Nearest,
     /// True cameras; empty where unknown.
     pub cameras: Cameras,
@@ -64,15 +65,10 @@ struct Labels {
     evaluate: Vec<String>,
 }
 
-/// Per triangle whether its label is one of `scored`.
-fn scored_faces(ply: &[u8], mesh: &TriMesh, scored: &BTreeSet<u16>) -> Option<Vec<bool>> {
+/// The label of each triangle.
+fn face_labels(ply: &[u8], mesh: &TriMesh) -> Option<Vec<u16>> {
     let labels = ply::decode_columns(ply, "face", &["label"]).ok()?.pop()??;
-    (labels.len() == mesh.triangles.len()).then(|| {
-        labels
-            .iter()
-            .map(|l| scored.contains(&(*l as u16)))
-            .collect()
-    })
+    (labels.len() == mesh.triangles.len()).then(|| labels.iter().map(|l| *l as u16).collect())
 }
 
 fn not_finite(path: &Path) -> EvalError {
@@ -163,10 +159,11 @@ impl TrueScene {
         if mesh.positions.iter().flatten().any(|v| !v.is_finite()) {
             return Err(not_finite(&mesh_path));
         }
-        let face_scored = scored_faces(&bytes, &mesh, &scored).ok_or(EvalError::Truth {
+        let face_labels = face_labels(&bytes, &mesh).ok_or(EvalError::Truth {
             path: mesh_path,
             what: "has no label for each triangle",
         })?;
+        let face_scored: Vec<bool> = face_labels.iter().map(|l| scored.contains(l)).collect();
 
         let low_path = gt.join("depth_low.npz");
         let (low_depth, low_step) = read_low_depth(&low_path)?;
@@ -188,18 +185,14 @@ impl TrueScene {
             Vec::new()
         };
         let mut reference_normals = all_normals.clone();
-        let mut reference_scored: Vec<bool> = all_labels
-            .iter()
-            .take(reference.len())
-            .map(|l| scored.contains(l))
-            .collect();
+        let mut reference_labels = all_labels[..reference.len()].to_vec();
         for (part, gap) in [(true, spacing), (false, 6.0 * spacing)] {
             let area = mesh_area(&mesh, |i| face_scored[i] == part);
             if area > 0.0 {
                 let n = (area / (gap * gap)).min(MAX_SAMPLES) as usize + 1;
                 let mut rng = relievo_task::rng(3, "eval", if part { "scored" } else { "other" });
                 let s = sample_mesh(&mesh, n, &mut rng, |i| face_scored[i] == part);
-                reference_scored.resize(reference_scored.len() + s.points.len(), part);
+                reference_labels.extend(s.faces.iter().map(|f| face_labels[*f as usize]));
                 reference.extend(s.points);
                 reference_normals.extend(s.normals);
             }
@@ -231,7 +224,11 @@ impl TrueScene {
             tree: Nearest::new(&reference),
             reference,
             reference_normals,
-            reference_scored,
+            reference_scored: reference_labels
+                .iter()
+                .map(|l| scored.contains(l))
+                .collect(),
+            reference_labels,
             cameras,
             low_depth,
             low_step,
@@ -281,6 +278,7 @@ impl TrueScene {
             mesh: surface.then_some(mesh),
             tree: Nearest::new(&reference),
             reference_scored: vec![true; reference.len()],
+            reference_labels: vec![0; reference.len()],
             reference,
             reference_normals,
             cameras: Cameras::new(),

@@ -32,6 +32,29 @@ pub struct FScore {
     pub f: f64,
 }
 
+impl FScore {
+    /// Of distances from the estimate and from the truth; 0 where there are none.
+    fn of(accuracy: &[f64], completeness: &[f64], threshold: f64) -> Self {
+        let share = |d: &[f64]| {
+            if d.is_empty() {
+                0.0
+            } else {
+                share_below(d, threshold)
+            }
+        };
+        let (p, r) = (share(accuracy), share(completeness));
+        Self {
+            precision: p,
+            recall: r,
+            f: if p + r > 0.0 {
+                2.0 * p * r / (p + r)
+            } else {
+                0.0
+            },
+        }
+    }
+}
+
 /// Figures of a cloud or a mesh; lengths in thousandths of the truth's unit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SurfaceFigures {
@@ -49,6 +72,9 @@ pub struct SurfaceFigures {
     pub chamfer_clipped_mm: Option<f64>,
     /// By threshold.
     pub by_threshold_mm: BTreeMap<String, FScore>,
+    /// By class and threshold: precision over the points whose nearest truth is of
+    /// the class, recall over its true points.
+    pub by_class: BTreeMap<String, BTreeMap<String, FScore>>,
     /// Recall by class and threshold.
     pub recall_by_class: BTreeMap<String, BTreeMap<String, f64>>,
     /// Mean |cos| between estimated and true normals, of a mesh.
@@ -118,6 +144,19 @@ impl fmt::Display for SurfaceFigures {
                 row.recall,
                 row.f
             )?;
+        }
+        // The last but one threshold tells the classes.
+        let Some(limit) = self.thresholds.iter().rev().nth(1).map(|t| in_mm(*t)) else {
+            return Ok(());
+        };
+        for (name, row) in self.by_class.iter().filter(|_| self.by_class.len() > 1) {
+            if let Some(row) = row.get(&limit) {
+                write!(
+                    f,
+                    "\n  {name:<10} {limit} mm  precision {:.4}  recall {:.4}  F {:.4}",
+                    row.precision, row.recall, row.f
+                )?;
+            }
         }
         Ok(())
     }
@@ -260,24 +299,23 @@ fn score_points(
     };
     let by_threshold_mm = thresholds
         .iter()
-        .map(|t| {
-            let (p, r) = (share_below(&accuracy, *t), share_below(&completeness, *t));
-            let f = if p + r > 0.0 {
-                2.0 * p * r / (p + r)
-            } else {
-                0.0
-            };
-            (
-                in_mm(*t),
-                FScore {
-                    precision: p,
-                    recall: r,
-                    f,
-                },
-            )
-        })
+        .map(|t| (in_mm(*t), FScore::of(&accuracy, &completeness, *t)))
         .collect();
-    let recall_by_class = recall_by_class(truth, &completeness);
+    let labels: Vec<u16> = used
+        .iter()
+        .map(|&i| truth.reference_labels[nearest[i]])
+        .collect();
+    let by_class = by_class(truth, (&labels, &accuracy), &completeness);
+    let recall = |row: &BTreeMap<String, FScore>| {
+        let limits = row
+            .iter()
+            .map(|(limit, score)| (limit.clone(), score.recall));
+        limits.collect::<BTreeMap<_, _>>()
+    };
+    let recall_by_class = by_class
+        .iter()
+        .map(|(name, row)| (name.clone(), recall(row)))
+        .collect();
     let normal_consistency = surface.and_then(|(normals, _)| {
         let cosine = |a: [f64; 3], b: [f64; 3]| dot(a, b).abs();
         if truth.normals.is_empty() || truth.reference_normals.is_empty() {
@@ -306,6 +344,7 @@ fn score_points(
         chamfer_mm: both(f64::INFINITY),
         chamfer_clipped_mm: both(2.0 * last),
         by_threshold_mm,
+        by_class,
         recall_by_class,
         normal_consistency,
         topology: None,
@@ -313,32 +352,90 @@ fn score_points(
     })
 }
 
-/// Share of the true points of each class that the estimate comes near, by
-/// threshold.
-fn recall_by_class(
+/// Scores of each class that true points have, by threshold. `accuracy`: classes
+/// of the nearest truths and the distances.
+fn by_class(
     truth: &TrueScene,
+    (labels, accuracy): (&[u16], &[f64]),
     completeness: &[f64],
-) -> BTreeMap<String, BTreeMap<String, f64>> {
-    let mut by_class: BTreeMap<u16, Vec<f64>> = BTreeMap::new();
+) -> BTreeMap<String, BTreeMap<String, FScore>> {
+    let mut classes: BTreeMap<u16, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
     for (label, d) in truth.labels.iter().zip(completeness) {
-        by_class.entry(*label).or_default().push(*d);
+        classes.entry(*label).or_default().1.push(*d);
+    }
+    for (label, d) in labels.iter().zip(accuracy) {
+        if let Some((accuracy, _)) = classes.get_mut(label) {
+            accuracy.push(*d);
+        }
     }
     let thresholds = truth.thresholds();
-    by_class
+    classes
         .into_iter()
-        .map(|(label, d)| {
-            let name = truth
-                .names
-                .get(&label)
-                .cloned()
-                .unwrap_or_else(|| label.to_string());
-            (
-                name,
-                thresholds
-                    .iter()
-                    .map(|t| (in_mm(*t), share_below(&d, *t)))
-                    .collect(),
-            )
+        .map(|(label, (accuracy, completeness))| {
+            let name = truth.names.get(&label).cloned();
+            let scores = thresholds
+                .iter()
+                .map(|t| (in_mm(*t), FScore::of(&accuracy, &completeness, *t)));
+            (name.unwrap_or_else(|| label.to_string()), scores.collect())
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A square of one unit whose half x > 0.5 is another class.
+    fn two_classes() -> TrueScene {
+        let corner = |x: f32, y: f32| [x, y, 0.0];
+        let mesh = TriMesh {
+            positions: vec![
+                corner(0.0, 0.0),
+                corner(1.0, 0.0),
+                corner(1.0, 1.0),
+                corner(0.0, 1.0),
+            ],
+            triangles: vec![[0, 1, 2], [0, 2, 3]],
+            ..TriMesh::default()
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("truth.ply");
+        relievo_formats::ply::write_mesh(&mesh, &path).unwrap();
+        let mut truth = TrueScene::read(&path).unwrap();
+        let class = |p: &[f64; 3]| u16::from(p[0] > 0.5);
+        truth.labels = truth.points.iter().map(class).collect();
+        truth.reference_labels = truth.reference.iter().map(class).collect();
+        truth.names = BTreeMap::from([(0, "wall".to_owned()), (1, "floor".to_owned())]);
+        truth
+    }
+
+    #[test]
+    fn each_class_is_scored_by_what_lies_nearest_to_it() {
+        let truth = two_classes();
+        // The first class whole and 3 mm off, of the second a quarter, where it should be.
+        let n = 500;
+        let at = |k: usize| {
+            let (x, y) = ((k / n) as f32 / n as f32, (k % n) as f32 / n as f32);
+            let first = x <= 0.499;
+            (first || (x > 0.501 && x < 0.625)).then_some([x, y, if first { 0.003 } else { 0.0 }])
+        };
+        let cloud: Vec<[f32; 3]> = (0..n * n).filter_map(at).collect();
+        let f = score_cloud(&cloud, &truth, &Sim3::identity()).unwrap();
+        let (wall, floor) = (&f.by_class["wall"], &f.by_class["floor"]);
+        assert!(
+            wall["2"].precision < 0.01 && wall["5"].precision == 1.0,
+            "{wall:?}"
+        );
+        assert!(wall["5"].recall > 0.99 && wall["5"].f > 0.99, "{wall:?}");
+        assert!(floor["2"].precision > 0.99, "{floor:?}");
+        assert!((floor["5"].recall - 0.26).abs() < 0.02, "{floor:?}");
+        let expected = 2.0 * floor["5"].recall / (1.0 + floor["5"].recall);
+        assert!((floor["5"].f - expected).abs() < 0.01, "{floor:?}");
+        assert_eq!(f.recall_by_class["floor"]["5"], floor["5"].recall);
+        assert!(f.to_string().contains("floor      5 mm"), "{f}");
+        // A class that the estimate is nowhere near.
+        let half: Vec<[f32; 3]> = cloud.into_iter().filter(|p| p[0] < 0.45).collect();
+        let f = score_cloud(&half, &truth, &Sim3::identity()).unwrap();
+        assert_eq!(f.by_class["floor"]["5"], FScore::default());
+    }
 }

@@ -79,6 +79,9 @@ fn surface(what: &str, set: &Set, steps: &Steps, rows: &mut Vec<Metric>) -> Resu
         let truth: [&OsStr; 2] = ["--truth".as_ref(), set.root.as_os_str()];
         let v = eval(what, &steps.output, &[truth, model].concat())?;
         against_truth(&v, rows);
+        if what == "cloud" {
+            by_class(&v, rows);
+        }
         push(rows, "faces", &v["topology"]["faces"], "", Better::Neither);
     }
     let v = eval("cloud", &steps.output, &model)?;
@@ -190,6 +193,28 @@ fn against_truth(v: &Value, rows: &mut Vec<Metric>) {
     add("accuracy_median", "accuracy_mm", "median");
 }
 
+/// Completeness and F of each class of a rendered set at the last but one
+/// threshold; nothing where there are no classes.
+fn by_class(v: &Value, rows: &mut Vec<Metric>) {
+    let Some(classes) = v["by_class"].as_object().filter(|c| c.len() > 1) else {
+        return;
+    };
+    for (name, scores) in classes {
+        let empty = serde_json::Map::new();
+        let scores = scores.as_object().unwrap_or(&empty).iter();
+        let limits = scores.filter_map(|(limit, s)| Some((limit.parse::<f64>().ok()?, limit, s)));
+        let mut limits: Vec<_> = limits.collect();
+        limits.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let Some((_, limit, score)) = limits.iter().rev().nth(1) else {
+            continue;
+        };
+        for figure in ["recall", "f"] {
+            let name = format!("class_{name}_{figure}_{limit}mm");
+            push(rows, &name, &score[figure], "", Better::Higher);
+        }
+    }
+}
+
 /// A solved bundle adjustment problem, by the rows of `relievo bench --json`.
 fn bundle(output: &Path, rows: &mut Vec<Metric>) -> Result<(), String> {
     let v = json_file(output)?;
@@ -256,4 +281,30 @@ fn report(work: &Path) -> Result<Value, String> {
 fn json_file(path: &Path) -> Result<Value, String> {
     let bytes = fs_err::read(path).map_err(|e| e.to_string())?;
     serde_json::from_slice(&bytes).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_told_at_the_last_but_one_threshold() {
+        let at = |r: f64| serde_json::json!({ "precision": 1.0, "recall": r, "f": r / 2.0 });
+        let class =
+            serde_json::json!({ "5": at(0.1), "10": at(0.2), "20": at(0.4), "50": at(0.8) });
+        let one = serde_json::json!({ "by_class": { "wall": class } });
+        let mut rows = Vec::new();
+        by_class(&one, &mut rows);
+        by_class(&serde_json::json!({}), &mut rows);
+        assert!(rows.is_empty(), "one class is the whole");
+        let two = serde_json::json!({ "by_class": { "wall": class, "floor": class } });
+        by_class(&two, &mut rows);
+        let told: Vec<(&str, f64)> = rows.iter().map(|m| (&*m.name, m.value)).collect();
+        let floor = [
+            ("class_floor_recall_20mm", 0.4),
+            ("class_floor_f_20mm", 0.2),
+        ];
+        let wall = [("class_wall_recall_20mm", 0.4), ("class_wall_f_20mm", 0.2)];
+        assert_eq!(told, [floor, wall].concat());
+    }
 }

@@ -44,7 +44,9 @@ impl Group<'_> {
             median(&values)
         };
         let mut told: Vec<String> = Vec::new();
-        for m in &first.quality {
+        // Classes have a table of their own.
+        let whole = first.quality.iter().filter(|m| class_of(&m.name).is_none());
+        for m in whole {
             let value = middle(&m.name);
             // One figure for all thresholds, where the first of them stands.
             let family = FAMILIES.iter().find(|f| m.name.starts_with(f.0));
@@ -71,6 +73,59 @@ impl Group<'_> {
         told.truncate(SHOWN);
         told
     }
+}
+
+/// Class, figure and threshold of `class_<class>_<figure>_<threshold>`.
+fn class_of(metric: &str) -> Option<(&str, &str, &str)> {
+    let (rest, limit) = metric.strip_prefix("class_")?.rsplit_once('_')?;
+    let (class, figure) = rest.rsplit_once('_')?;
+    Some((class, figure, limit))
+}
+
+/// Recall and F by class, a column a tool; nothing where no tool has classes.
+fn class_table(tools: &[(&str, Group<'_>)]) -> String {
+    let figures = |g: &Group<'_>| -> BTreeMap<String, f64> {
+        let scored = g.runs.iter().filter(|r| r.failed.is_none());
+        let all: Vec<_> = scored.flat_map(|r| &r.quality).collect();
+        let of = |name: &str| {
+            let same = all.iter().filter(|m| m.name == name);
+            median(&same.map(|m| m.value).collect::<Vec<_>>())
+        };
+        let told = all.iter().filter(|m| class_of(&m.name).is_some());
+        told.map(|m| (m.name.clone(), of(&m.name))).collect()
+    };
+    let columns: Vec<(&str, BTreeMap<String, f64>)> = tools
+        .iter()
+        .map(|(name, g)| (*name, figures(g)))
+        .filter(|(_, f)| !f.is_empty())
+        .collect();
+    let names = || columns.iter().flat_map(|(_, f)| f.keys());
+    let classes: BTreeSet<(&str, &str)> = names()
+        .filter_map(|n| class_of(n).map(|(class, _, limit)| (class, limit)))
+        .collect();
+    let Some((_, limit)) = classes.first() else {
+        return String::new();
+    };
+    let tools: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let mut text = format!(
+        "\nRecall / F at {limit} by class:\n\n| class | {} |\n| --- |{}\n",
+        tools.join(" | "),
+        " --- |".repeat(tools.len())
+    );
+    for (class, limit) in &classes {
+        let cells: Vec<String> = columns
+            .iter()
+            .map(|(_, f)| {
+                let told = ["recall", "f"].map(|figure| {
+                    let value = f.get(&format!("class_{class}_{figure}_{limit}"));
+                    value.map_or_else(|| "–".to_owned(), |v| format!("{v:.3}"))
+                });
+                told.join(" / ")
+            })
+            .collect();
+        let _ = writeln!(text, "| {class} | {} |", cells.join(" | "));
+    }
+    text
 }
 
 fn short(v: f64) -> String {
@@ -248,6 +303,7 @@ pub(crate) fn markdown(rows: &[Record]) -> String {
                 cells.map(|c| c.replace('|', "/")).join(" | ")
             );
         }
+        text += &class_table(tools);
     }
     text
 }
@@ -362,6 +418,33 @@ mod tests {
         });
         assert!(markdown(&rows).contains("### demo\n\nA, 64 threads, 16 GiB\n\n| tool"));
         assert!(markdown(&rows).contains("### fox\n\nA, 2 threads, 16 GiB\n\n| tool"));
+    }
+
+    #[test]
+    fn classes_have_a_table_of_their_own() {
+        let class = |name: &str, value: f64| Metric {
+            name: format!("class_{name}_20mm"),
+            value,
+            unit: String::new(),
+            better: Better::Higher,
+        };
+        let mut rows = [
+            row("relievo", "1", 0, 2.0, 0.5),
+            row("openmvs", "2.3", 0, 4.0, 0.5),
+            row("open3d", "0.20", 0, 4.0, 0.5),
+        ];
+        assert!(!markdown(&rows).contains("by class"));
+        rows[0]
+            .quality
+            .extend([class("wall_recall", 0.9), class("wall_f", 0.95)]);
+        rows[1]
+            .quality
+            .extend([class("wall_recall", 0.5), class("rug_f", 0.25)]);
+        let text = markdown(&rows);
+        let table = "Recall / F at 20mm by class:\n\n| class | relievo | openmvs |\n\
+            | --- | --- | --- |\n| rug | – / – | – / 0.250 |\n| wall | 0.900 / 0.950 | 0.500 / – |\n";
+        assert!(text.contains(table), "{text}");
+        assert!(!cells(&rows, "openmvs")[6].contains("class"));
     }
 
     #[test]
