@@ -8,7 +8,7 @@ use crate::settings::Settings;
 use crate::stages::sparse::{IMPORTED_POSES, describe_imported, write_model};
 use crate::stages::{cloud, ingest, json_bytes, mesh};
 use relievo_engine::{Figures, Work, WorkLock, import_stage};
-use relievo_formats::colmap;
+use relievo_formats::{FormatError, colmap};
 use relievo_scene::{Photo, SparseModel, ViewId};
 use relievo_task::{Task, Warning};
 use std::path::Path;
@@ -21,23 +21,25 @@ pub fn import_colmap(
     work: &Path,
     task: &Task,
 ) -> Result<Vec<Warning>, PipelineError> {
-    let mut model = colmap::read_model(model_dir).map_err(|e| {
-        refuse(
-            model_dir,
-            &e,
-            "give the folder with cameras, images and points3D (.bin or .txt) with --model",
-        )
-    })?;
-    model.check().map_err(|e| PipelineError::File {
-        path: model_dir.to_owned(),
-        what: e.to_string(),
-    })?;
+    let mut model = colmap::read_model(model_dir).map_err(|e| refuse(model_dir, &e, remedy(&e)))?;
+    if model.views.len() < 2 {
+        return Err(PipelineError::Input {
+            what: format!(
+                "{}: the model has {} photos with a pose; depth is measured between two and more",
+                model_dir.display(),
+                model.views.len()
+            ),
+            hint: "give a model of at least two photos that show the same things".to_owned(),
+        });
+    }
+    let behind = points_behind(&model, model_dir)?;
     let settings = Settings {
         inputs: vec![std::path::absolute(images)?],
         ..Settings::default()
     };
     let scan = InputScan::new(&settings)?;
-    let (table, warnings) = table_of(&model, &scan, images)?;
+    let (table, mut warnings) = table_of(&model, &scan, images)?;
+    warnings.extend(behind);
     let known: Vec<ViewId> = table.photos.iter().map(|p| p.photo.view_id).collect();
     model.views.retain(|id, _| known.contains(id));
     for track in model.tracks.values_mut() {
@@ -67,6 +69,56 @@ pub fn import_colmap(
         })?;
     }
     Ok(warnings)
+}
+
+/// What to do about a model that does not read.
+fn remedy(error: &FormatError) -> &'static str {
+    match error {
+        FormatError::File { source, .. } => remedy(source),
+        FormatError::Missing { .. } | FormatError::Io(_) => {
+            "give the folder with cameras, images and points3D (.bin or .txt) with --model"
+        }
+        FormatError::Unsupported { .. } => {
+            "`colmap image_undistorter` makes undistorted photos and a PINHOLE model of them: give \
+             both"
+        }
+        _ => {
+            "leave out or correct what is named, or let the program that made the model write it \
+             anew"
+        }
+    }
+}
+
+/// Points behind cameras that are said to see them: a few are told and ignored by
+/// the stages, most mean that the poses are not what they are taken for.
+fn points_behind(model: &SparseModel, model_dir: &Path) -> Result<Option<Warning>, PipelineError> {
+    let (mut all, mut behind) = (0_usize, 0_usize);
+    for track in model.tracks.values() {
+        for o in &track.observations {
+            let pose = model.views.get(&o.view_id).and_then(|v| v.cam_from_world);
+            if let (Some(pose), Some(point)) = (pose, track.position_in_world) {
+                all += 1;
+                behind += usize::from(!(pose.apply(&point).z > 0.0));
+            }
+        }
+    }
+    let told = format!("{behind} of {all} observed points lie behind the camera that sees them");
+    if 2 * behind > all {
+        return Err(PipelineError::Input {
+            what: format!("{}: {told}", model_dir.display()),
+            hint: "poses take points of the world into the camera, x right, y down, z forward \
+                   (cam_from_world): these may be the inverse, or look backwards"
+                .to_owned(),
+        });
+    }
+    Ok((behind > 0).then(|| {
+        Warning::new(
+            "points-behind",
+            "",
+            format!("{told}; they are ignored"),
+            "the program that made the model may hold wrong matches or poses",
+        )
+    }))
 }
 
 /// True where the poses of a work folder were imported without points.

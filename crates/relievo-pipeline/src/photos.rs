@@ -107,7 +107,14 @@ impl PhotoStore {
             return Ok(Arc::clone(found));
         }
         let (_, source) = self.source(id)?;
-        let photo = Arc::new(decode(&source.photo)?);
+        let photo = decode(&source.photo).map_err(|e| PipelineError::Input {
+            what: e.to_string(),
+            hint:
+                "put the photo back where it was and run the same command again; what is done is \
+                   kept"
+                    .to_owned(),
+        })?;
+        let photo = Arc::new(photo);
         let bytes = pixel_bytes(&photo);
         let mut cache = self.lock();
         while cache.used + bytes > self.budget {

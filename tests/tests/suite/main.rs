@@ -9,6 +9,7 @@
 //! | `damage` | a flipped byte, a newer folder, a second run |
 //! | `schedule` | pairs matched from coarse to fine against pairs matched in full |
 //! | `bad_photos` | input that cannot be used, or only in part |
+//! | `bad_models` | imported models that the dense stages cannot use, or only in part |
 //! | `bad_places` | folders that cannot be written, disks that fill up |
 //! | `video` | key frames, and videos that are none |
 //! | `exchange` | import, export, inspect, options, clean |
@@ -19,6 +20,7 @@
 //! | `real_photos` | the photo sets under `RELIEVO_DATA` |
 
 mod added_photos;
+mod bad_models;
 mod bad_photos;
 mod bad_places;
 mod damage;

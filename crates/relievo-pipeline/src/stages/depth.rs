@@ -326,6 +326,16 @@ impl Stage for Depth {
             }
         }
         if maps == 0 {
+            let held_out = held_out(&IngestTable::read(ctx)?, &plan.model).len();
+            let taking_part = plan.model.registered().count().saturating_sub(held_out);
+            if held_out > 0 && taking_part < 2 {
+                return Err(Box::new(PipelineError::Data {
+                    stage: "depth",
+                    what: format!("{held_out} photos are held out, {taking_part} take part"),
+                    hint: "depth is measured between two photos and more: hold out fewer"
+                        .to_owned(),
+                }));
+            }
             return Err(Box::new(PipelineError::Data {
                 stage: "depth",
                 what: "no two photos see the same surface well enough to measure depth".to_owned(),
