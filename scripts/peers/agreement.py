@@ -97,6 +97,13 @@ def poses():
         rpe.process_data((reference, moved))
         angles.extend(rpe.error)
     check("relative rotation mean [deg]", ours["relrot_deg"]["mean"], float(np.mean(angles)), 1e-3, 1e-6)
+    lengths = []
+    for i in range(1, len(names)):
+        rpe = metrics.RPE(metrics.PoseRelation.translation_part, delta=i, delta_unit=metrics.Unit.frames,
+                          all_pairs=True)
+        rpe.process_data((reference, moved))
+        lengths.extend(rpe.error)
+    check("relative position mean [mm]", ours["rpe_mm"]["mean"], 1000 * float(np.mean(lengths)), 1e-5, 1e-9)
     check("relative rotation median [deg]", ours["relrot_deg"]["med"], float(np.median(angles)), 1e-3, 1e-6)
 
 

@@ -4,13 +4,14 @@
 //! (Umeyama 1991; where they stand on a line, their rotations settle the turn about
 //! it); rotations after the same; relative poses over all true
 //! pairs, where a pair with a missing camera counts as failed. Cameras of other
-//! photos (far off in place and in direction at once) are refused.
+//! photos (far off in place and in direction at once, or turned the wrong way round)
+//! are refused.
 
 use crate::align::{common_centers, similarity};
 use crate::cameras::Cameras;
 use crate::error::EvalError;
 use crate::statistics::Spread;
-use relievo_geometry::{Mat3, Vec3};
+use relievo_geometry::{Mat3, Rigid3, Vec3};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,6 +22,9 @@ const AUC_DEG: [f64; 4] = [0.5, 1.0, 3.0, 5.0];
 /// of other photos.
 const OTHER_CENTRES_PERCENT: f64 = 50.0;
 const OTHER_ROTATION_DEG: f64 = 20.0;
+/// So are those of which relative directions, or rotations in the truth's frame, are
+/// farther off than this in the median: as far as chance.
+const CHANCE_DEG: f64 = 90.0;
 
 /// Figures of a set of poses.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,6 +41,9 @@ pub struct PoseFigures {
     pub relrot_deg: Spread,
     /// Error of the relative translation's direction, degrees.
     pub reltrans_deg: Spread,
+    /// Error of the relative translation after the similarity, over the same pairs,
+    /// in the first camera's frame; millimetres where the truth is in metres.
+    pub rpe_mm: Spread,
     /// Area under the recall of relative poses up to a limit in degrees,
     /// percent.
     pub auc: BTreeMap<String, f64>,
@@ -59,6 +66,7 @@ impl fmt::Display for PoseFigures {
         row("rotation [deg]", &self.rot_deg, 4)?;
         row("relative rotation [deg]", &self.relrot_deg, 4)?;
         row("relative direction [deg]", &self.reltrans_deg, 4)?;
+        row("relative position [mm]", &self.rpe_mm, 3)?;
         let auc = |of: &BTreeMap<String, f64>| {
             let told: Vec<String> = of.iter().map(|(t, v)| format!("{v:.2} at {t}")).collect();
             told.join(", ")
@@ -94,6 +102,7 @@ pub fn score_poses(estimate: &Cameras, truth: &Cameras) -> Result<PoseFigures, E
         .collect();
     let names: Vec<&String> = truth.keys().collect();
     let (mut errors, mut rel_rotation, mut rel_direction) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rel_position = Vec::new();
     for (i, a) in names.iter().enumerate() {
         for b in &names[i + 1..] {
             let (Some(ea), Some(eb)) = (estimate.get(*a), estimate.get(*b)) else {
@@ -110,6 +119,10 @@ pub fn score_poses(estimate: &Cameras, truth: &Cameras) -> Result<PoseFigures, E
             errors.push(rotation.max(direction));
             rel_rotation.push(rotation);
             rel_direction.push(direction);
+            // b's centre in a's frame.
+            let seen = |a: &Rigid3, b: &Rigid3| a.rotation * (b.center() - a.center());
+            let (e, t) = (seen(&ea.cam_from_world, &eb.cam_from_world), seen(ta, tb));
+            rel_position.push((align.scale * e - t).norm());
         }
     }
     let common: Vec<f64> = errors.iter().copied().filter(|e| e.is_finite()).collect();
@@ -120,8 +133,11 @@ pub fn score_poses(estimate: &Cameras, truth: &Cameras) -> Result<PoseFigures, E
             .collect()
     };
     let relative = Spread::of(&rel_rotation, 1.0);
+    let direction = Spread::of(&rel_direction, 1.0);
+    let rotation = Spread::of(&rotations, 1.0);
     let centres_percent = 100.0 * residual(&position, &to);
-    if centres_percent > OTHER_CENTRES_PERCENT && relative.med > OTHER_ROTATION_DEG {
+    let far = centres_percent > OTHER_CENTRES_PERCENT && relative.med > OTHER_ROTATION_DEG;
+    if far || direction.med > CHANCE_DEG || rotation.med > CHANCE_DEG {
         return Err(EvalError::OtherCameras {
             centres_percent,
             rotation_deg: relative.med,
@@ -131,9 +147,10 @@ pub fn score_poses(estimate: &Cameras, truth: &Cameras) -> Result<PoseFigures, E
         reg: from.len(),
         gt: truth.len(),
         pos_mm: Spread::of(&position, 1000.0),
-        rot_deg: Spread::of(&rotations, 1.0),
+        rot_deg: rotation,
         relrot_deg: relative,
-        reltrans_deg: Spread::of(&rel_direction, 1.0),
+        reltrans_deg: direction,
+        rpe_mm: Spread::of(&rel_position, 1000.0),
         auc: auc(&errors),
         auc_common: auc(&common),
     })
@@ -174,7 +191,7 @@ mod tests {
     use super::*;
     use crate::cameras::PosedCamera;
     use nalgebra::UnitQuaternion;
-    use relievo_geometry::{CameraModel, Rigid3, Sim3};
+    use relievo_geometry::{CameraModel, Sim3};
     use relievo_scene::Camera;
 
     fn ring(n: usize) -> Cameras {
@@ -237,6 +254,17 @@ mod tests {
         }
         assert!(matches!(
             score_poses(&other, &truth),
+            Err(EvalError::OtherCameras { .. })
+        ));
+        // Other photos from like places: all look the other way.
+        let mut back = truth.clone();
+        for c in back.values_mut() {
+            let pose = c.cam_from_world;
+            let turned = UnitQuaternion::from_euler_angles(0.0, 3.0, 0.0) * pose.rotation;
+            c.cam_from_world = Rigid3::new(turned, -(turned * pose.center()));
+        }
+        assert!(matches!(
+            score_poses(&back, &truth),
             Err(EvalError::OtherCameras { .. })
         ));
         let few: Cameras = moved.into_iter().take(2).collect();

@@ -92,4 +92,8 @@ fn pose_errors_are_those_of_evo() {
     near(f.relrot_deg.mean, 0.207_700_273_592_578_78, "relative");
     near(f.relrot_deg.med, 0.207_222_508_649_363_6, "relative");
     near(f.relrot_deg.max, 0.434_885_484_736_642_6, "relative");
+    // RPE of the translation part, likewise.
+    near(f.rpe_mm.mean, 16.829_728_182_818_812, "relative");
+    near(f.rpe_mm.med, 17.524_151_250_793_97, "relative");
+    near(f.rpe_mm.max, 30.696_878_276_539_262, "relative");
 }

@@ -120,15 +120,16 @@ pub fn read(path: &Path) -> Result<BalProblem, EvalError> {
         None => Err(fail("ends too early")),
     };
     let whole = |v: f64| (v >= 0.0 && v.fract() == 0.0 && v < 1e9).then_some(v as usize);
-    let mut count = || next().map(|v| whole(v).unwrap_or(0));
+    let mut count = || next().map(|v| whole(v).filter(|&n| n > 0));
     let (n_cameras, n_points, n_observations) = (count()?, count()?, count()?);
-    // Each takes some characters of the file.
-    let possible = |n: usize| (1..=text.len()).contains(&n);
-    if ![n_cameras, n_points, n_observations]
-        .into_iter()
-        .all(possible)
-    {
+    let (Some(n_cameras), Some(n_points), Some(n_observations)) =
+        (n_cameras, n_points, n_observations)
+    else {
         return Err(fail("does not begin with its three counts"));
+    };
+    // Each takes some characters of the file.
+    if n_cameras.max(n_points).max(n_observations) > text.len() {
+        return Err(fail("ends too early"));
     }
     let mut rows = Vec::with_capacity(n_observations);
     for _ in 0..n_observations {

@@ -64,7 +64,8 @@ pub(crate) struct Change {
 /// By stage, set and figure: the values by (seed, run), and which way is better.
 type Series = BTreeMap<(String, String, String), (Better, BTreeMap<(usize, usize), f64>)>;
 
-fn series(rows: &[Record]) -> Series {
+/// Figures of quality where `scored`, and costs.
+fn series(rows: &[Record], scored: bool) -> Series {
     let mut all = Series::new();
     for r in newest(rows) {
         let mut add = |name: &str, value: f64, better: Better| {
@@ -80,7 +81,8 @@ fn series(rows: &[Record]) -> Series {
             continue;
         }
         add("scored", share(r.note.is_none()), Better::Higher);
-        for m in r.quality.iter().filter(|m| m.better != Better::Neither) {
+        let figures = r.quality.iter().filter(|m| m.better != Better::Neither);
+        for m in figures.filter(|_| scored) {
             add(&m.name, m.value, m.better);
         }
         if r.calibration_s > 0.0 {
@@ -100,9 +102,12 @@ fn newest(rows: &[Record]) -> Vec<&Record> {
     results::newest(rows.iter().filter(|r| r.ours))
 }
 
-/// Every figure that both have, and those that the new one lost.
+/// Every figure that both have, and those that the new one lost. Figures of other
+/// definitions are not compared.
 pub(crate) fn compare(old: &[Record], new: &[Record]) -> Vec<Change> {
-    let (old, new) = (series(old), series(new));
+    let definitions = |rows| -> BTreeSet<u32> { newest(rows).iter().map(|r| r.metrics).collect() };
+    let scored = definitions(old) == definitions(new);
+    let (old, new) = (series(old, scored), series(new, scored));
     let mut changes = Vec::new();
     for (key, (better, after)) in &new {
         let Some((_, before)) = old.get(key) else {
@@ -203,6 +208,9 @@ fn differences(old: &[Record], new: &[Record]) -> Vec<String> {
             said.push(format!("note: {what} differ: {} and {}", list(a), list(b)));
         }
     };
+    tell("definitions (quality is not compared)", &|r| {
+        r.metrics.to_string()
+    });
     tell("machines", &|r| {
         format!("{} with {} threads", r.machine.cpu, r.machine.threads)
     });
@@ -339,6 +347,7 @@ pub(crate) fn text(changes: &[Change]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::machine::Machine;
+    use super::super::quality::METRICS;
     use super::super::results::Metric;
     use super::*;
 
@@ -365,6 +374,7 @@ mod tests {
                 ours: true,
                 version: String::new(),
                 start: None,
+                metrics: METRICS,
                 seed,
                 run: seed,
                 wall_s: 5.0 * time(seed),
@@ -497,6 +507,16 @@ mod tests {
         assert_eq!(
             verdict(&compare(&cameras, &fewer), "registered"),
             Verdict::Worse
+        );
+        // Other definitions are no better or worse program.
+        let mut redefined = rows(0.13, 0.6, |_| 1.0);
+        for r in &mut redefined {
+            r.metrics += 1;
+        }
+        let said = super::verdict(&old, &redefined).unwrap();
+        assert!(
+            said.contains("definitions (quality is not compared) differ"),
+            "{said}"
         );
         // A share of nothing is nothing.
         let mut none = old.clone();

@@ -9,6 +9,10 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
+/// Raised when a definition in `docs/metrics.md` changes: figures of different ones say
+/// nothing about each other.
+pub(crate) const METRICS: u32 = 1;
+
 /// Figures of a run, the most telling first.
 pub(crate) fn of(
     stage: &str,
@@ -71,8 +75,7 @@ pub(crate) fn of(
 }
 
 /// A cloud or a mesh: against the true surface, where there is one, and
-/// against the photos, which see the points of the cloud or the corners of the
-/// mesh.
+/// against the photos, which see the points of the cloud or samples of the mesh.
 fn surface(what: &str, set: &Set, steps: &Steps, rows: &mut Vec<Metric>) -> Result<(), String> {
     let model: [&OsStr; 2] = ["--model".as_ref(), steps.work.as_os_str()];
     if set.has_surface && (what == "cloud" || !set.scans_only) {

@@ -209,7 +209,27 @@ fn line(name: &str, group: &Group<'_>, own_cpu: Option<f64>) -> [String; 7] {
 fn lines(tools: &[(&str, Group<'_>)]) -> Vec<[String; 7]> {
     let own = tools.iter().find(|(_, g)| g.runs.iter().any(|r| r.ours));
     let own_cpu = own.map(|(_, g)| g.median(|r| r.cpu_s));
-    tools.iter().map(|(n, g)| line(n, g, own_cpu)).collect()
+    let of_ours = own.map(|(_, g)| g.runs[0]);
+    let told = |name: &str, group| {
+        let mut line = line(name, group, own_cpu);
+        if let Some(why) = of_ours.and_then(|ours| stands_apart(ours, group.runs[0])) {
+            line[1..6].iter_mut().for_each(String::clear);
+            why.clone_into(&mut line[6]);
+        }
+        line
+    };
+    tools.iter().map(|(n, g)| told(n, g)).collect()
+}
+
+/// Why a peer's row says nothing beside `ours`.
+fn stands_apart(ours: &Record, peer: &Record) -> Option<&'static str> {
+    if peer.ours || peer.failed.is_some() {
+        return None;
+    }
+    if peer.start.as_ref().is_some_and(|s| *s != ours.version) {
+        return Some("started from another version of ours: to be measured again");
+    }
+    (peer.metrics != ours.metrics).then_some("scored by other definitions: to be measured again")
 }
 
 /// For the terminal.
@@ -255,11 +275,13 @@ pub(crate) fn markdown(rows: &[Record]) -> String {
         kept, so versions stand beside the days of their rows. Seconds and memory are of the whole\n\
         program, quality is scored by the same scorer for every tool (`docs/metrics.md`). A ratio\n\
         above 1 means that the tool takes more CPU time than Relievo.\n\
+        `demo` and `tiny` are the same photos, in the repository and among the data sets.\n\
         Stages: `features` is ingest to features, `sparse` ingest to poses (peers: photos to poses),\n\
         `bundle` the sparse model moved off its optimum and solved again, `dense` depth and cloud,\n\
         `mesh` our cloud to a surface (peers: Poisson, as fine as ours, and trimming by density; ours\n\
         also carves, repairs and simplifies), `texture` surface to model. For texture every eighth\n\
-        photo is kept out of the run and re-rendered. `known` is `sparse` under the true intrinsics,\n\
+        photo is kept out of the run and re-rendered; where a version says so below, dense and mesh are\n\
+        of the same runs, without these photos. `known` is `sparse` under the true intrinsics,\n\
         `bal` problems of bundle adjustment with the statistics of Ladybug.\n\n"
         .to_owned();
     let shown = groups(rows);
@@ -466,5 +488,22 @@ mod tests {
         let ours = "- Relievo c0ffee (mesh.x=2), measured 2026-11-28";
         let peer = "- open3d 0.20, measured 2026-11-25 to 2026-11-27";
         assert_eq!(lines, [ours, peer]);
+    }
+
+    #[test]
+    fn peers_of_another_start_or_definition_have_no_ratio() {
+        let peer = |start: &str, metrics: u32| {
+            let mut row = row("open3d", "0.20", 0, 4.0, 0.5);
+            row.start = Some(start.to_owned());
+            row.metrics = metrics;
+            cells(&[self::row("relievo", "new", 0, 2.0, 0.5), row], "open3d")
+        };
+        let good = peer("new", super::super::quality::METRICS);
+        assert_eq!((&*good[2], &*good[5]), ("4", "2.00"), "{good:?}");
+        for (start, metrics, why) in [("old", 1, "another version"), ("new", 0, "definitions")] {
+            let cells = peer(start, metrics);
+            assert!(cells[6].contains(why), "{cells:?}");
+            assert!(cells[1..6].iter().all(String::is_empty), "{cells:?}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::Problems;
 use super::machine::Machine;
+use super::quality::METRICS;
 use super::tools::{RunId, Tool};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -38,6 +39,9 @@ pub(crate) struct Record {
     /// Version of ours whose result a peer started from.
     #[serde(default)]
     pub(crate) start: Option<String>,
+    /// Definitions by which it was scored ([`METRICS`]).
+    #[serde(default)]
+    pub(crate) metrics: u32,
     pub(crate) seed: usize,
     pub(crate) run: usize,
     pub(crate) wall_s: f64,
@@ -71,6 +75,7 @@ impl Record {
             ours: tool.ours,
             version: tool.version.clone(),
             start: tool.start.clone(),
+            metrics: METRICS,
             seed,
             run,
             wall_s: 0.0,
@@ -141,7 +146,7 @@ impl Results {
     }
 
     /// A run that was done already on this machine by the same version from the
-    /// same start. A tool that failed by itself would fail again; one that was
+    /// same start, and scored by the same definitions. A tool that failed by itself would fail again; one that was
     /// killed, or was not here, is tried.
     pub(crate) fn find(
         &self,
@@ -155,6 +160,8 @@ impl Results {
             let same = r.stage == stage && r.set == set && r.tool == tool.name;
             let same = same && r.machine.is_same(machine);
             let version = r.version == tool.version && r.start == tool.start;
+            // What was never scored is not measured by anything.
+            let version = version && (r.metrics == METRICS || r.failed.is_some());
             let ended = r.failed.is_none() || (r.wall_s > 0.0 && !r.killed);
             same && version && ended && (r.seed, r.run) == (seed, run)
         })
@@ -172,14 +179,14 @@ fn drop_cut_line(path: &Path) -> std::io::Result<()> {
 }
 
 /// The rows that count, in their order: of a stage and set those of the machine that
-/// ran it last, of a tool there those of its last version and start, of a run the
-/// last try. A file may hold several machines and builds.
+/// ran it last, of a tool there those of its last version, start and definitions, of a run
+/// the last try. A file may hold several machines and builds.
 pub(crate) fn newest<'a>(rows: impl IntoIterator<Item = &'a Record>) -> Vec<&'a Record> {
     let mut rows: Vec<&Record> = rows.into_iter().collect();
     let place = |r: &'a Record| (&*r.stage, &*r.set);
     let machines: BTreeMap<_, _> = rows.iter().map(|&r| (place(r), &r.machine)).collect();
     rows.retain(|&r| machines[&place(r)].is_same(&r.machine));
-    let build = |r: &'a Record| (&*r.version, r.start.as_deref());
+    let build = |r: &'a Record| (&*r.version, r.start.as_deref(), r.metrics);
     let tool = |r: &'a Record| (place(r), &*r.tool);
     let builds: BTreeMap<_, _> = rows.iter().map(|&r| (tool(r), build(r))).collect();
     rows.retain(|&r| builds[&tool(r)] == build(r));
@@ -218,6 +225,7 @@ pub(crate) fn example(stage: &str, set: &str, tool: &str, version: &str, run: us
         ours: tool == "relievo",
         version: version.to_owned(),
         start: None,
+        metrics: METRICS,
         seed: 0,
         run,
         wall_s: 1.0,
@@ -260,6 +268,7 @@ mod tests {
         assert!(!is_done(&|r| r.machine.memory_gib = 32.0));
         assert!(!is_done(&|r| r.version = "0.19".to_owned()));
         assert!(!is_done(&|r| r.start = Some("other".to_owned())));
+        assert!(!is_done(&|r| r.metrics -= 1));
         assert!(!is_done(&|r| r.run = 2));
         // One that failed by itself is done; one that was killed or not here is not.
         let failed = Some("exit code 1".to_owned());

@@ -93,6 +93,10 @@ pub(crate) fn find(request: &Request) -> Result<Vec<Set>, Problems> {
         .into_iter()
         .collect();
     if let Some(data) = std::env::var_os("RELIEVO_DATA") {
+        if !Path::new(&data).is_dir() {
+            let data = Path::new(&data).display();
+            return Err(vec![format!("RELIEVO_DATA names no folder: {data}")]);
+        }
         for folder in folders(Path::new(&data)) {
             let found = read(&folder);
             if !found.is_empty() {
