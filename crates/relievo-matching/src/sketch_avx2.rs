@@ -15,6 +15,9 @@ use std::arch::x86_64::*;
 const PAIRS: usize = KEPT / 2 + 1;
 /// Rows of a block.
 const ROWS: usize = 6;
+/// Pairs of coefficients, those of most energy, that already bound most products under
+/// any limit; what the others hold counts as a part of what is left.
+const HEAD: usize = KEPT / 4;
 /// Groups of a tile: 18 KiB.
 const TILE: usize = 32;
 
@@ -91,13 +94,12 @@ fn pack_rows<'s>(a: impl ExactSizeIterator<Item = &'s Sketch>) -> Vec<[[i32; ROW
     blocks
 }
 
-/// The bounds of a block of rows with a group of columns: vectors that have to
-/// stay in registers, hence no function.
+/// Adds the products of a block of rows with a group of columns to the sums: vectors that
+/// have to stay in registers, hence no function.
 macro_rules! bounds {
-    ($rows:expr, $group:expr) => {{
-        let group: &Group = $group;
-        let mut sums = [load(&group.start); ROWS];
-        for (b, rows) in group.pairs.iter().zip($rows) {
+    ($rows:expr, $columns:expr, $sums:expr) => {{
+        let mut sums: [__m256i; ROWS] = $sums;
+        for (b, rows) in $columns.iter().zip($rows.iter()) {
             let b = load(b);
             for r in 0..ROWS {
                 let product = _mm256_madd_epi16(b, _mm256_set1_epi32(rows[r]));
@@ -201,7 +203,7 @@ fn block_by_tile(
     at: (usize, usize),
 ) {
     for (g, (group, column)) in groups.iter().zip(columns).enumerate() {
-        let sums = bounds!(rows, group);
+        let sums = bounds!(rows, group.pairs, [load(&group.start); ROWS]);
         let group_idx = _mm256_set1_epi32((at.1 + g) as i32);
         for r in 0..ROWS {
             let mut lanes = Lanes::load(&running[r]);
@@ -218,6 +220,17 @@ fn block_by_tile(
     }
 }
 
+/// The mean and the length of all but the coefficients of the first [`HEAD`] pairs, rounded
+/// up, as 16-bit halves of one word.
+fn head_and_rest(s: &Sketch) -> i32 {
+    let [mean, rest] = s.mean_and_rest;
+    let tail = s.coefficients[2 * HEAD..].iter();
+    let tail: i32 = tail.map(|&c| i32::from(c) * i32::from(c)).sum();
+    let rest = (i32::from(rest) * i32::from(rest) + tail) as f32;
+    // Of integers this small no root is rounded down to a whole number.
+    i32::from(mean as u16) | (rest.sqrt().ceil() as i32) << 16
+}
+
 /// See [`crate::match_sketched`]. Panics without AVX2.
 pub(crate) fn visit(near: Nearness<'_>, queries: &[Query], stands: &mut [Standing]) {
     assert!(available(), "the processor has no AVX2");
@@ -227,17 +240,22 @@ pub(crate) fn visit(near: Nearness<'_>, queries: &[Query], stands: &mut [Standin
     let columns = columns.map(|&j| sketches.get(j as usize).unwrap_or(&NO_SKETCH));
     // SAFETY: `available` was asserted.
     let mut groups = unsafe { pack_columns(columns) };
+    let mut heads = vec![[0; LANES]; groups.len()];
     for (place, &j) in layout.order.iter().enumerate() {
         let slack = slacks.get(j as usize).copied();
         groups[place / LANES].start[place % LANES] = slack.unwrap_or(i32::MIN / 2);
+        let sketch = sketches.get(j as usize).unwrap_or(&NO_SKETCH);
+        heads[place / LANES][place % LANES] = head_and_rest(sketch);
     }
     for part in &layout.parts {
         let live = part.queries.iter().copied();
         let live: Vec<u32> = live.filter(|&q| !stands[q as usize].fails).collect();
         let rows = live.iter().map(|&q| queries[q as usize].from as usize);
+        let rows = rows.map(|i| &near.from.sketches[i]);
         // SAFETY: `available` was asserted.
-        let blocks = unsafe { pack_rows(rows.map(|i| &near.from.sketches[i])) };
-        let groups = &groups[part.places.start / LANES..part.places.end / LANES];
+        let blocks = unsafe { pack_rows(rows) };
+        let places = part.places.start / LANES..part.places.end / LANES;
+        let groups = (&groups[places.clone()], &heads[places]);
         let order = &layout.order[part.places.clone()];
         for (block, live) in blocks.iter().zip(live.chunks(ROWS)) {
             // SAFETY: `available` was asserted.
@@ -250,13 +268,30 @@ pub(crate) fn visit(near: Nearness<'_>, queries: &[Query], stands: &mut [Standin
 fn visit_block(
     near: Nearness<'_>,
     rows: &[[i32; ROWS]; PAIRS],
-    groups: &[Group],
+    (groups, heads): (&[Group], &[[i32; LANES]]),
     (queries, live): (&[Query], &[u32]),
     stands: &mut [Standing],
     order: &[u32],
 ) {
-    for (g, group) in groups.iter().enumerate() {
-        let sums = bounds!(rows, group);
+    let mut limits = [_mm256_set1_epi32(i32::MAX); ROWS];
+    let mut row_heads = [0; ROWS];
+    for (r, &q) in live.iter().enumerate() {
+        let query = &queries[q as usize];
+        limits[r] = _mm256_set1_epi32(query.bound_limit);
+        row_heads[r] = head_and_rest(&near.from.sketches[query.from as usize]);
+    }
+    for (g, (group, head)) in groups.iter().zip(heads).enumerate() {
+        let start = [load(&group.start); ROWS];
+        let sums = bounds!(rows[..HEAD], group.pairs[..HEAD], start);
+        let rough = bounds!([row_heads], [*head], sums);
+        let mut over = _mm256_setzero_si256();
+        for r in 0..ROWS {
+            over = _mm256_or_si256(over, _mm256_cmpgt_epi32(rough[r], limits[r]));
+        }
+        if _mm256_testz_si256(over, over) != 0 {
+            continue;
+        }
+        let sums = bounds!(rows[HEAD..], group.pairs[HEAD..], sums);
         for (&q, sums) in live.iter().zip(sums) {
             let (q, stand) = (&queries[q as usize], &mut stands[q as usize]);
             let over = _mm256_cmpgt_epi32(sums, _mm256_set1_epi32(q.bound_limit));

@@ -225,7 +225,7 @@ impl Stage for Depth {
         // Pictures, hypotheses and costs of the reference; sources and their
         // quads; the maps of the pass before.
         Parallelism::OneAtATime {
-            memory_bytes: pixels * 260,
+            memory_bytes: pixels * 310,
         }
     }
 

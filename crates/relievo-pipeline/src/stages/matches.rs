@@ -24,7 +24,7 @@ use relievo_scene::{Camera, Features, TwoViewKind, ViewGraph, ViewId};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The list of pairs, by name.
 const PAIRS_FILE: &str = "pairs.json";
@@ -35,10 +35,18 @@ const SHARD: &str = ".pairs";
 #[derive(Debug)]
 pub struct Matches {
     setup: Arc<Setup>,
-    cache: Mutex<BTreeMap<String, Arc<View>>>,
+    cache: Mutex<Cache>,
     simulated: view_synthesis::Simulated,
     /// Pairs matched by this run; those of fresh and of earlier shards are not.
     matched: AtomicUsize,
+}
+
+/// Photos that were read, while they fit.
+#[derive(Debug, Default)]
+struct Cache {
+    bytes: u64,
+    /// Locked while somebody reads the photo.
+    views: BTreeMap<String, Arc<Mutex<Option<Arc<View>>>>>,
 }
 
 /// What matching needs of a photo.
@@ -71,16 +79,44 @@ impl Matches {
         }
     }
 
-    /// A photo, kept while all fit an eighth of the memory.
+    /// Photos, kept while all fit an eighth of the memory. Those that another thread is
+    /// just reading come last, so that threads that need the same ones share the work.
+    fn views(
+        &self,
+        ctx: &StageContext,
+        table: &IngestTable,
+        names: &[&str],
+    ) -> Result<Vec<Arc<View>>, PipelineError> {
+        let slots: Vec<_> = {
+            let mut cache = locked(&self.cache);
+            let slot = |name: &&str| Arc::clone(cache.views.entry((*name).to_owned()).or_default());
+            names.iter().map(slot).collect()
+        };
+        let mut found = vec![None; names.len()];
+        for waits in [false, true] {
+            for ((name, slot), found) in names.iter().zip(&slots).zip(&mut found) {
+                let guard = match slot.try_lock() {
+                    _ if found.is_some() => continue,
+                    Ok(guard) => guard,
+                    Err(_) if waits => locked(slot),
+                    Err(_) => continue,
+                };
+                *found = Some(self.view(ctx, table, name, guard)?);
+            }
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// What is in the slot, or what belongs there.
     fn view(
         &self,
         ctx: &StageContext,
         table: &IngestTable,
         name: &str,
+        mut slot: MutexGuard<'_, Option<Arc<View>>>,
     ) -> Result<Arc<View>, PipelineError> {
-        let lock = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = lock().get(name) {
-            return Ok(Arc::clone(found));
+        if let Some(view) = &*slot {
+            return Ok(Arc::clone(view));
         }
         let output = ctx.output("features", &file_name(name, EXTENSION))?;
         let features = read(&output)?;
@@ -92,12 +128,17 @@ impl Matches {
             prepared,
             camera,
         });
-        let mut cache = lock();
-        if (cache.len() as u64 + 1) * bytes < ctx.task().memory_bytes() / 8 {
-            cache.insert(name.to_owned(), Arc::clone(&view));
+        let mut cache = locked(&self.cache);
+        if cache.bytes + bytes < ctx.task().memory_bytes() / 8 {
+            cache.bytes += bytes;
+            *slot = Some(Arc::clone(&view));
         }
         Ok(view)
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Stage for Matches {
@@ -233,14 +274,8 @@ impl Stage for Matches {
     }
 
     fn finish(&self, ctx: &StageContext, _out: &mut ItemWriter) -> Result<Figures, BoxError> {
-        self.cache
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-        self.simulated
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        *locked(&self.cache) = Cache::default();
+        locked(&self.simulated).clear();
         let table = IngestTable::read(ctx)?;
         let pairs: Vec<(String, String)> = read_json(ctx, "matches", PAIRS_FILE)?;
         let (_, graph) = read_matched(ctx, &table)?;
@@ -310,15 +345,15 @@ impl Matches {
             return Ok(stored);
         }
         let options = self.setup.options("matches")?;
-        let own = self.view(ctx, table, name)?;
         let a = entry_named(table, name)?.photo.view_id;
         // A batch bounds what is held: one batch of partners at a time.
         for batch in others.chunks(64) {
-            let loaded = batch
-                .iter()
-                .map(|other| {
+            let names: Vec<&str> = std::iter::once(name).chain(batch.iter().copied()).collect();
+            let mut views = self.views(ctx, table, &names)?.into_iter();
+            let own = views.next().ok_or("the photo is not there")?;
+            let loaded = (batch.iter().zip(views))
+                .map(|(other, view)| {
                     let entry = entry_named(table, other)?;
-                    let view = self.view(ctx, table, other)?;
                     Ok((entry.photo.view_id, *other, view))
                 })
                 .collect::<Result<Vec<_>, PipelineError>>()?;
