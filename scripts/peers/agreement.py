@@ -53,6 +53,16 @@ def rotation(q):
                      [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]])
 
 
+def relative_errors(reference, moved, relation):
+    """evo's relative pose errors of all pairs."""
+    errors = []
+    for i in range(1, reference.num_poses):
+        rpe = metrics.RPE(relation, delta=i, delta_unit=metrics.Unit.frames, all_pairs=True)
+        rpe.process_data((reference, moved))
+        errors.extend(rpe.error)
+    return np.array(errors)
+
+
 def read_images(folder):
     """World-from-camera by file name, from images.txt."""
     lines = [l for l in open(pathlib.Path(folder) / "images.txt") if not l.startswith("#")]
@@ -90,19 +100,9 @@ def poses():
     ape.process_data((reference, moved))
     check("rotation mean [deg]", ours["rot_deg"]["mean"], ape.get_statistic(metrics.StatisticsType.mean), 1e-4, 1e-6)
     print("evo: relative pose error, all pairs")
-    angles = []
-    for i in range(1, len(names)):
-        rpe = metrics.RPE(metrics.PoseRelation.rotation_angle_deg, delta=i, delta_unit=metrics.Unit.frames,
-                          all_pairs=True)
-        rpe.process_data((reference, moved))
-        angles.extend(rpe.error)
+    angles = relative_errors(reference, moved, metrics.PoseRelation.rotation_angle_deg)
+    lengths = relative_errors(reference, moved, metrics.PoseRelation.translation_part)
     check("relative rotation mean [deg]", ours["relrot_deg"]["mean"], float(np.mean(angles)), 1e-3, 1e-6)
-    lengths = []
-    for i in range(1, len(names)):
-        rpe = metrics.RPE(metrics.PoseRelation.translation_part, delta=i, delta_unit=metrics.Unit.frames,
-                          all_pairs=True)
-        rpe.process_data((reference, moved))
-        lengths.extend(rpe.error)
     check("relative position mean [mm]", ours["rpe_mm"]["mean"], 1000 * float(np.mean(lengths)), 1e-5, 1e-9)
     check("relative rotation median [deg]", ours["relrot_deg"]["med"], float(np.median(angles)), 1e-3, 1e-6)
 

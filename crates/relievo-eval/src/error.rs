@@ -78,13 +78,15 @@ pub enum EvalError {
     },
     /// Neither places nor directions of the cameras fit.
     #[error(
-        "after the best similarity the camera centres are still {centres_percent:.0} % of their spread off, and relative rotations {rotation_deg:.0} degrees in the median: the truth belongs to other photos, or the model is wrong throughout"
+        "after the best similarity the camera centres are still {centres_percent:.0} % of their spread off, rotations {rotation_deg:.0} and relative directions {direction_deg:.0} degrees in the median: the truth belongs to other photos, or the model is wrong throughout"
     )]
     OtherCameras {
         /// Root mean square error of the centres over that of their distance from their mean.
         centres_percent: f64,
-        /// Median error of relative rotations.
+        /// Median error of rotations, relative or after the similarity, whichever is larger.
         rotation_deg: f64,
+        /// Median error of relative directions, degrees.
+        direction_deg: f64,
     },
     /// Cameras are paired by file name, and two have the same.
     #[error("two photos are called {name}; the folders that they are in do not count")]
@@ -183,8 +185,11 @@ impl EvalError {
             Self::NoAgreement { .. } => "score the cameras alone with `relievo eval poses`",
             Self::TwinNames { .. } => "give every photo a name of its own",
             Self::PhotoSize { .. } => "check that the photos are those of this set",
-            Self::FewCommon { .. } | Self::OtherCameras { .. } => {
+            Self::FewCommon { .. } => {
                 "cameras are paired by file name; check that the truth belongs to these photos"
+            }
+            Self::OtherCameras { .. } => {
+                "cameras are paired by file name: check that the truth belongs to these photos, and that both sides take the world into cameras with x right, y down and z forward"
             }
             Self::NotFinite { .. } => {
                 "take those points out first: a score that leaves them out would say nothing of them"

@@ -140,7 +140,8 @@ pub fn score_poses(estimate: &Cameras, truth: &Cameras) -> Result<PoseFigures, E
     if far || direction.med > CHANCE_DEG || rotation.med > CHANCE_DEG {
         return Err(EvalError::OtherCameras {
             centres_percent,
-            rotation_deg: relative.med,
+            rotation_deg: relative.med.max(rotation.med),
+            direction_deg: direction.med,
         });
     }
     Ok(PoseFigures {

@@ -16,6 +16,8 @@ use relievo_geometry::{MAX_PARAMS, Mat3, Rigid3, Sim3, Vec3};
 use relievo_optim::{
     Directions, FIXED, GAUGE, Loss, MOST_PARAMS, Solver, covariance, group_estimate,
 };
+use relievo_scene::ViewId;
+use std::collections::BTreeMap;
 
 /// Posterior standard deviations of a camera's intrinsics.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -120,11 +122,14 @@ pub(crate) fn posterior(
     let turn = frame.scale * frame.rotation.to_rotation_matrix().into_inner();
     let poses = what.views.iter().enumerate().map(|(slot, &v)| {
         let own = covariance.pose(problem.block_of[slot], &gauge.of_pose(&state, slot));
-        (
-            scene.ids[v],
-            in_world(&own, &(turn * state.matrices[slot].transpose())),
-        )
+        let own = in_world(&own, &(turn * state.matrices[slot].transpose()));
+        (scene.ids[v], own)
     });
+    let poses: BTreeMap<ViewId, PoseCovariance> = poses.collect();
+    let is_finite = |c: &PoseCovariance| c.0.iter().flatten().all(|v| v.is_finite());
+    if !poses.values().all(is_finite) {
+        return (Err(NoCovariances::Undetermined), sigmas);
+    }
     let mut points = vec![None; what.points.len()];
     let of_kept = covariance.landmarks(s, |l| gauge.of_point(&state.points[l]));
     for (id, c) in kept.iter().zip(of_kept) {
@@ -135,7 +140,7 @@ pub(crate) fn posterior(
     }
     let out = ModelCovariances {
         distance: frame.scale * gauge.distance,
-        poses: poses.collect(),
+        poses,
         points,
     };
     (Ok(out), sigmas)

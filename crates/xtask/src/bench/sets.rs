@@ -92,7 +92,9 @@ pub(crate) fn find(request: &Request) -> Result<Vec<Set>, Problems> {
     let mut sets: Vec<Set> = Set::read("demo", Path::new("datasets/demo"))
         .into_iter()
         .collect();
-    if let Some(data) = std::env::var_os("RELIEVO_DATA") {
+    // Empty means unset, as in `scripts/test`.
+    let data = std::env::var_os("RELIEVO_DATA").filter(|d| !d.is_empty());
+    if let Some(data) = data {
         if !Path::new(&data).is_dir() {
             let data = Path::new(&data).display();
             return Err(vec![format!("RELIEVO_DATA names no folder: {data}")]);
