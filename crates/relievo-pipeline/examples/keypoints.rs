@@ -61,14 +61,27 @@ fn px(k: &Keypoint) -> Vec2 {
     Vec2::new(f64::from(k.x_px), f64::from(k.y_px))
 }
 
+/// The true surface, relative to a point that keeps its digits.
+struct TrueSurface {
+    bvh: TriangleBvh,
+    origin: Vec3,
+}
+
+impl TrueSurface {
+    /// How far the surface is along a ray, in lengths of the ray.
+    fn cast(&self, from: &Vec3, ray: &Vec3) -> Option<f64> {
+        let narrow = |v: &Vec3| [v.x as f32, v.y as f32, v.z as f32];
+        let hit = self.bvh.cast(narrow(&(from - self.origin)), narrow(ray))?;
+        Some(f64::from(hit.t))
+    }
+}
+
 /// Where the surface at a keypoint of `a` lies in `b`, if `b` sees it.
-fn true_place(a: &Photo, k: &Keypoint, b: &Photo, surface: &TriangleBvh) -> Option<Vec2> {
+fn true_place(a: &Photo, k: &Keypoint, b: &Photo, surface: &TrueSurface) -> Option<Vec2> {
     let world_from_a = a.camera.cam_from_world.inverse();
-    let origin = world_from_a.translation;
+    let from_a = world_from_a.translation;
     let ray = world_from_a.rotation * a.normalised(k);
-    let narrow = |v: &Vec3| [v.x as f32, v.y as f32, v.z as f32];
-    let hit = surface.cast(narrow(&origin), narrow(&ray))?;
-    let x = origin + ray * f64::from(hit.t);
+    let x = from_a + ray * surface.cast(&from_a, &ray)?;
     let place = b
         .camera
         .camera
@@ -80,11 +93,11 @@ fn true_place(a: &Photo, k: &Keypoint, b: &Photo, surface: &TriangleBvh) -> Opti
         && place.x < f64::from(size.width_px)
         && place.y < f64::from(size.height_px);
     let center = b.camera.cam_from_world.center();
-    let back = surface.cast(narrow(&center), narrow(&(x - center)))?;
-    (inside && (f64::from(back.t) - 1.0).abs() < 2e-3).then_some(place)
+    let back = surface.cast(&center, &(x - center))?;
+    (inside && (back - 1.0).abs() < 2e-3).then_some(place)
 }
 
-fn add(a: &Photo, b: &Photo, surface: Option<&TriangleBvh>, sums: &mut Sums) {
+fn add(a: &Photo, b: &Photo, surface: Option<&TrueSurface>, sums: &mut Sums) {
     let matches = match_descriptors(
         &a.features,
         &b.features,
@@ -157,10 +170,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let set = benchmark::open(&root)?;
     let folder = set.inputs.first().ok_or("no photos")?;
     let surface = match &set.surface {
-        Surface::Mesh(path) => relievo_eval::TrueScene::read(path)?.mesh,
+        Surface::Mesh(path) => Some(relievo_eval::TrueScene::read(path)?),
         _ => None,
     };
-    let surface = surface.map(|mesh| TriangleBvh::new(&mesh));
+    let surface = surface.and_then(|scene| {
+        Some(TrueSurface {
+            bvh: TriangleBvh::new(&scene.mesh?),
+            origin: scene.origin,
+        })
+    });
     let ours = Sift {
         options: SiftOptions {
             max_keypoints: budget,

@@ -85,6 +85,7 @@ fn a_texture_needs_held_out_photos_or_names() {
     );
     let figures = named.json();
     assert_eq!(figures["photos"], 1);
+    assert_eq!(figures["stale"], serde_json::json!([]));
     assert!(
         figures["psnr"].as_f64().is_some_and(|v| v > 15.0),
         "{figures}"
@@ -109,6 +110,19 @@ fn a_texture_needs_held_out_photos_or_names() {
     run(&[&"eval", &"texture", &"--estimate", &copied])
         .ends(1)
         .says(&["held out no photos"]);
+    let told = run(&[
+        &"eval",
+        &"texture",
+        &"--estimate",
+        &copied,
+        &"--only",
+        &"0003.jpg",
+        &"--json",
+    ]);
+    let told = told.ends(0);
+    assert!(told.stderr.contains("out of date"), "{}", told.stderr);
+    let stale = &told.json()["stale"];
+    assert!(stale.as_array().is_some_and(|s| !s.is_empty()), "{stale}");
     run(&[&"eval", &"poses", &"--estimate", estimate])
         .ends(2)
         .says(&["--truth"]);

@@ -205,7 +205,11 @@ fn tell(set: &DataSet, without_photo: usize, json: bool) {
             );
         }
     }
-    println!("  true surface     {surface}");
+    // A file may hold a mesh or points.
+    match &set.surface {
+        Surface::Mesh(path) => println!("  true surface     {}", path.display()),
+        _ => println!("  true surface     {surface}"),
+    }
 }
 
 /// The stage to stop after, and those that are scored.

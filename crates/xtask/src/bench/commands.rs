@@ -2,7 +2,7 @@
 
 use super::bal;
 use super::known::{TrueCamera, photos_with_matrix};
-use super::photos::{key_frames, photo_names, photos_alone};
+use super::photos::{KeyFrame, frames_alone, key_frames, photo_names, photos_alone};
 use super::sets::Set;
 use super::tools::{Kind, RunId, Tool, python, relievo, said, words};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -74,6 +74,7 @@ fn steps(stage: &str, set: &Set, tool: &Tool, id: RunId) -> Result<Steps, String
     };
     let base = || start.upto(stage);
     let known = TrueCamera::of(set).filter(|_| stage == "known");
+    let photos = || start.photos();
     Ok(match &tool.kind {
         Kind::Relievo => return ours(stage, &start, id),
         Kind::Pycolmap(mapper) => {
@@ -85,7 +86,8 @@ fn steps(stage: &str, set: &Set, tool: &Tool, id: RunId) -> Result<Steps, String
             }
             let _ = fs_err::remove_dir_all(&out);
             let shared = pairs.join("cost.json");
-            let mut command = words([&python, &script, input, &pairs, &out, mapper]);
+            let photos = photos()?;
+            let mut command = words([&python, &script, &photos, &pairs, &out, mapper]);
             if let Some(camera) = known {
                 command.extend([id.0.to_string(), camera.spec()]);
             }
@@ -96,8 +98,10 @@ fn steps(stage: &str, set: &Set, tool: &Tool, id: RunId) -> Result<Steps, String
         Kind::Openmvg => {
             let _ = fs_err::remove_dir_all(&out);
             let photos = match &known {
-                None => photos_alone(input, &folder.join("photos"))?,
-                Some(k) => photos_with_matrix(set, k, &folder.join("known-photos"), &python)?,
+                None => photos_alone(&photos()?, &folder.join("photos"))?,
+                Some(k) => {
+                    photos_with_matrix(&photos()?, k, &folder.join("known-photos"), &python)?
+                }
             };
             let mut command = words([&python, &peer("sparse_openmvg.py"), &photos, &out]);
             command.extend(known.map(|_| id.0.to_string()));
@@ -105,7 +109,8 @@ fn steps(stage: &str, set: &Set, tool: &Tool, id: RunId) -> Result<Steps, String
         }
         Kind::OpencvSift => {
             let output = out.with_extension("json");
-            let command = words([&python, &peer("features_opencv.py"), input, &output]);
+            let photos = photos()?;
+            let command = words([&python, &peer("features_opencv.py"), &photos, &output]);
             Steps::new(command, folder, output)
         }
         Kind::Ceres => {
@@ -257,6 +262,18 @@ impl Start<'_> {
         self.name(if self.held { "held" } else { "base" })
     }
 
+    /// The folder that peers are given: of a video, the key frames that we take.
+    fn photos(&self) -> Result<PathBuf, String> {
+        if !self.set.is_video() {
+            return Ok(self.set.input.clone());
+        }
+        frames_alone(&self.key_frames(&relievo())?, &self.folder.join("frames"))
+    }
+
+    fn key_frames(&self, program: &Path) -> Result<Vec<KeyFrame>, String> {
+        key_frames(&self.set.input, &self.name("frames"), program)
+    }
+
     /// The command line that starts from the photos.
     fn whole_run(&self, program: &Path, work: &Path) -> Result<Vec<String>, String> {
         let mut command = words([&program, &"run", &self.set.input, &"-o", &work]);
@@ -267,7 +284,8 @@ impl Start<'_> {
         if self.held {
             let file = self.folder.join("hold-out.txt");
             let names = if self.set.is_video() {
-                key_frames(&self.set.input, &self.name("frames"), program)?
+                let frames = self.key_frames(program)?;
+                frames.into_iter().map(|f| f.name).collect()
             } else {
                 photo_names(&self.set.input)
             };

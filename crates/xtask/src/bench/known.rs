@@ -73,10 +73,10 @@ fn strecha(folder: &Path) -> Option<TrueCamera> {
     found
 }
 
-/// Photos with the K.txt from which openmvg-rs takes its intrinsics. It knows
-/// no distortion there: distorted photos are undistorted first.
+/// The photos of a folder with the K.txt from which openmvg-rs takes its intrinsics.
+/// It knows no distortion there: distorted photos are undistorted first.
 pub(crate) fn photos_with_matrix(
-    set: &Set,
+    photos: &Path,
     camera: &TrueCamera,
     folder: &Path,
     python: &Path,
@@ -85,11 +85,11 @@ pub(crate) fn photos_with_matrix(
         if !folder.join("K.txt").is_file() {
             let script = Path::new("scripts/peers/undistort_photos.py");
             let spec = camera.spec();
-            said(&words([&python, &script, &set.input, &spec, &folder]))?;
+            said(&words([&python, &script, &photos, &spec, &folder]))?;
         }
         return Ok(folder.to_owned());
     }
-    let alone = photos_alone(&set.input, folder)?;
+    let alone = photos_alone(photos, folder)?;
     let [fx, fy, cx, cy] = camera.params[..] else {
         return Err(format!("{} is not a pinhole camera", camera.spec()));
     };

@@ -97,7 +97,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<String, Problems> {
     let damaged = sets.iter().filter_map(|s| Some((s, s.damaged.as_ref()?)));
     problems.extend(damaged.map(|(s, why)| format!("the truth of {}: {why}", s.name)));
     let said = if let Some(old) = old {
-        println!("{said}");
+        crate::say(&said);
         // What was not asked for is not missing.
         let asked = |r: &Record| {
             request.stages.contains(&&*r.stage) && sets.iter().any(|s| s.name == r.set)

@@ -142,17 +142,17 @@ pub(crate) fn of_stage(stage: &str, set: &Set, request: &Request) -> Vec<Tool> {
         "features" => add(
             "opencv",
             Kind::OpencvSift,
-            video(package("opencv-python-headless")),
+            package("opencv-python-headless"),
         ),
         "sparse" | "known" => {
             let colmap = package("pycolmap");
             add(
                 "pycolmap incremental",
                 Kind::Pycolmap("incremental"),
-                video(colmap.clone()),
+                colmap.clone(),
             );
-            add("pycolmap global", Kind::Pycolmap("global"), video(colmap));
-            add("openmvg-rs", Kind::Openmvg, video(package("openmvg-rs")));
+            add("pycolmap global", Kind::Pycolmap("global"), colmap);
+            add("openmvg-rs", Kind::Openmvg, package("openmvg-rs"));
         }
         "bundle" => add("ceres (pycolmap)", Kind::Ceres, package("pycolmap")),
         "bal" => add("ceres", Kind::CeresProgram, bal::ceres_version()),
