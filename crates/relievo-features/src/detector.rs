@@ -65,3 +65,18 @@ pub trait Detector: Send + Sync {
         task: &Task,
     ) -> Result<Features, FeatureError>;
 }
+
+/// A mask has the size of its photo.
+pub fn check_mask(photo: &Raster<[u8; 3]>, mask: Option<&Raster<u8>>) -> Result<(), FeatureError> {
+    match mask {
+        Some(mask) if (mask.width(), mask.height()) != (photo.width(), photo.height()) => {
+            Err(FeatureError::MaskSize {
+                mask_width: mask.width(),
+                mask_height: mask.height(),
+                photo_width: photo.width(),
+                photo_height: photo.height(),
+            })
+        }
+        _ => Ok(()),
+    }
+}

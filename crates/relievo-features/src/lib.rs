@@ -13,6 +13,7 @@
 //! | [`detector`] | the [`Detector`] trait and [`FeatureError`] |
 //! | [`sift`] | [`Sift`]: the whole detector and its [`SiftOptions`] |
 //! | [`affine`] | keypoints of simulated views (ASIFT) |
+//! | `helper` | [`HelperSift`]: OpenCV's detector in a process of its own |
 //! | `source` | the rows that an octave starts from |
 //! | `scale_space` | Gaussian levels of one octave, row by row |
 //! | `simd` | one kernel, several instruction sets |
@@ -29,6 +30,7 @@ mod descriptor;
 pub mod detector;
 mod extrema;
 mod gradients;
+mod helper;
 mod orientation;
 mod scale_space;
 pub mod sift;
@@ -37,5 +39,6 @@ mod source;
 mod spread;
 
 pub use affine::{AffineOptions, TILT_LEVELS, simulated_views};
-pub use detector::{Detector, FeatureError};
+pub use detector::{Detector, FeatureError, check_mask};
+pub use helper::{HelperSift, serve_features};
 pub use sift::{Expectation, Sift, SiftOptions};

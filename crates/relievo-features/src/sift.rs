@@ -3,7 +3,7 @@
 
 use crate::blur::quantise;
 use crate::descriptor::describe;
-use crate::detector::{Detector, FeatureError};
+use crate::detector::{Detector, FeatureError, check_mask};
 use crate::extrema::{Extremum, Limits, Search};
 use crate::orientation::{Place, Scratch, orientations};
 use crate::scale_space::{BLOCK, Blurs, MARGIN, ScaleSpace};
@@ -107,16 +107,7 @@ impl Detector for Sift {
         self.check_options()?;
         task.check()?;
         let size = (photo.width(), photo.height());
-        if let Some(mask) = mask
-            && (mask.width(), mask.height()) != size
-        {
-            return Err(FeatureError::MaskSize {
-                mask_width: mask.width(),
-                mask_height: mask.height(),
-                photo_width: photo.width(),
-                photo_height: photo.height(),
-            });
-        }
+        check_mask(photo, mask)?;
         let set = InstructionSet::choose(self.isa);
         let o = &self.options;
         // Extrema under the peak threshold are several times as many, and

@@ -1,5 +1,6 @@
 //! What can be wrong with a photo or a video.
 
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// A picture or video that cannot be used.
@@ -122,7 +123,7 @@ impl PhotoProblem {
 }
 
 /// What is wrong with a video.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum VideoProblem {
     /// The container or codec is not understood.
     #[error("this video cannot be opened ({reason})")]
@@ -139,9 +140,6 @@ pub enum VideoProblem {
         /// What the decoder says.
         reason: String,
     },
-    /// Neither OpenCV is built in nor ffmpeg is installed.
-    #[error("there is no video decoder here")]
-    NoDecoder,
 }
 
 impl VideoProblem {
@@ -150,10 +148,6 @@ impl VideoProblem {
         match self {
             Self::CannotOpen { .. } | Self::Decoding { .. } | Self::NoFrames => {
                 "check that it plays; re-encode it, e.g. `ffmpeg -i IN -c:v libx264 OUT.mp4`"
-            }
-            Self::NoDecoder => {
-                "install ffmpeg, or build with the default features (OpenCV), or extract photos \
-                 from the video"
             }
         }
     }

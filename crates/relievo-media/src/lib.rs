@@ -40,5 +40,6 @@ pub use sharpness::sharpness;
 pub use starting_camera::starting_camera;
 pub use video::display_matrix::orientation_of_video;
 pub use video::ffmpeg::FfmpegDecoder;
+pub use video::helper::{HelperDecoder, opencv_program, serve_frames};
 pub use video::key_frames::{FrameFigures, KeyFrameOptions, analyse, choose_key_frames};
 pub use video::{FrameSource, FrameStamp, VideoDecoder, VideoInfo, decode_frames};

@@ -7,10 +7,13 @@
 //! | --- | --- |
 //! | [`video`] | frames of a video, upright, with time stamps |
 //! | [`sift`] | the reference detector and descriptor |
+//! | `helper` | [`helper()`]: both for another process |
 
+mod helper;
 pub mod sift;
 pub mod video;
 
+pub use helper::helper;
 pub use sift::OpenCvSift;
 pub use video::OpenCvDecoder;
 

@@ -4,7 +4,7 @@ use opencv::core::{
     self, KeyPoint, KeyPointTraitConst, Mat, MatTraitConst, MatTraitConstManual, Ptr, Vector,
 };
 use opencv::features2d::{Feature2DTrait, SIFT};
-use relievo_features::{Detector, FeatureError};
+use relievo_features::{Detector, FeatureError, check_mask};
 use relievo_image::{Raster, luma};
 use relievo_scene::{DESCRIPTOR_LEN, Features, Keypoint};
 use relievo_task::Task;
@@ -45,16 +45,7 @@ impl Detector for OpenCvSift {
         task: &Task,
     ) -> Result<Features, FeatureError> {
         task.check()?;
-        if let Some(mask) = mask
-            && (mask.width(), mask.height()) != (photo.width(), photo.height())
-        {
-            return Err(FeatureError::MaskSize {
-                mask_width: mask.width(),
-                mask_height: mask.height(),
-                photo_width: photo.width(),
-                photo_height: photo.height(),
-            });
-        }
+        check_mask(photo, mask)?;
         if photo.is_empty() {
             return Ok(Features::default());
         }

@@ -1,27 +1,23 @@
-//! Which decoder reads videos: OpenCV where built in, else an installed
+//! Which decoder reads videos: OpenCV's where its program is, else an installed
 //! ffmpeg.
 
 use crate::error::PipelineError;
-use relievo_media::VideoDecoder;
+use relievo_media::{FfmpegDecoder, HelperDecoder, VideoDecoder};
 
 /// The decoder, or what to install.
 pub fn decoder() -> Result<Box<dyn VideoDecoder>, PipelineError> {
-    #[cfg(feature = "opencv")]
-    {
-        Ok(Box::new(relievo_opencv::OpenCvDecoder))
+    if let Some(decoder) = HelperDecoder::find() {
+        return Ok(Box::new(decoder));
     }
-    #[cfg(not(feature = "opencv"))]
-    {
-        match relievo_media::FfmpegDecoder::find() {
-            Some(decoder) => Ok(Box::new(decoder)),
-            None => Err(PipelineError::Input {
-                what: "this program was built without OpenCV and no ffmpeg is installed, so \
-                       videos cannot be read"
-                    .to_owned(),
-                hint: "install ffmpeg (apt-get install ffmpeg), or build with the default \
-                       features, or give photos"
-                    .to_owned(),
-            }),
-        }
+    match FfmpegDecoder::find() {
+        Some(decoder) => Ok(Box::new(decoder)),
+        None => Err(PipelineError::Input {
+            what: "neither relievo-opencv stands beside this program (and starts) nor is ffmpeg \
+                   installed, so videos cannot be read"
+                .to_owned(),
+            hint: "install ffmpeg (apt-get install ffmpeg), or build with the default features, \
+                   or give photos"
+                .to_owned(),
+        }),
     }
 }

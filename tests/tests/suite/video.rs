@@ -1,9 +1,11 @@
 //! Key frames, and videos that are none.
 
-use relievo_tests::program::{Ran, relievo};
+use relievo_tests::program::{Ran, program, relievo};
 use relievo_tests::{data, work};
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn run(input: &Path, work: &Path, until: &str) -> Ran {
     let arguments: [OsString; 6] = [
@@ -30,6 +32,43 @@ fn a_text_file_named_mp4() {
     run(&video, &folder.path().join("out"), "ingest")
         .ends(1)
         .says(&["walk.mp4", "hint:", "re-encode"]);
+}
+
+#[test]
+fn photos_need_no_opencv() {
+    let own = fs_err::read(program()).unwrap();
+    let links = |name: &[u8]| own.windows(name.len()).any(|w| w == name);
+    assert!(links(b"libc.so"));
+    assert!(!links(b"libopencv_core"));
+}
+
+#[test]
+fn a_decoder_that_crashes_or_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("relievo");
+    fs_err::copy(program(), &copy).unwrap();
+    let video = folder.path().join("walk.mp4");
+    fs_err::write(&video, "any").unwrap();
+    let run = || {
+        let mut command = Command::new(&copy);
+        command.arg("run").arg(&video).args(["--until", "ingest"]);
+        // No ffmpeg either.
+        let out = command.env("PATH", folder.path()).output().unwrap();
+        assert_eq!(out.status.code(), Some(1));
+        String::from_utf8(out.stderr).unwrap()
+    };
+    let said = run();
+    for word in ["relievo-opencv", "hint:", "install ffmpeg"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let helper = folder.path().join("relievo-opencv");
+    let script = "#!/bin/sh\n[ \"$1\" = version ] && echo 4 && exit\nkill -SEGV $$\n";
+    fs_err::write(&helper, script).unwrap();
+    fs_err::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let said = run();
+    for word in ["walk.mp4", "signal: 11", "hint:", "re-encode"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
 }
 
 #[test]

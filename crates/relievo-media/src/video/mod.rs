@@ -1,20 +1,22 @@
 //! Videos as sequences of frames.
 //!
-//! [`FrameSource`] is what a decoder offers; `relievo-opencv` implements it,
-//! [`ffmpeg`] is the fallback through the `ffmpeg` program. Key frames are
-//! chosen from [`motion`] and sharpness by [`key_frames`].
+//! [`FrameSource`] is what a decoder offers; `relievo-opencv` implements it, in a
+//! process of its own that [`helper`] talks to; [`ffmpeg`] is the fallback through the
+//! `ffmpeg` program. Key frames are chosen from [`motion`] and sharpness by [`key_frames`].
 
 pub mod display_matrix;
 pub mod ffmpeg;
+pub mod helper;
 pub mod key_frames;
 pub mod motion;
 
 use crate::MediaError;
 use relievo_image::{Raster, Rgb8};
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// What a container says about its video.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VideoInfo {
     /// Upright width, rotation applied.
     pub width_px: u32,
@@ -29,7 +31,7 @@ pub struct VideoInfo {
 }
 
 /// Which frame this is.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FrameStamp {
     /// Counted from 0 in order of decoding (which is order of showing).
     pub index: u64,

@@ -7,7 +7,7 @@ use crate::photos;
 use relievo_engine::{
     BoxError, Figures, Item, ItemWriter, Output, Parallelism, Stage, StageContext, file_name,
 };
-use relievo_features::{Detector, Expectation, Sift, SiftOptions};
+use relievo_features::{Detector, Expectation, HelperSift, Sift, SiftOptions};
 use relievo_image::{Filter, Raster};
 use relievo_scene::Features as PhotoFeatures;
 use serde_json::Value;
@@ -64,15 +64,16 @@ impl Features {
                 isa: self.setup.settings.isa,
                 expectation: self.expectation.clone(),
             })),
-            #[cfg(feature = "opencv")]
-            "opencv-sift" => Ok(Box::new(relievo_opencv::OpenCvSift::new(
-                sift.max_keypoints,
-            ))),
-            #[cfg(not(feature = "opencv"))]
-            "opencv-sift" => Err(PipelineError::Option {
-                name: "features.detector=opencv-sift".to_owned(),
-                what: "this program was built without OpenCV; use sift".to_owned(),
-            }),
+            "opencv-sift" => match relievo_media::opencv_program() {
+                Some(program) => Ok(Box::new(HelperSift {
+                    program,
+                    max_keypoints: sift.max_keypoints,
+                })),
+                None => Err(PipelineError::Option {
+                    name: "features.detector=opencv-sift".to_owned(),
+                    what: "relievo-opencv does not stand beside this program; use sift".to_owned(),
+                }),
+            },
             other => Err(PipelineError::Option {
                 name: format!("features.detector={other}"),
                 what: "detectors are sift and opencv-sift".to_owned(),
