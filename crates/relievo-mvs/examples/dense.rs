@@ -19,7 +19,7 @@ use relievo_geometry::CameraModel;
 use relievo_image::undistort::{undistort, undistorted_mask, undistorted_model};
 use relievo_image::{Raster, Rgb8};
 use relievo_mvs::{
-    DepthOptions, DepthPlan, FusionOptions, FusionView, FusionViews, StereoView,
+    DepthOptions, DepthPlan, FusionOptions, FusionView, FusionViews, GeometricPass, StereoView,
     ViewSelectionOptions, estimate_depth_geometric, estimate_depth_photometric, fuse, select_views,
 };
 use relievo_scene::{Camera, DepthMap, ViewId};
@@ -248,10 +248,12 @@ fn estimate(
         return estimate_depth_photometric(reference, &sources, plan, options, seed, task).unwrap();
     }
     let before: Vec<&DepthMap> = plan.sources.iter().map(|s| &maps[s]).collect();
-    estimate_depth_geometric(
-        reference, &sources, &maps[&id], &before, plan, options, seed, task,
-    )
-    .unwrap()
+    let before = GeometricPass {
+        previous: &maps[&id],
+        source_maps: &before,
+        is_last: pass == options.geometric_passes,
+    };
+    estimate_depth_geometric(reference, &sources, before, plan, options, seed, task).unwrap()
 }
 
 /// Near is red, far is blue, nothing is black; by inverse depth.

@@ -6,7 +6,7 @@ use nalgebra::UnitQuaternion;
 use relievo_geometry::{CameraModel, Rigid3, Vec2, Vec3};
 use relievo_image::{Raster, Rgb8};
 use relievo_mvs::{
-    DepthOptions, DepthPlan, FusionOptions, FusionView, FusionViews, StereoView,
+    DepthOptions, DepthPlan, FusionOptions, FusionView, FusionViews, GeometricPass, StereoView,
     ViewSelectionOptions, estimate_depth_geometric, estimate_depth_photometric, fuse, select_views,
 };
 use relievo_scene::{
@@ -221,8 +221,11 @@ fn all_maps(
             let map = estimate_depth_geometric(
                 view(id),
                 &sources,
-                &first[id],
-                &before,
+                GeometricPass {
+                    previous: &first[id],
+                    source_maps: &before,
+                    is_last: true,
+                },
                 plan,
                 &options(),
                 8,

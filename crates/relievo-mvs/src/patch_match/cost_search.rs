@@ -22,7 +22,7 @@ pub fn best_shifts(
     let kernel = Kernel::detect(isa);
     let (padded, weights) = (PaddedBytes::new(reference), BilateralWeights::new(9.0, 5.0));
     let arena = Arena::new(std::slice::from_ref(source));
-    let target = arena.target(&[0; LANES]);
+    let target = arena.target(0);
     let (mut evaluations, mut best) = (0, Vec::new());
     let mut patch = Patch::ZERO;
     for y in (BORDER..reference.height().saturating_sub(BORDER)).step_by(4) {

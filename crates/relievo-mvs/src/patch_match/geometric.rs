@@ -7,6 +7,7 @@
 use super::half_field::{F, Field, I, LANES, ROW_PAD, load, parity};
 use super::level::{LaneSources, Level, Transfer};
 use super::ncc::{Kernel, LaneWork, Warp};
+use super::view_choice::MAX_SOURCES;
 use rayon::prelude::*;
 use relievo_scene::DepthMap;
 
@@ -14,43 +15,66 @@ use relievo_scene::DepthMap;
 #[derive(Debug)]
 pub(crate) struct SourceDepths {
     values: Vec<f32>,
-    /// First value, width and height of each source.
-    layout: Vec<(usize, usize, usize)>,
+    count: usize,
+    /// First value, width, last column and last row of each source.
+    first: [i32; MAX_SOURCES],
+    width: [i32; MAX_SOURCES],
+    x_max: [i32; MAX_SOURCES],
+    y_max: [i32; MAX_SOURCES],
 }
 
 impl SourceDepths {
     pub(crate) fn new(maps: &[&DepthMap]) -> Self {
-        let mut layout = Vec::with_capacity(maps.len());
-        let mut values = Vec::new();
-        for map in maps {
-            layout.push((values.len(), map.depth.width(), map.depth.height()));
-            values.par_extend(
+        let maps = &maps[..maps.len().min(MAX_SOURCES)];
+        let mut out = Self {
+            values: Vec::new(),
+            count: maps.len(),
+            first: [0; MAX_SOURCES],
+            width: [0; MAX_SOURCES],
+            x_max: [0; MAX_SOURCES],
+            y_max: [0; MAX_SOURCES],
+        };
+        for (v, map) in maps.iter().enumerate() {
+            out.first[v] = out.values.len() as i32;
+            out.width[v] = map.depth.width() as i32;
+            out.x_max[v] = map.depth.width() as i32 - 1;
+            out.y_max[v] = map.depth.height() as i32 - 1;
+            out.values.par_extend(
                 map.depth
                     .as_slice()
                     .par_iter()
                     .map(|&z| if z > 0.0 { 1.0 / z } else { 0.0 }),
             );
         }
-        Self { values, layout }
+        assert!(
+            i32::try_from(out.values.len()).is_ok(),
+            "the maps of the sources exceed a 31-bit index"
+        );
+        out
     }
 
     /// Forward-backward error in pixels; infinite without a depth there.
     #[inline(always)]
     pub(crate) fn errors(
         &self,
+        kernel: Kernel,
         lanes: &LaneSources,
         warp: &Warp,
         source_idx: &I,
-        px: &F,
-        py: f32,
+        (px, py): (&F, f32),
     ) -> F {
-        let mut q = [0.0; LANES];
+        let pick = |table| kernel.pick_i(table, source_idx);
+        let (first, width) = (pick(&self.first), pick(&self.width));
+        let (x_max, y_max) = (pick(&self.x_max), pick(&self.y_max));
+        let mut at = [0; LANES];
         for l in 0..LANES {
-            let (start, width, height) = self.layout[source_idx[l] as usize];
-            let x = whole(warp.u[l]).min(width as u32 - 1);
-            let y = whole(warp.v[l]).min(height as u32 - 1);
-            q[l] = self.values[start + (y as usize * width) + x as usize];
+            let (x, y) = (
+                whole(warp.u[l]).min(x_max[l]),
+                whole(warp.v[l]).min(y_max[l]),
+            );
+            at[l] = first[l] + y * width[l] + x;
         }
+        let q = at.map(|k| self.values[k as usize]);
         let (m, t) = (&lanes.back_m, &lanes.back_t);
         let mut out = [0.0; LANES];
         for l in 0..LANES {
@@ -96,7 +120,8 @@ impl SourceDepths {
         (px, py, q): (&F, f32, &F),
         counts: &mut I,
     ) {
-        let (start, width, height) = self.layout[source_idx];
+        let start = self.first[source_idx] as usize;
+        let (width, height) = (self.width[source_idx], self.y_max[source_idx] + 1);
         let (mut u, mut v, mut hz) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
         let (mut at, mut inside) = ([0_usize; LANES], [false; LANES]);
         for l in 0..LANES {
@@ -109,11 +134,12 @@ impl SourceDepths {
                 & (v[l] < height as f32);
         }
         for l in 0..LANES {
-            let pixel = v[l] as usize * width + u[l] as usize;
+            let pixel = v[l] as usize * width as usize + u[l] as usize;
             at[l] = start + if inside[l] { pixel } else { 0 };
         }
+        let there = at.map(|k| self.values[k]);
         for l in 0..LANES {
-            let there = self.values[at[l]];
+            let there = there[l];
             let b = backward.apply(u[l], v[l], there);
             let (dx, dy) = (b[0] / b[2] - px[l], b[1] / b[2] - py);
             // z of the pixel in the source is h.z / q.
@@ -148,8 +174,8 @@ impl LaneWork for AgreeingRow<'_> {
                 let px = std::array::from_fn(|l| (x + 2 * l) as f32 + 0.5);
                 let q: F = load(&row.q, ROW_PAD + block * LANES);
                 let mut counts = [0; LANES];
-                let layout = self.depths.layout.len();
-                for (v, s) in self.level.sources.iter().enumerate().take(layout) {
+                let count = self.depths.count;
+                for (v, s) in self.level.sources.iter().enumerate().take(count) {
                     let ways = [&s.forward, &s.backward];
                     self.depths
                         .count_agreeing(v, ways, (&px, py, &q), &mut counts);
@@ -165,7 +191,7 @@ impl LaneWork for AgreeingRow<'_> {
 /// The whole part of 0 ≤ v < 2²², without the checks of a cast: rounding
 /// v − ½ by adding 2²³ leaves it in the low bits. Anything else gives anything.
 #[inline(always)]
-fn whole(v: f32) -> u32 {
+fn whole(v: f32) -> i32 {
     const ROUND: f32 = 8_388_608.0;
-    ((v - 0.5) + ROUND).to_bits() & 0x003f_ffff
+    (((v - 0.5) + ROUND).to_bits() & 0x003f_ffff) as i32
 }

@@ -1,9 +1,10 @@
 //! One level of the pyramid: the reference, its sources and how they lie.
 
 use super::half_field::{F, I, LANES, Planes};
-use super::ncc::{MAX_EXTENT, Warp};
+use super::ncc::{Kernel, MAX_EXTENT, Warp};
 use super::packed_image::{Arena, PaddedBytes, Target, halve, halve_mask};
 use super::stereo_view::StereoView;
+use super::view_choice::MAX_SOURCES;
 use relievo_geometry::{Mat3, Rigid3, Vec3};
 use relievo_image::Raster;
 use relievo_scene::Camera;
@@ -88,8 +89,44 @@ pub(crate) struct Level {
     pub(crate) valid: Option<Raster<u8>>,
     pub(crate) arena: Arena,
     pub(crate) sources: Vec<Source>,
+    tables: Tables,
     /// Some source has masked pixels.
     any_mask: bool,
+}
+
+/// One value of every source.
+type Table<T> = [T; MAX_SOURCES];
+
+/// The sources' values side by side, for lanes that look into different ones.
+#[derive(Debug, Default)]
+struct Tables {
+    base: Table<i32>,
+    y_max: Table<i32>,
+    width: Table<f32>,
+    height: Table<f32>,
+    forward_m: [Table<f32>; 9],
+    forward_t: [Table<f32>; 3],
+    backward_m: [Table<f32>; 9],
+    backward_t: [Table<f32>; 3],
+}
+
+impl Tables {
+    fn new(sources: &[Source], arena: &Arena) -> Self {
+        let mut out = Self::default();
+        for (v, s) in sources.iter().enumerate().take(MAX_SOURCES) {
+            (out.base[v], out.y_max[v]) = arena.place(v);
+            (out.width[v], out.height[v]) = (s.width, s.height);
+            for k in 0..9 {
+                out.forward_m[k][v] = s.forward.m[k];
+                out.backward_m[k][v] = s.backward.m[k];
+            }
+            for k in 0..3 {
+                out.forward_t[k][v] = s.forward.t[k];
+                out.backward_t[k][v] = s.backward.t[k];
+            }
+        }
+        out
+    }
 }
 
 /// The levels, finest first.
@@ -150,7 +187,7 @@ fn level(
     };
     let camera = scaled(&reference.camera, gray);
     let arena = Arena::new(others);
-    let sources = sources
+    let sources: Vec<Source> = sources
         .iter()
         .zip(others)
         .zip(masks)
@@ -172,6 +209,7 @@ fn level(
         camera,
         image: PaddedBytes::new(gray),
         valid: valid.cloned(),
+        tables: Tables::new(&sources, &arena),
         arena,
         sources,
         any_mask: masks.iter().any(Option::is_some),
@@ -231,7 +269,7 @@ impl LaneSources {
             }
         }
         Self {
-            target: level.arena.target(&[source_idx as i32; LANES]),
+            target: level.arena.target(source_idx),
             width: lanes(s.width),
             height: lanes(s.height),
             ray,
@@ -245,37 +283,32 @@ impl LaneSources {
 
     /// Pixel centres x + 0.5, x + 2.5, …; row y; source of each lane.
     #[inline(always)]
-    pub(crate) fn new(level: &Level, x: usize, y: usize, source_idx: &I) -> Self {
-        let mut out = Self {
-            target: level.arena.target(source_idx),
-            width: [0.0; LANES],
-            height: [0.0; LANES],
-            ray: [[0.0; LANES]; 3],
-            mx: [[0.0; LANES]; 3],
-            my: [[0.0; LANES]; 3],
-            t: [[0.0; LANES]; 3],
-            back_m: [[0.0; LANES]; 9],
-            back_t: [[0.0; LANES]; 3],
-        };
+    pub(crate) fn new(level: &Level, kernel: Kernel, x: usize, y: usize, source_idx: &I) -> Self {
+        let of = &level.tables;
+        let pick = |table: &Table<f32>| kernel.pick(table, source_idx);
+        let m: [F; 9] = std::array::from_fn(|k| pick(&of.forward_m[k]));
         let py = y as f32 + 0.5;
-        for l in 0..LANES {
-            let px = (x + 2 * l) as f32 + 0.5;
-            let s = &level.sources[source_idx[l] as usize];
-            out.width[l] = s.width;
-            out.height[l] = s.height;
-            for r in 0..3 {
-                let m = &s.forward.m[3 * r..3 * r + 3];
-                out.ray[r][l] = m[0] * px + m[1] * py + m[2];
-                out.mx[r][l] = m[0];
-                out.my[r][l] = m[1];
-                out.t[r][l] = s.forward.t[r];
-                out.back_t[r][l] = s.backward.t[r];
-            }
-            for k in 0..9 {
-                out.back_m[k][l] = s.backward.m[k];
+        let mut ray = [[0.0; LANES]; 3];
+        for r in 0..3 {
+            for l in 0..LANES {
+                let px = (x + 2 * l) as f32 + 0.5;
+                ray[r][l] = m[3 * r][l] * px + m[3 * r + 1][l] * py + m[3 * r + 2][l];
             }
         }
-        out
+        Self {
+            target: Target {
+                base: kernel.pick_i(&of.base, source_idx),
+                y_max: kernel.pick_i(&of.y_max, source_idx),
+            },
+            width: pick(&of.width),
+            height: pick(&of.height),
+            ray,
+            mx: [m[0], m[3], m[6]],
+            my: [m[1], m[4], m[7]],
+            t: std::array::from_fn(|k| pick(&of.forward_t[k])),
+            back_m: std::array::from_fn(|k| pick(&of.backward_m[k])),
+            back_t: std::array::from_fn(|k| pick(&of.backward_t[k])),
+        }
     }
 
     /// Where the patches on `planes` fall.

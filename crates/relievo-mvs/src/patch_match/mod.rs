@@ -134,7 +134,8 @@ pub fn estimate_depth_photometric(
         };
         for i in 0..iterations {
             task.check()?;
-            sweep.polish = k == 0 && i + 1 == iterations;
+            let last = options.geometric_passes == 0 && k == 0;
+            sweep.polish = last && i + 1 == iterations;
             sweep.iteration = iteration;
             iterate(&sweep, &mut now);
             iteration += 1;
@@ -152,22 +153,34 @@ pub fn estimate_depth_photometric(
     ))
 }
 
+/// What a geometric pass begins with. All maps come from the same, earlier pass, so that
+/// the order in which views are done never shows.
+#[derive(Clone, Copy, Debug)]
+pub struct GeometricPass<'a> {
+    /// The reference's map.
+    pub previous: &'a DepthMap,
+    /// `source_maps[i]` belongs to `sources[i]`.
+    pub source_maps: &'a [&'a DepthMap],
+    /// No other pass follows: depths are polished to the end.
+    pub is_last: bool,
+}
+
 /// Refines the map of the pass before under photo-consistency and agreement
 /// with the sources' maps of the pass before.
-///
-/// `previous`: the reference's map; `source_maps[i]` belongs to `sources[i]`.
-/// All of them come from the same, earlier pass, so that the order in which
-/// views are done never shows.
 pub fn estimate_depth_geometric(
     reference: &StereoView,
     sources: &[&StereoView],
-    previous: &DepthMap,
-    source_maps: &[&DepthMap],
+    pass: GeometricPass<'_>,
     plan: &DepthPlan,
     options: &DepthOptions,
     seed: u64,
     task: &Task,
 ) -> Result<DepthMap, MvsError> {
+    let GeometricPass {
+        previous,
+        source_maps,
+        is_last,
+    } = pass;
     if sources.len() != source_maps.len() {
         return Err(MvsError::MapCount {
             view: reference.id,
@@ -228,7 +241,7 @@ pub fn estimate_depth_geometric(
     for i in 0..options.geometric_iterations {
         task.check()?;
         sweep.iteration = 20 + i;
-        sweep.polish = i + 1 == options.geometric_iterations;
+        sweep.polish = is_last && i + 1 == options.geometric_iterations;
         iterate(&sweep, &mut field);
     }
     let agreeing = depths.agreeing(sweep.kernel, level, &field);

@@ -1,8 +1,8 @@
 //! Bilateral-weighted NCC of 16 reference pixels at once, one per lane.
 //!
 //! Per tap: position in 16.16 fixed point, one gather of a 2 × 2 sample,
-//! bilinear interpolation in integers with 7-bit fractions, three weighted sums
-//! in f32. The patch moves by an affine map; over 11 px the second-order part
+//! bilinear interpolation in integers with 8-bit fractions (f and 255 − f, which one
+//! shuffle of bytes gives), three weighted sums in f32. The patch moves by an affine map; over 11 px the second-order part
 //! of the plane's homography is below 0.01 px.
 //!
 //! Portable and SIMD kernels share everything up to the order and fusing of the
@@ -10,6 +10,7 @@
 
 use super::half_field::{F, I, LANES};
 use super::packed_image::{Arena, PAD, PaddedBytes, Target};
+use super::view_choice::MAX_SOURCES;
 #[cfg(target_arch = "x86_64")]
 use super::{ncc_avx2, ncc_avx512};
 
@@ -29,8 +30,22 @@ pub(crate) const TAP_ROWS: [(i32, i32, usize); 6] = [
 /// Farthest a warped tap may lie from the patch's centre, on either axis.
 pub(crate) const MAX_EXTENT: f32 = 18.0;
 
-/// Values are grey levels × 2¹⁴ inside the kernel.
-const UNIT: f32 = 1.0 / 16384.0;
+/// The weights of a sample add up to this on each axis.
+const WHOLE: i32 = 255;
+/// Values are grey levels × 255² inside the kernel.
+const UNIT: f32 = 1.0 / (WHOLE * WHOLE) as f32;
+
+/// The second byte of each of four words, four times, as a shuffle of bytes takes it.
+#[cfg(target_arch = "x86_64")]
+pub(crate) const FOUR: [i32; 4] = [0x0101_0101, 0x0505_0505, 0x0909_0909, 0x0d0d_0d0d];
+/// Twice, with zeros between.
+#[cfg(target_arch = "x86_64")]
+pub(crate) const TWO: [i32; 4] = [
+    0x8001_8001_u32 as i32,
+    0x8005_8005_u32 as i32,
+    0x8009_8009_u32 as i32,
+    0x800d_800d_u32 as i32,
+];
 
 /// Weights and values of 16 reference patches.
 #[derive(Debug)]
@@ -39,7 +54,7 @@ pub(crate) struct Patch {
     pub(crate) w: [F; TAPS],
     /// Weight × (grey − grey of the centre).
     pub(crate) wr: [F; TAPS],
-    /// (Grey of the centre − 128) × 2¹⁴.
+    /// (Grey of the centre − 128) × 255².
     pub(crate) center: I,
     /// Weighted mean of grey − centre.
     pub(crate) mean: F,
@@ -100,7 +115,7 @@ impl Patch {
         let mut c = [0_i32; LANES];
         for l in 0..LANES {
             c[l] = i32::from(middle[2 * l]);
-            self.center[l] = (c[l] - 128) << 14;
+            self.center[l] = (c[l] - 128) * WHOLE * WHOLE;
         }
         let mut sum_w = [0.0_f32; LANES];
         let mut sum_wr = [0.0_f32; LANES];
@@ -156,7 +171,7 @@ pub(crate) struct Warp {
     pub(crate) inside: [bool; LANES],
 }
 
-/// Weighted sums over the 32 taps, value = (sample − centre) × 2¹⁴.
+/// Weighted sums over the 32 taps, value = (sample − centre) × 255².
 #[derive(Debug)]
 pub(crate) struct Sums {
     /// Σ w s
@@ -194,6 +209,26 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => ncc_avx512::run(work),
         }
+    }
+
+    /// `table[idx[l]]` of each lane.
+    #[inline(always)]
+    pub(crate) fn pick(self, table: &[f32; MAX_SOURCES], idx: &I) -> F {
+        #[cfg(target_arch = "x86_64")]
+        if let Self::Avx2(_) = self {
+            return ncc_avx2::pick(table, idx);
+        }
+        std::array::from_fn(|l| table[idx[l] as usize % MAX_SOURCES])
+    }
+
+    /// `table[idx[l]]` of each lane.
+    #[inline(always)]
+    pub(crate) fn pick_i(self, table: &[i32; MAX_SOURCES], idx: &I) -> I {
+        #[cfg(target_arch = "x86_64")]
+        if let Self::Avx2(_) = self {
+            return ncc_avx2::pick_i(table, idx);
+        }
+        std::array::from_fn(|l| table[idx[l] as usize % MAX_SOURCES])
     }
 
     /// The best that the processor has, or the portable one.
@@ -287,10 +322,10 @@ pub(crate) fn sums_portable(patch: &Patch, warp: &Warp, target: &Target, arena: 
                 let y = y0 + dx * ay + dy * by;
                 let at = target.base[l] + (y >> 16) * stride + (x >> 16);
                 let quad = quads[at as usize].to_le_bytes().map(|b| i32::from(b as i8));
-                let (fx, fy) = ((x >> 9) & 127, (y >> 9) & 127);
-                let top = quad[0] * (128 - fx) + quad[1] * fx;
-                let bottom = quad[2] * (128 - fx) + quad[3] * fx;
-                let value = top * (128 - fy) + bottom * fy - patch.center[l];
+                let (fx, fy) = ((x >> 8) & WHOLE, (y >> 8) & WHOLE);
+                let top = quad[0] * (WHOLE - fx) + quad[1] * fx;
+                let bottom = quad[2] * (WHOLE - fx) + quad[3] * fx;
+                let value = top * (WHOLE - fy) + bottom * fy - patch.center[l];
                 let s = value as f32;
                 let ws = patch.w[k][l] * s;
                 sums.s[l] += ws;
@@ -358,22 +393,8 @@ mod tests {
         let patch = loaded(&image);
         let arena = Arena::new(&[image, negative]);
         for kernel in kernels() {
-            let same = ncc_cost(
-                kernel,
-                &patch,
-                &still(),
-                &arena.target(&[0; LANES]),
-                &arena,
-                0.01,
-            );
-            let other = ncc_cost(
-                kernel,
-                &patch,
-                &still(),
-                &arena.target(&[1; LANES]),
-                &arena,
-                0.01,
-            );
+            let same = ncc_cost(kernel, &patch, &still(), &arena.target(0), &arena, 0.01);
+            let other = ncc_cost(kernel, &patch, &still(), &arena.target(1), &arena, 0.01);
             assert!(same.iter().all(|c| *c < 1e-3), "{kernel:?} {same:?}");
             assert!(other.iter().all(|c| *c > 1.99), "{kernel:?} {other:?}");
         }
@@ -410,7 +431,11 @@ mod tests {
                     _ => warp.uy[l] = value,
                 }
             }
-            let target = arena.target(&idx);
+            let places = idx.map(|i| arena.place(i as usize));
+            let target = Target {
+                base: places.map(|p| p.0),
+                y_max: places.map(|p| p.1),
+            };
             let want = ncc_cost(Kernel::Portable, &patch, &warp, &target, &arena, 1.0);
             #[cfg(target_arch = "x86_64")]
             if ncc_avx2::available() {

@@ -3,7 +3,7 @@
 #![allow(clippy::wildcard_imports, reason = "three dozen intrinsics")]
 
 use super::half_field::{F, I, LANES};
-use super::ncc::{FIXED, LaneWork, ORIGIN, Patch, Sums, TAP_ROWS, Warp};
+use super::ncc::{FIXED, FOUR, LaneWork, ORIGIN, Patch, Sums, TAP_ROWS, TAPS, TWO, Warp};
 use super::packed_image::{Arena, Target};
 use std::arch::x86_64::*;
 
@@ -83,8 +83,53 @@ pub(crate) fn sums(
     out
 }
 
+/// `table[idx[l] & 7]` of each lane. [`available`] holds.
+#[inline(always)]
+pub(crate) fn pick(table: &[f32; 8], idx: &I) -> F {
+    // SAFETY: `Kernel::detect` chose this kernel because `available` holds.
+    unsafe { pick_avx2(table, idx) }
+}
+
+/// See [`pick`].
+#[inline(always)]
+pub(crate) fn pick_i(table: &[i32; 8], idx: &I) -> I {
+    // SAFETY: `Kernel::detect` chose this kernel because `available` holds.
+    unsafe { pick_i_avx2(table, idx) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn pick_avx2(table: &[f32; 8], idx: &I) -> F {
+    let mut out = [0.0; LANES];
+    // SAFETY: 32 readable and writable bytes from lane 0 and 8.
+    unsafe {
+        let table = _mm256_loadu_ps(table.as_ptr());
+        for at in [0, 8] {
+            let values = _mm256_permutevar8x32_ps(table, load_i(idx, at));
+            _mm256_storeu_ps(out.as_mut_ptr().add(at), values);
+        }
+    }
+    out
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn pick_i_avx2(table: &[i32; 8], idx: &I) -> I {
+    let mut out = [0; LANES];
+    // SAFETY: 32 readable and writable bytes from lane 0 and 8.
+    unsafe {
+        let table = _mm256_loadu_si256(table.as_ptr().cast());
+        for at in [0, 8] {
+            let values = _mm256_permutevar8x32_epi32(table, load_i(idx, at));
+            _mm256_storeu_si256(out.as_mut_ptr().add(at).cast(), values);
+        }
+    }
+    out
+}
+
 /// # Safety
 /// `at` is 0 or 8.
+#[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn load_i(v: &I, at: usize) -> __m256i {
     // SAFETY: 32 readable bytes from lane 0 or 8, unaligned load.
@@ -116,25 +161,45 @@ fn fitting(a: __m256i, b: __m256i) -> (__m256i, __m256i) {
     (_mm256_and_si256(small, a), _mm256_and_si256(small, b))
 }
 
-/// The words at `index`.
+/// Position of a row's first tap on one axis.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn row_start(center: __m256i, [a, b]: [__m256i; 2], dy: i32, first: i32) -> __m256i {
+    let along = _mm256_mullo_epi32(a, _mm256_set1_epi32(first));
+    let across = _mm256_mullo_epi32(b, _mm256_set1_epi32(dy));
+    _mm256_add_epi32(_mm256_add_epi32(center, across), along)
+}
+
+/// Where eight lanes find the words of a tap.
+#[derive(Clone, Copy)]
+struct Index {
+    base: __m256i,
+    /// 16-bit pairs (1, stride), against (x, y).
+    pitch: __m256i,
+}
+
+impl Index {
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn at(self, x: __m256i, y: __m256i) -> __m256i {
+        let pair = _mm256_blend_epi16::<0b1010_1010>(_mm256_srli_epi32::<16>(x), y);
+        _mm256_add_epi32(_mm256_madd_epi16(pair, self.pitch), self.base)
+    }
+}
+
+/// The words at eight indices.
 ///
 /// # Safety
 /// Every index lies in `quads`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn words<const GATHER: bool>(quads: *const i32, index: __m256i) -> __m256i {
-    if GATHER {
-        // SAFETY: the caller's promise.
-        return unsafe { _mm256_i32gather_epi32::<4>(quads, index) };
-    }
-    let mut at = [0_u32; 8];
-    // SAFETY: 32 writable bytes; the rest is the caller's promise. Volatile
+unsafe fn loads(quads: *const i32, index: &[u32; 8]) -> __m256i {
+    let index = &raw const *index;
+    // SAFETY: eight readable indices; the rest is the caller's promise. Volatile
     // reads keep the indices in memory: moving them between registers one by
     // one takes longer.
     unsafe {
-        _mm256_storeu_si256(at.as_mut_ptr().cast(), index);
-        let at = &raw const at;
-        let word = |l: usize| *quads.add(at.cast::<u32>().add(l).read_volatile() as usize);
+        let word = |l: usize| *quads.add(index.cast::<u32>().add(l).read_volatile() as usize);
         _mm256_setr_epi32(
             word(0),
             word(1),
@@ -187,38 +252,56 @@ unsafe fn half<const GATHER: bool>(
     let (ay, by) = fitting(vx, vy);
     let ax2 = _mm256_slli_epi32::<1>(ax);
     let ay2 = _mm256_slli_epi32::<1>(ay);
-    // 16-bit pairs (1, stride) against (x, y).
-    let pitch = _mm256_set1_epi32(1 | ((arena.stride() as i32) << 16));
-    let low7 = _mm256_set1_epi32(127);
-    let ones_x = _mm256_set1_epi32(0x0080_0080);
-    let ones_y = _mm256_set1_epi32(0x0000_0080);
+    let index = Index {
+        base,
+        pitch: _mm256_set1_epi32(1 | ((arena.stride() as i32) << 16)),
+    };
+    // The second byte of each word, four times and twice with zeros between.
+    let (four, two) = (
+        _mm256_setr_epi32(
+            FOUR[0], FOUR[1], FOUR[2], FOUR[3], FOUR[0], FOUR[1], FOUR[2], FOUR[3],
+        ),
+        _mm256_setr_epi32(
+            TWO[0], TWO[1], TWO[2], TWO[3], TWO[0], TWO[1], TWO[2], TWO[3],
+        ),
+    );
+    let flip_x = _mm256_set1_epi32(0x00ff_00ff);
+    let flip_y = _mm256_set1_epi32(0x0000_00ff);
     let mut s = _mm256_setzero_ps();
     let mut ss = _mm256_setzero_ps();
     let mut rs = _mm256_setzero_ps();
     let quads = arena.quads().as_ptr().cast::<i32>();
+    // All indices first: what was just stored is slow to load in parts.
+    let mut indices = [[0_u32; 8]; TAPS];
+    if !GATHER {
+        let mut rest = indices.iter_mut();
+        for (dy, first, n) in TAP_ROWS {
+            let mut x = row_start(x0, [ax, bx], dy, first);
+            let mut y = row_start(y0, [ay, by], dy, first);
+            for to in rest.by_ref().take(n) {
+                // SAFETY: 32 writable bytes.
+                unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), index.at(x, y)) };
+                x = _mm256_add_epi32(x, ax2);
+                y = _mm256_add_epi32(y, ay2);
+            }
+        }
+    }
     let mut k = 0;
     for (dy, first, n) in TAP_ROWS {
-        let (dyv, fv) = (_mm256_set1_epi32(dy), _mm256_set1_epi32(first));
-        let mut x = _mm256_add_epi32(
-            _mm256_add_epi32(x0, _mm256_mullo_epi32(bx, dyv)),
-            _mm256_mullo_epi32(ax, fv),
-        );
-        let mut y = _mm256_add_epi32(
-            _mm256_add_epi32(y0, _mm256_mullo_epi32(by, dyv)),
-            _mm256_mullo_epi32(ay, fv),
-        );
+        let mut x = row_start(x0, [ax, bx], dy, first);
+        let mut y = row_start(y0, [ay, by], dy, first);
         for _ in 0..n {
-            let pair = _mm256_blend_epi16::<0b1010_1010>(_mm256_srli_epi32::<16>(x), y);
-            let index = _mm256_add_epi32(_mm256_madd_epi16(pair, pitch), base);
-            // SAFETY: all indices are inside of `quads` by the contract.
-            let quad = unsafe { words::<GATHER>(quads, index) };
-            let fx = _mm256_and_si256(_mm256_srli_epi32::<9>(x), low7);
-            let fy = _mm256_and_si256(_mm256_srli_epi32::<9>(y), low7);
-            let fx2 = _mm256_or_si256(fx, _mm256_slli_epi32::<16>(fx));
-            // Bytes (128 - fx, fx, 128 - fx, fx).
-            let wx = _mm256_add_epi16(_mm256_sub_epi16(_mm256_slli_epi32::<8>(fx2), fx2), ones_x);
-            // Halves (128 - fy, fy).
-            let wy = _mm256_add_epi32(_mm256_sub_epi32(_mm256_slli_epi32::<16>(fy), fy), ones_y);
+            // SAFETY: all indices are inside of `quads` by the contract, and k < TAPS.
+            let quad = unsafe {
+                if GATHER {
+                    _mm256_i32gather_epi32::<4>(quads, index.at(x, y))
+                } else {
+                    loads(quads, indices.get_unchecked(k))
+                }
+            };
+            // Bytes (255 - fx, fx, 255 - fx, fx) and halves (255 - fy, fy).
+            let wx = _mm256_xor_si256(_mm256_shuffle_epi8(x, four), flip_x);
+            let wy = _mm256_xor_si256(_mm256_shuffle_epi8(y, two), flip_y);
             let rows = _mm256_maddubs_epi16(wx, quad);
             let value = _mm256_sub_epi32(_mm256_madd_epi16(rows, wy), center);
             let v = _mm256_cvtepi32_ps(value);

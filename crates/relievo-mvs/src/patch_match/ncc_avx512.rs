@@ -3,7 +3,7 @@
 #![allow(clippy::wildcard_imports, reason = "three dozen intrinsics")]
 
 use super::half_field::{F, I, LANES};
-use super::ncc::{FIXED, LaneWork, ORIGIN, Patch, Sums, TAP_ROWS, Warp};
+use super::ncc::{FIXED, FOUR, LaneWork, ORIGIN, Patch, Sums, TAP_ROWS, TWO, Warp};
 use super::packed_image::{Arena, Target};
 use std::arch::x86_64::*;
 
@@ -94,10 +94,14 @@ unsafe fn sums_avx512(patch: &Patch, warp: &Warp, target: &Target, arena: &Arena
     let ay2 = _mm512_slli_epi32::<1>(ay);
     // 16-bit pairs (1, stride) against (x, y).
     let pitch = _mm512_set1_epi32(1 | ((arena.stride() as i32) << 16));
-    let low7 = _mm512_set1_epi32(127);
+    // The second byte of each word, four times and twice with zeros between.
+    let (four, two) = (
+        _mm512_set4_epi32(FOUR[3], FOUR[2], FOUR[1], FOUR[0]),
+        _mm512_set4_epi32(TWO[3], TWO[2], TWO[1], TWO[0]),
+    );
     let high = _mm512_set1_epi32(0xffff_0000_u32 as i32);
-    let ones_x = _mm512_set1_epi32(0x0080_0080);
-    let ones_y = _mm512_set1_epi32(0x0000_0080);
+    let flip_x = _mm512_set1_epi32(0x00ff_00ff);
+    let flip_y = _mm512_set1_epi32(0x0000_00ff);
     let mut s = _mm512_setzero_ps();
     let mut ss = _mm512_setzero_ps();
     let mut rs = _mm512_setzero_ps();
@@ -119,13 +123,9 @@ unsafe fn sums_avx512(patch: &Patch, warp: &Warp, target: &Target, arena: &Arena
             let at = _mm512_add_epi32(_mm512_madd_epi16(pair, pitch), base);
             // SAFETY: all indices are inside of `quads` by the contract.
             let quad = unsafe { _mm512_i32gather_epi32::<4>(at, quads) };
-            let fx = _mm512_and_si512(_mm512_srli_epi32::<9>(x), low7);
-            let fy = _mm512_and_si512(_mm512_srli_epi32::<9>(y), low7);
-            let fx2 = _mm512_or_si512(fx, _mm512_slli_epi32::<16>(fx));
-            // Bytes (128 - fx, fx, 128 - fx, fx).
-            let wx = _mm512_add_epi16(_mm512_sub_epi16(_mm512_slli_epi32::<8>(fx2), fx2), ones_x);
-            // Halves (128 - fy, fy).
-            let wy = _mm512_add_epi32(_mm512_sub_epi32(_mm512_slli_epi32::<16>(fy), fy), ones_y);
+            // Bytes (255 - fx, fx, 255 - fx, fx) and halves (255 - fy, fy).
+            let wx = _mm512_xor_si512(_mm512_shuffle_epi8(x, four), flip_x);
+            let wy = _mm512_xor_si512(_mm512_shuffle_epi8(y, two), flip_y);
             let rows = _mm512_maddubs_epi16(wx, quad);
             let value = _mm512_sub_epi32(_mm512_madd_epi16(rows, wy), center);
             let v = _mm512_cvtepi32_ps(value);

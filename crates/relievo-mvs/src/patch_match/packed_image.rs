@@ -109,19 +109,21 @@ impl Arena {
         (self.stride as i32 - PAD as i32 - 1) << 16
     }
 
-    /// Lane l looks into source `source_idx[l]`.
+    /// Where a lane looks that looks into source `source_idx`: `base` and `y_max`.
     #[inline(always)]
-    pub(crate) fn target(&self, source_idx: &I) -> Target {
-        let mut out = Target {
-            base: [0; LANES],
-            y_max: [0; LANES],
-        };
-        for l in 0..LANES {
-            let (base, height) = self.sources[source_idx[l] as usize];
-            out.base[l] = base;
-            out.y_max[l] = (height + PAD as i32) << 16;
+    pub(crate) fn place(&self, source_idx: usize) -> (i32, i32) {
+        let (base, height) = self.sources[source_idx];
+        (base, (height + PAD as i32) << 16)
+    }
+
+    /// All lanes look into source `source_idx`.
+    #[inline(always)]
+    pub(crate) fn target(&self, source_idx: usize) -> Target {
+        let (base, y_max) = self.place(source_idx);
+        Target {
+            base: [base; LANES],
+            y_max: [y_max; LANES],
         }
-        out
     }
 }
 

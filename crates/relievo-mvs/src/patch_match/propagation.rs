@@ -227,7 +227,13 @@ impl Judge<'_> {
         );
         let geometric = match self.sweep.depths {
             Some(depths) => {
-                let mut g = depths.errors(lanes, &warp, source_idx, &self.px, self.py);
+                let mut g = depths.errors(
+                    self.sweep.kernel,
+                    lanes,
+                    &warp,
+                    source_idx,
+                    (&self.px, self.py),
+                );
                 for v in &mut g {
                     *v = self.sweep.options.geometric_weight
                         * v.min(self.sweep.options.geometric_limit_px);
@@ -463,6 +469,7 @@ fn refine(
     for k in 0..keep {
         lanes.push(LaneSources::new(
             sweep.level,
+            sweep.kernel,
             block.x,
             block.y,
             &choice.slots[k],

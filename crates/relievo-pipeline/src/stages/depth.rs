@@ -8,7 +8,7 @@ use relievo_engine::{
     file_name,
 };
 use relievo_formats::native::depth as format;
-use relievo_mvs::{DepthOptions, DepthPlan, StereoView, ViewSelectionOptions};
+use relievo_mvs::{DepthOptions, DepthPlan, GeometricPass, StereoView, ViewSelectionOptions};
 use relievo_scene::{Camera, DepthMap, SparseModel, ViewId};
 use relievo_task::Warning;
 use serde_json::Value;
@@ -125,7 +125,7 @@ impl Stage for Depth {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn depends_on(&self) -> &[&'static str] {
@@ -250,6 +250,7 @@ impl Stage for Depth {
             .collect::<Result<Vec<_>, _>>()?;
         let sources: Vec<&StereoView> = sources.iter().map(AsRef::as_ref).collect();
         let seed = ctx.seed(&format!("{}/{}", item.name, item.pass));
+        let last = item.pass + 1 == self.passes(ctx);
         let mut map = if item.pass == 0 {
             relievo_mvs::estimate_depth_photometric(
                 &reference,
@@ -279,11 +280,15 @@ impl Stage for Depth {
             }
             let views: Vec<&StereoView> = with_maps.iter().map(|(v, _)| *v).collect();
             let maps: Vec<&DepthMap> = with_maps.iter().map(|(_, m)| m).collect();
+            let pass = GeometricPass {
+                previous: &own,
+                source_maps: &maps,
+                is_last: last,
+            };
             relievo_mvs::estimate_depth_geometric(
                 &reference,
                 &views,
-                &own,
-                &maps,
+                pass,
                 view_plan,
                 &options,
                 seed,
@@ -291,7 +296,6 @@ impl Stage for Depth {
             )?
         };
         relievo_mvs::clear_unexposed(&mut map, &reference.gray);
-        let last = item.pass + 1 == self.passes(ctx);
         if last && options.clear_sky {
             relievo_mvs::clear_sky(&mut map, &reference, &sources);
         }
