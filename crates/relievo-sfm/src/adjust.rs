@@ -43,8 +43,16 @@ pub(crate) struct Adjustment {
     pub(crate) hold_out: bool,
     /// Pull of the intrinsics to their present values.
     pub(crate) prior: bool,
+    /// Focal length in pixels to which that of a camera is pulled, as tightly as EXIF
+    /// knows it, and its distortion to where it started; none where the list ends.
+    pub(crate) given_focal_px: Vec<Option<f64>>,
     pub(crate) options: BundleOptions,
 }
+
+/// Relative σ of focal lengths in EXIF: zoom lenses breathe, and telephones round.
+pub(crate) const EXIF_SIGMA: f64 = 0.02;
+/// σ of radial distortion where the focal length is not known any better.
+const UNSURE_DISTORTION: f64 = 0.05;
 
 /// Parameter columns that move; of `square` pixels fy goes with fx.
 fn free_columns(kind: CameraModelKind, which: Intrinsics, square: bool) -> Vec<usize> {
@@ -312,6 +320,16 @@ pub(crate) fn build(
                     };
                     priors.push((c, dim, params[k], sigma));
                 }
+            }
+            if let Some(&Some(focal)) = what.given_focal_px.get(c) {
+                let start = scene.cameras[c].model.params();
+                priors.extend(free.iter().enumerate().filter_map(|(dim, &k)| {
+                    match names[k].as_bytes()[0] {
+                        b'f' => Some((c, dim, focal, EXIF_SIGMA * focal)),
+                        b'k' => Some((c, dim, start.get(k).copied()?, UNSURE_DISTORTION)),
+                        _ => None,
+                    }
+                }));
             }
         }
         columns.push(free);

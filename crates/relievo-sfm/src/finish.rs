@@ -1,8 +1,8 @@
 //! The last adjustments of a model: a heavy-tailed loss, and the principal
 //! point and further distortion where the photos determine them.
 
-use crate::adjust::{Adjustment, Intrinsics, adjust};
-use crate::covariance::{intrinsics_sigmas, posterior};
+use crate::adjust::{Adjustment, EXIF_SIGMA, Intrinsics, adjust};
+use crate::covariance::{IntrinsicsSigma, intrinsics_sigmas, posterior};
 use crate::distortion::decide_distortion;
 use crate::grow_points::filter;
 use crate::held_out::held_out_cost;
@@ -95,6 +95,7 @@ fn finish(
         bundle(options.final_iterations, options.final_tolerance),
     );
     what.prior = false;
+    hold_to_exif(scene, model, &mut what);
     free_distortion(scene, model, &mut what, options);
     decide_principal_points(scene, model, &mut what, options, task, &mut out)?;
     let tried = decide_distortion(scene, model, &what, options, task)?;
@@ -131,6 +132,28 @@ fn drop_poor_views(model: &mut Model, options: &SfmOptions) {
             model.unregister(v as usize);
         }
     }
+}
+
+/// Pulls the focal lengths that the photos tell worse than EXIF does to that. Cameras that
+/// move along a line without turning see a scene of half the depth through half the focal
+/// length alike, and nothing stops a free one.
+fn hold_to_exif(scene: &Scene<'_>, model: &Model, what: &mut Adjustment) {
+    let given = |c: usize| {
+        let camera = &scene.cameras[c];
+        let free = what.intrinsics[c] != Intrinsics::Fixed && camera.has_prior_focal;
+        free.then(|| camera.model.mean_focal_px())
+    };
+    let given: Vec<Option<f64>> = (0..model.cameras.len()).map(given).collect();
+    if given.iter().all(Option::is_none) {
+        return;
+    }
+    let sigmas = intrinsics_sigmas(scene, model, what, what.options.loss);
+    let unsure = |s: &Option<IntrinsicsSigma>| s.as_ref().is_none_or(|s| s.focal > EXIF_SIGMA);
+    what.given_focal_px = given
+        .into_iter()
+        .zip(&sigmas)
+        .map(|(focal, sigma)| focal.filter(|_| unsure(sigma)))
+        .collect();
 }
 
 /// Frees the distortion of cameras with few photos, where the focal length
