@@ -134,8 +134,7 @@ pub fn estimate_depth_photometric(
         };
         for i in 0..iterations {
             task.check()?;
-            let last = options.geometric_passes == 0 && k == 0;
-            sweep.polish = last && i + 1 == iterations;
+            sweep.polish = k == 0 && i + 1 == iterations;
             sweep.iteration = iteration;
             iterate(&sweep, &mut now);
             iteration += 1;
