@@ -52,6 +52,7 @@ fn a_decoder_that_crashes_or_is_not_there() {
     let run = || {
         let mut command = Command::new(&copy);
         command.arg("run").arg(&video).args(["--until", "ingest"]);
+        command.arg("-o").arg(folder.path().join("out"));
         // No ffmpeg either.
         let out = command.env("PATH", folder.path()).output().unwrap();
         assert_eq!(out.status.code(), Some(1));

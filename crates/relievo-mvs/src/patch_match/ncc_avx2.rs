@@ -6,6 +6,7 @@ use super::half_field::{F, I, LANES};
 use super::ncc::{FIXED, FOUR, LaneWork, ORIGIN, Patch, Sums, TAP_ROWS, TAPS, TWO, Warp};
 use super::packed_image::{Arena, Target};
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
 /// True where the processor has what [`sums`] needs.
 pub(crate) fn available() -> bool {
@@ -190,12 +191,11 @@ impl Index {
 /// The words at eight indices.
 ///
 /// # Safety
-/// Every index lies in `quads`.
+/// `index` points to eight indices, and each lies in `quads`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn loads(quads: *const i32, index: &[u32; 8]) -> __m256i {
-    let index = &raw const *index;
-    // SAFETY: eight readable indices; the rest is the caller's promise. Volatile
+unsafe fn loads(quads: *const i32, index: *const [u32; 8]) -> __m256i {
+    // SAFETY: the caller's promise. Volatile
     // reads keep the indices in memory: moving them between registers one by
     // one takes longer.
     unsafe {
@@ -272,7 +272,7 @@ unsafe fn half<const GATHER: bool>(
     let mut rs = _mm256_setzero_ps();
     let quads = arena.quads().as_ptr().cast::<i32>();
     // All indices first: what was just stored is slow to load in parts.
-    let mut indices = [[0_u32; 8]; TAPS];
+    let mut indices = [const { MaybeUninit::<[u32; 8]>::uninit() }; TAPS];
     if !GATHER {
         let mut rest = indices.iter_mut();
         for (dy, first, n) in TAP_ROWS {
@@ -291,12 +291,13 @@ unsafe fn half<const GATHER: bool>(
         let mut x = row_start(x0, [ax, bx], dy, first);
         let mut y = row_start(y0, [ay, by], dy, first);
         for _ in 0..n {
-            // SAFETY: all indices are inside of `quads` by the contract, and k < TAPS.
+            // SAFETY: all indices are inside of `quads` by the contract; k < TAPS, and the
+            // rows above have written as many.
             let quad = unsafe {
                 if GATHER {
                     _mm256_i32gather_epi32::<4>(quads, index.at(x, y))
                 } else {
-                    loads(quads, indices.get_unchecked(k))
+                    loads(quads, indices.get_unchecked(k).as_ptr())
                 }
             };
             // Bytes (255 - fx, fx, 255 - fx, fx) and halves (255 - fy, fy).
