@@ -242,6 +242,24 @@ fn fix_gauge(poses: &[Rigid3], variable: usize) -> (Vec<u32>, Option<(u32, usize
     (block_of, held)
 }
 
+/// Mean and σ of a value of a camera that is held to what it was at `first`; by name, as
+/// it may have got a richer model since.
+fn pull(first: &CameraModel, name: &str, focal_px: f64) -> Option<(f64, f64)> {
+    let at_first = |name: &str| {
+        let names = first.kind().param_names();
+        let at = names.iter().position(|n| *n == name)?;
+        first.params().get(at).copied()
+    };
+    if name.starts_with('f') {
+        let mean = at_first(name).unwrap_or(focal_px);
+        return Some((mean, EXIF_SIGMA * mean));
+    }
+    // The one term of SIMPLE_RADIAL is the first of the others.
+    let alone = || at_first("k").filter(|_| name == "k1");
+    let mean = at_first(name).or_else(alone).unwrap_or(0.0);
+    name.starts_with('k').then_some((mean, UNSURE_DISTORTION))
+}
+
 /// The problem, where it starts, and the points that take part.
 pub(crate) fn build(
     scene: &Scene<'_>,
@@ -322,14 +340,11 @@ pub(crate) fn build(
                 }
             }
             if let Some(&Some(focal)) = what.given_focal_px.get(c) {
-                let start = scene.cameras[c].model.params();
-                priors.extend(free.iter().enumerate().filter_map(|(dim, &k)| {
-                    match names[k].as_bytes()[0] {
-                        b'f' => Some((c, dim, focal, EXIF_SIGMA * focal)),
-                        b'k' => Some((c, dim, start.get(k).copied()?, UNSURE_DISTORTION)),
-                        _ => None,
-                    }
-                }));
+                let pulled = free.iter().enumerate().filter_map(|(dim, &k)| {
+                    let (mean, sigma) = pull(&scene.cameras[c].model, names[k], focal)?;
+                    Some((c, dim, mean, sigma))
+                });
+                priors.extend(pulled);
             }
         }
         columns.push(free);
