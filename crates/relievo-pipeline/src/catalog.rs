@@ -88,7 +88,7 @@ fn quality_changes(quality: Quality) -> Vec<(&'static str, &'static str, Value)>
 }
 
 /// What a preset changes; nothing for `auto`, which is resolved before.
-fn preset_changes(preset: Preset) -> Vec<(&'static str, &'static str, Value)> {
+fn preset_changes(preset: Preset, quality: Quality) -> Vec<(&'static str, &'static str, Value)> {
     match preset {
         Preset::Auto | Preset::Object | Preset::Outdoor => {
             vec![("mesh", "min_component_area", json!(0.005))]
@@ -96,11 +96,19 @@ fn preset_changes(preset: Preset) -> Vec<(&'static str, &'static str, Value)> {
         // Plain walls have few points and wide gaps; what closes a room from
         // outside must go. Many a wall is in two photos only, and nothing but
         // the room lies behind.
-        Preset::Room => vec![
-            ("depth", "clear_sky", json!(false)),
-            ("cloud", "few_views", json!(3)),
-            ("mesh", "max_distance", json!(6.0)),
-        ],
+        Preset::Room => {
+            let mut changes = vec![
+                ("depth", "clear_sky", json!(false)),
+                ("depth", "plane_reach_px", json!(16)),
+                ("cloud", "few_views", json!(3)),
+                ("cloud", "min_confidence", json!(1)),
+                ("mesh", "max_distance", json!(6.0)),
+            ];
+            if quality == Quality::Normal {
+                changes.push(("depth", "max_sources", json!(8)));
+            }
+            changes
+        }
     }
 }
 
@@ -114,7 +122,7 @@ pub fn resolve(
     let mut options = defaults(stage);
     let changes = quality_changes(settings.quality)
         .into_iter()
-        .chain(preset_changes(kind));
+        .chain(preset_changes(kind, settings.quality));
     for (of, name, value) in changes.filter(|(of, ..)| *of == stage) {
         options.set(of, name, value)?;
     }

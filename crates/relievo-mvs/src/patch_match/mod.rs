@@ -235,7 +235,7 @@ pub fn estimate_depth_geometric(
     score_field(&sweep, &mut field, false);
     let prior = options
         .planar_prior
-        .then(|| plane_support(sweep.kernel, level, &field, &depths));
+        .then(|| plane_support(sweep.kernel, level, &field, &depths, options.plane_reach_px));
     sweep.prior = prior.as_ref();
     for i in 0..options.geometric_iterations {
         task.check()?;

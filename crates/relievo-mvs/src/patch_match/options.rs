@@ -8,7 +8,7 @@ relievo_task::options! {
         /// A depth map is never smaller than this on its longer side (nor larger than the photo).
         min_longer_side_px: u32 = 800, "px", "DESIGN §3";
         /// Most sources of a view; the best of the plan are taken.
-        max_sources: usize = 6, "views", "ACMM uses 9, OpenMVS 8; measured on the rendered sets";
+        max_sources: usize = 6, "views", "ACMM uses 9, OpenMVS 8; measured on the rendered sets; 8 in rooms at normal, where each wall is in few of them";
         /// Sources averaged per pixel once the view selection has chosen.
         views_per_pixel: usize = 4, "views", "judgement";
         /// Levels of the pyramid, each half the size of the one before.
@@ -45,8 +45,10 @@ relievo_task::options! {
         noise: f32 = 1.0, "grey levels", "judgement";
         /// Planar priors from reliable pixels help where texture is weak.
         planar_prior: bool = true, "", "ACMP, section 3";
+        /// Planes of weak texture hold so far beyond the pixels that carry them, half as far through shading.
+        plane_reach_px: u32 = 0, "px", "16 in rooms, whose walls go on behind things; a facade of many parts (fountain-p11) becomes less consistent";
         /// Pixels whose final cost 1 − NCC is above this, and which no source confirms, stay empty.
-        max_cost: f32 = 0.7, "", "judgement";
+        max_cost: f32 = 2.0, "", "2 is what no source sees; which of the others are right, fusion tells better: rendered object F at 2 mm .946 with 0.7, .968 without";
         /// Sky has no depth: the bright region at the top of a photo that nothing around it goes on into.
         clear_sky: bool = true, "", "off in rooms, where it would be the ceiling";
     }

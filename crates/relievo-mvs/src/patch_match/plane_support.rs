@@ -8,7 +8,8 @@
 //! ICCV 2019, section 4). Departures: regions are connected pixels of small
 //! gradient instead of superpixels, so that a wall is one region; a plane holds
 //! only within the convex hull of its own pixels, because sky beside a façade
-//! must not continue it; only pixels well away from the border count where
+//! must not continue it, and where walls are all there is, as far around as patches
+//! reach, through shading up to the edge that bounds the region; only pixels well away from the border count where
 //! there are enough, because patches across a silhouette see what stands before
 //! the region; clipped pixels (black background, overexposed windows)
 //! get nothing.
@@ -55,12 +56,14 @@ struct Support {
 }
 
 /// The plane that weak texture should follow at each pixel, q = 0 for none; a
-/// negative cost is the pull of a region's plane.
+/// negative cost is the pull of a region's plane, which holds `reach_px` beyond its own
+/// pixels.
 pub(crate) fn plane_support(
     kernel: Kernel,
     level: &Level,
     field: &Field,
     depths: &SourceDepths,
+    reach_px: u32,
 ) -> Field {
     let agreed = agreed_costs(field, &depths.agreeing(kernel, level, field));
     let mut out = Field::new(level.width, level.height);
@@ -68,7 +71,7 @@ pub(crate) fn plane_support(
     let longest = 0.5 * level.width.max(level.height) as f64;
     rasterise_planes(&mut out, &corners, longest, 1.5);
 
-    let (regions, count) = regions(level);
+    let (regions, count) = regions(level, reach_px as usize / 2);
     let fitted = best_of_cells(level, field, &agreed, FITTED_CELL_PX, FITTED_COST);
     let mut of_region: Vec<Vec<Pixel>> = vec![Vec::new(); count];
     for anchor in fitted {
@@ -89,13 +92,13 @@ pub(crate) fn plane_support(
             return;
         }
         let k = y * width + x;
-        if regions.inside[k] == NONE || nearest[k] == NONE {
+        if regions.inside[k] == NONE || regions.inside[k] != regions.rim[k] || nearest[k] == NONE {
             return;
         }
         let (s, _) = &planes[nearest[k] as usize];
         let (px, py) = (x as f64 + 0.5, y as f64 + 0.5);
         let q = s.q0 + s.gx * px + s.gy * py;
-        if q > 0.0 && holds(&s.hull, px, py) {
+        if q > 0.0 && holds(&s.hull, px, py, f64::from(reach_px)) {
             row.q[at] = q as f32;
             row.gx[at] = s.gx as f32;
             row.gy[at] = s.gy as f32;
@@ -184,8 +187,9 @@ struct Regions {
     inset: Vec<u8>,
 }
 
-/// The regions without edges, and their rims.
-fn regions(level: &Level) -> (Regions, usize) {
+/// The regions without edges, and their rims; a region goes on for up to `climb_px` up a
+/// slope of grey levels that ends in an edge.
+fn regions(level: &Level, climb_px: usize) -> (Regions, usize) {
     let (width, height) = (level.width, level.height);
     let WeakRegions { of: inside, count } = weak_regions(
         width,
@@ -193,24 +197,56 @@ fn regions(level: &Level) -> (Regions, usize) {
         |x, y| grey(level, x, y),
         |x, y| level.valid.as_ref().is_none_or(|v| v[(x, y)] != 0) && !clipped(level, x, y),
     );
-    // The rim grows a pixel a round; the first region to come keeps a pixel.
-    let mut rim = inside.clone();
-    let mut front: Vec<usize> = (0..rim.len()).filter(|&k| rim[k] != NONE).collect();
-    for _ in 0..RIM_PX {
-        let mut grown = Vec::new();
+    let inset = insets(&inside, width, height, INSET_PX + 1);
+    let rim = grown(&inside, (width, height), RIM_PX, |_, _| true);
+    if climb_px == 0 {
+        return (Regions { inside, rim, inset }, count);
+    }
+    // What stands before a wall shades it, and is not the wall.
+    let slope: Vec<i32> = (0..inside.len())
+        .into_par_iter()
+        .map(|k| slope(level, k % width, k / width))
+        .collect();
+    let inside = grown(&inside, (width, height), climb_px, |from, to| {
+        slope[to] >= slope[from]
+    });
+    (Regions { inside, rim, inset }, count)
+}
+
+/// `regions` with `steps` pixels more around each, a pixel a round, where `goes_on` from a
+/// pixel to the next; the first region to come keeps a pixel.
+fn grown(
+    regions: &[u32],
+    (width, height): (usize, usize),
+    steps: usize,
+    goes_on: impl Fn(usize, usize) -> bool,
+) -> Vec<u32> {
+    let mut out = regions.to_vec();
+    let mut front: Vec<usize> = (0..out.len()).filter(|&k| out[k] != NONE).collect();
+    for _ in 0..steps {
+        let mut next = Vec::new();
         for &k in &front {
-            let region = rim[k];
+            let region = out[k];
             around(k, width, height, |n| {
-                if rim[n] == NONE {
-                    rim[n] = region;
-                    grown.push(n);
+                if out[n] == NONE && goes_on(k, n) {
+                    out[n] = region;
+                    next.push(n);
                 }
             });
         }
-        front = grown;
+        front = next;
     }
-    let inset = insets(&inside, width, height, INSET_PX + 1);
-    (Regions { inside, rim, inset }, count)
+    out
+}
+
+/// Change of grey level over two pixels, along both axes, of three pixels across.
+fn slope(level: &Level, x: usize, y: usize) -> i32 {
+    let side = |dx: isize, dy: isize| {
+        (-1..=1)
+            .map(|k| grey(level, x as isize + dx + k * dy, y as isize + dy + k * dx))
+            .sum::<i32>()
+    };
+    (side(1, 0) - side(-1, 0)).abs() + (side(0, 1) - side(0, -1)).abs()
 }
 
 /// The planes of one region, best supported first, each with its own pixels.
@@ -342,9 +378,13 @@ fn turn(a: [f64; 2], b: [f64; 2], c: [f64; 2]) -> f64 {
     (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 }
 
-fn holds(hull: &[[f64; 2]], x: f64, y: f64) -> bool {
+/// True within `margin_px` of the sides.
+fn holds(hull: &[[f64; 2]], x: f64, y: f64, margin_px: f64) -> bool {
     hull.len() >= 3
-        && (0..hull.len()).all(|k| turn(hull[k], hull[(k + 1) % hull.len()], [x, y]) >= 0.0)
+        && (0..hull.len()).all(|k| {
+            let (a, b) = (hull[k], hull[(k + 1) % hull.len()]);
+            turn(a, b, [x, y]) >= -margin_px * (b[0] - a[0]).hypot(b[1] - a[1])
+        })
 }
 
 /// The plane whose own pixel is nearest, by steps within the region.
@@ -404,8 +444,11 @@ mod tests {
         let (first, own) = &planes[0];
         assert!((first.q0 - 0.3).abs() < 1e-3, "{}", first.q0);
         assert!(own.iter().all(|a| a.x < 140.0 || on([0.3, 2e-4, -1e-4], a)));
-        assert!(holds(&first.hull, 70.0, 60.0));
-        assert!(!holds(&first.hull, 70.0, 130.0));
+        assert!(holds(&first.hull, 70.0, 60.0, 0.0));
+        assert!(!holds(&first.hull, 70.0, 130.0, 0.0));
+        // Its pixels end at 114.
+        assert!(holds(&first.hull, 70.0, 129.0, 16.0));
+        assert!(!holds(&first.hull, 70.0, 131.0, 16.0));
         assert!((planes[1].0.gy - 0.001).abs() < 1e-5);
     }
 
@@ -428,8 +471,7 @@ mod tests {
         assert!(planes_of(Vec::new()).is_empty());
     }
 
-    #[test]
-    fn an_edge_parts_regions_and_black_is_none() {
+    fn level_of(grey: impl Fn(usize) -> u8) -> Level {
         let camera = Camera {
             model: CameraModel::Pinhole {
                 fx: 100.0,
@@ -441,27 +483,50 @@ mod tests {
             height_px: 80,
             has_prior_focal: true,
         };
-        let gray = Raster::from_fn(120, 80, |x, _| match x {
-            0..40 => 0,
-            40..80 => 90,
-            _ => 140,
-        });
         let view = StereoView {
             id: ViewId(1),
             camera,
             cam_from_world: Rigid3::identity(),
-            gray,
+            gray: Raster::from_fn(120, 80, |x, _| grey(x)),
             valid: None,
         };
-        let level = pyramid(&view, &[], 1).remove(0);
-        let (regions, count) = regions(&level);
+        pyramid(&view, &[], 1).remove(0)
+    }
+
+    #[test]
+    fn an_edge_parts_regions_and_black_is_none() {
+        let level = level_of(|x| match x {
+            0..40 => 0,
+            40..80 => 90,
+            _ => 140,
+        });
+        let (regions, count) = regions(&level, 8);
         assert_eq!(count, 2);
         let at = |x: usize| 40 * 120 + x;
         assert_eq!(regions.inside[at(10)], NONE);
         assert_eq!(regions.inside[at(60)], 0);
         assert_eq!(regions.inside[at(100)], 1);
-        assert_eq!(regions.inside[at(79)], NONE);
+        // Up to the edge and no farther.
+        assert_eq!(regions.inside[at(78)], 0);
+        assert_eq!(regions.inside[at(81)], 1);
         assert_eq!(regions.rim[at(79)], 0);
         assert!(clipped(&level, 10, 40) && !clipped(&level, 60, 40));
+    }
+
+    #[test]
+    fn a_region_goes_on_through_the_shade_of_what_stands_before_it() {
+        let level = level_of(|x| match x {
+            0..40 => 200,
+            40..50 => 200 - 6 * (x as u8 - 39),
+            _ => 60,
+        });
+        let (regions, count) = regions(&level, 8);
+        assert_eq!(count, 2);
+        let at = |x: usize| 40 * 120 + x;
+        assert_eq!(regions.inside[at(43)], 0);
+        assert_eq!(regions.inside[at(44)], 0);
+        // The other side does not go on beyond the edge.
+        assert_eq!(regions.inside[at(51)], 1);
+        assert_ne!(regions.inside[at(47)], 1);
     }
 }

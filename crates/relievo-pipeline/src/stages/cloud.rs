@@ -36,7 +36,7 @@ impl Stage for Cloud {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn depends_on(&self) -> &[&'static str] {
