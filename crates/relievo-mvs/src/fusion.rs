@@ -34,7 +34,7 @@ relievo_task::options! {
         /// Most angle between normals.
         max_normal_angle_deg: f32 = 30.0, "deg", "judgement";
         /// Pixels of lower confidence take no part.
-        min_confidence: u8 = 5, "of 255", "agreement of views tells more; rendered object F at 2 mm .958 with 8, .967 with 5; 1 in rooms";
+        min_confidence: u8 = 8, "of 255", "judgement; 5 for objects (rendered one, F at 2 mm: .958 with 8, .967 with 5), 1 in rooms";
         /// Neighbours asked per view.
         max_neighbours: usize = 10, "views", "judgement";
         /// A point that at least this many more views see through than agree is dropped.

@@ -89,27 +89,36 @@ fn quality_changes(quality: Quality) -> Vec<(&'static str, &'static str, Value)>
 
 /// What a preset changes; nothing for `auto`, which is resolved before.
 fn preset_changes(preset: Preset, quality: Quality) -> Vec<(&'static str, &'static str, Value)> {
-    match preset {
+    let mut changes = match preset {
         Preset::Auto | Preset::Object | Preset::Outdoor => {
             vec![("mesh", "min_component_area", json!(0.005))]
         }
         // Plain walls have few points and wide gaps; what closes a room from
         // outside must go. Many a wall is in two photos only, and nothing but
         // the room lies behind.
-        Preset::Room => {
-            let mut changes = vec![
-                ("depth", "clear_sky", json!(false)),
+        Preset::Room => vec![
+            ("depth", "clear_sky", json!(false)),
+            ("cloud", "few_views", json!(3)),
+            ("mesh", "max_distance", json!(6.0)),
+        ],
+    };
+    // At draft one pass alone tells right from wrong.
+    if quality != Quality::Draft {
+        changes.extend(match preset {
+            Preset::Auto | Preset::Outdoor => Vec::new(),
+            Preset::Object => vec![
+                ("depth", "max_cost", json!(2.0)),
+                ("cloud", "min_confidence", json!(5)),
+            ],
+            Preset::Room => vec![
+                ("depth", "max_cost", json!(2.0)),
+                ("depth", "max_sources", json!(8)),
                 ("depth", "plane_reach_px", json!(16)),
-                ("cloud", "few_views", json!(3)),
                 ("cloud", "min_confidence", json!(1)),
-                ("mesh", "max_distance", json!(6.0)),
-            ];
-            if quality == Quality::Normal {
-                changes.push(("depth", "max_sources", json!(8)));
-            }
-            changes
-        }
+            ],
+        });
     }
+    changes
 }
 
 /// The resolved options of one stage: defaults, quality, preset, then what the

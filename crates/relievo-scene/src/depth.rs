@@ -54,7 +54,7 @@ pub struct DepthMap {
     pub depth: Raster<f32>,
     /// Surface normal in the camera frame, towards the camera (n·ray < 0).
     pub normal: Raster<PackedNormal>,
-    /// 0 = none … 255 = certain.
+    /// 0 = none, [`Self::UNCONFIRMED`] … 255 = certain.
     pub confidence: Raster<u8>,
 }
 
@@ -68,6 +68,26 @@ impl DepthMap {
             normal: Raster::new(w, h),
             confidence: Raster::new(w, h),
         }
+    }
+
+    /// Confidence of a pixel that no other map confirms.
+    pub const UNCONFIRMED: u8 = 1;
+
+    /// Without the pixels that no other map confirms.
+    #[must_use]
+    pub fn confirmed(mut self) -> Self {
+        let pixels = self
+            .depth
+            .as_mut_slice()
+            .iter_mut()
+            .zip(self.normal.as_mut_slice())
+            .zip(self.confidence.as_mut_slice());
+        for ((depth, normal), confidence) in pixels {
+            if *confidence <= Self::UNCONFIRMED {
+                (*depth, *normal, *confidence) = (0.0, PackedNormal::default(), 0);
+            }
+        }
+        self
     }
 
     /// Pinhole camera, equal sizes, depths finite and not negative.
@@ -100,6 +120,27 @@ impl DepthMap {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unconfirmed_pixels_are_left_out() {
+        let mut map = DepthMap::new(Camera {
+            model: relievo_geometry::CameraModel::Pinhole {
+                fx: 10.0,
+                fy: 10.0,
+                cx: 1.0,
+                cy: 0.5,
+            },
+            width_px: 2,
+            height_px: 1,
+            has_prior_focal: true,
+        });
+        map.depth.as_mut_slice().fill(2.0);
+        map.confidence[(0, 0)] = DepthMap::UNCONFIRMED;
+        map.confidence[(1, 0)] = DepthMap::UNCONFIRMED + 1;
+        let map = map.confirmed();
+        assert_eq!(map.depth.as_slice(), [0.0, 2.0]);
+        assert_eq!(map.confidence.as_slice(), [0, 2]);
+    }
 
     #[test]
     fn packed_normals_are_within_a_degree_and_a_half() {

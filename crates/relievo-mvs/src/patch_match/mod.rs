@@ -418,7 +418,7 @@ fn pixel_result(
     ];
     let norm = (n[0] * n[0] + n[1] * n[1] + n[2] * n[2]).sqrt();
     (norm > 0.0 && norm.is_finite()).then(|| {
-        let level = ((confidence * 255.0).round() as u8).max(1);
+        let level = ((confidence * 255.0).round() as u8).max(DepthMap::UNCONFIRMED);
         (q, n.map(|v| v / norm), level)
     })
 }

@@ -48,7 +48,7 @@ relievo_task::options! {
         /// Planes of weak texture hold so far beyond the pixels that carry them, half as far through shading.
         plane_reach_px: u32 = 0, "px", "16 in rooms, whose walls go on behind things; a facade of many parts (fountain-p11) becomes less consistent";
         /// Pixels whose final cost 1 − NCC is above this, and which no source confirms, stay empty.
-        max_cost: f32 = 2.0, "", "2 is what no source sees; which of the others are right, fusion tells better: rendered object F at 2 mm .946 with 0.7, .968 without";
+        max_cost: f32 = 0.7, "", "judgement; 2 (all that a source sees) for objects and rooms, where fusion tells better";
         /// Sky has no depth: the bright region at the top of a photo that nothing around it goes on into.
         clear_sky: bool = true, "", "off in rooms, where it would be the ceiling";
     }

@@ -12,7 +12,8 @@
 //! stereo/{fusion,patch-match}.cfg         the photos that have maps; their sources
 //! ```
 //!
-//! Depth 0, normal (0, 0, 0) and confidence 0 where nothing was measured.
+//! Depth 0, normal (0, 0, 0) and confidence 0 where nothing was measured that another
+//! map confirms.
 
 use crate::error::PipelineError;
 use crate::ingest_table::{IngestTable, PhotoEntry};
@@ -187,10 +188,11 @@ fn none(work: &Path) -> PipelineError {
 }
 
 fn read_map(path: &Path) -> Result<DepthMap, PipelineError> {
-    native::depth::decode(&fs_err::read(path)?).map_err(|e| PipelineError::Input {
+    let map = native::depth::decode(&fs_err::read(path)?).map_err(|e| PipelineError::Input {
         what: PipelineError::file(path, &e).to_string(),
         hint: "`relievo run` with --force depth makes it anew".to_owned(),
-    })
+    })?;
+    Ok(map.confirmed())
 }
 
 /// COLMAP's word for maps that agree with each other, and for those that were not

@@ -78,6 +78,8 @@ pub fn inspect_file(path: &Path, with_picture: bool) -> Result<Finding, Pipeline
         }
         "depth" => {
             let map = native::depth::decode(&bytes).map_err(|e| fail(&e))?;
+            let whole = broken(map.check());
+            let map = map.confirmed();
             let mut z: Vec<f32> = map
                 .depth
                 .as_slice()
@@ -92,9 +94,9 @@ pub fn inspect_file(path: &Path, with_picture: bool) -> Result<Finding, Pipeline
             };
             let share = z.len() as f64 / map.depth.as_slice().len().max(1) as f64;
             let figures = json!({ "width_px": map.camera.width_px,
-                "height_px": map.camera.height_px, "filled_share": share,
+                "height_px": map.camera.height_px, "confirmed_share": share,
                 "depth_1_percent": at(0.01), "depth_median": at(0.5), "depth_99_percent": at(0.99) });
-            let mut found = finding("a depth map", figures, broken(map.check()));
+            let mut found = finding("a depth map", figures, whole);
             found.picture = with_picture.then(|| colorize_depth(&map.depth));
             Ok(found)
         }

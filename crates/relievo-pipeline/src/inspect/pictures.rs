@@ -133,6 +133,7 @@ pub fn work_pictures(work: &Path, to: &Path) -> Result<Vec<std::path::PathBuf>, 
             path: path.clone(),
             what: e.to_string(),
         })?;
+        let map = map.confirmed();
         let stem = path
             .file_stem()
             .map(|s| s.to_string_lossy().into_owned())

@@ -312,11 +312,11 @@ impl Stage for Depth {
     fn finish(&self, ctx: &StageContext, _out: &mut ItemWriter) -> Result<Figures, BoxError> {
         let plan = self.plan(ctx)?;
         let last = self.passes(ctx) - 1;
-        let (mut pixels, mut filled, mut maps) = (0_usize, 0_usize, 0_usize);
+        let (mut pixels, mut confirmed, mut maps) = (0_usize, 0_usize, 0_usize);
         for output in ctx.pass_outputs(last) {
-            let map = read(&output)?;
+            let map = read(&output)?.confirmed();
             pixels += map.depth.as_slice().len();
-            filled += map.depth.as_slice().iter().filter(|d| **d > 0.0).count();
+            confirmed += map.depth.as_slice().iter().filter(|d| **d > 0.0).count();
             maps += 1;
         }
         for (id, view, _) in plan.model.registered() {
@@ -350,8 +350,8 @@ impl Stage for Depth {
         let mut figures = Figures::new();
         figures.insert("maps".into(), maps.into());
         figures.insert("pixels".into(), pixels.into());
-        let share = super::sparse::round(filled as f64 / pixels.max(1) as f64, 4);
-        figures.insert("filled_share".into(), share.into());
+        let share = super::sparse::round(confirmed as f64 / pixels.max(1) as f64, 4);
+        figures.insert("confirmed_share".into(), share.into());
         Ok(figures)
     }
 }
