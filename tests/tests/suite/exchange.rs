@@ -277,7 +277,7 @@ fn depth_maps_are_written_for_colmap_and_numpy() {
         assert_eq!(given.views[&id].cam_from_world, Some(pose));
         let name = &view.name;
         let bytes = fs_err::read(work.join(format!("depth/{name}.depth"))).unwrap();
-        let map = native::depth::decode(&bytes).unwrap();
+        let map = native::depth::decode(&bytes).unwrap().confirmed();
         let camera = model.cameras[&view.camera_id];
         assert_eq!(camera, map.camera);
         let picture = image::open(dense.join("images").join(name)).unwrap();
