@@ -208,9 +208,7 @@ pub(crate) fn depth(
             continue;
         }
         let bytes = fs_err::read(&path).map_err(PipelineError::from)?;
-        let map = native::depth::decode(&bytes)
-            .map_err(|e| file(&path, e.to_string()))?
-            .confirmed();
+        let map = native::depth::decode(&bytes).map_err(|e| file(&path, e.to_string()))?;
         let lens = model.cameras.get(&view.camera_id);
         size = size.or(lens.map(|c| f64::from(map.camera.width_px) / f64::from(c.width_px)));
         score(&view.name, &pose, &map)?;
