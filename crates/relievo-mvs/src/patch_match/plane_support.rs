@@ -234,6 +234,9 @@ fn grown(
                 }
             });
         }
+        if next.is_empty() {
+            break;
+        }
         front = next;
     }
     out
