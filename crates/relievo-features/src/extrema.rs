@@ -8,6 +8,7 @@
     reason = "calls kernels compiled for a detected instruction set"
 )]
 
+use crate::blur::{LINE, prefetch};
 use crate::scale_space::{MARGIN, ScaleSpace};
 use crate::simd::{InstructionSet, multiversion};
 
@@ -155,14 +156,13 @@ const NOTHING: Kept = Kept {
 fn keep(low: &[f32], high: &[f32], at: usize, to: &mut Kept) {
     let range = at..at + STEP + 2;
     let (low, high) = (&low[range.clone()], &high[range]);
-    let mut d = [0.0; STEP + 2];
-    for j in 0..STEP + 2 {
-        d[j] = high[j] - low[j];
-    }
+    // Differences are made anew at each of the three places: reading across what was just
+    // stored takes longer.
     for j in 0..STEP {
-        to.v[j] = d[j + 1];
-        to.most[j] = max(max(d[j], d[j + 1]), d[j + 2]);
-        to.least[j] = min(min(d[j], d[j + 1]), d[j + 2]);
+        let d: [f32; 3] = std::array::from_fn(|i| high[j + i] - low[j + i]);
+        to.v[j] = d[1];
+        to.most[j] = max(max(d[0], d[1]), d[2]);
+        to.least[j] = min(min(d[0], d[1]), d[2]);
     }
 }
 
@@ -204,6 +204,12 @@ fn mark_body<const FMA: bool>(
     let columns = mask.len() / (count - 2);
     for at in (0..columns).step_by(STEP) {
         for (row, of_row) in rows.chunks_exact(levels + 1).enumerate() {
+            for level in of_row {
+                // The step after this one; this one reads into its first line.
+                for line in (LINE..LINE + STEP).step_by(LINE) {
+                    prefetch(level, at + STEP + line);
+                }
+            }
             let slot = row % 3 * levels;
             for (pair, to) in of_row.windows(2).zip(&mut kept[slot..slot + levels]) {
                 keep(pair[0], pair[1], at, to);

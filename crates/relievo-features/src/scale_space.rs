@@ -7,18 +7,55 @@
 
 use crate::blur::{self, LANES, ROWS, half_taps, row_weights};
 use crate::simd::InstructionSet;
+use std::ops::{Deref, DerefMut};
 
-/// Rows advanced at a time.
-pub(crate) const BLOCK: usize = 8;
+/// Rows advanced at a time. The rows that a level is blurred from are read once in a
+/// block from the distant cache, and from the near one again for each [`ROWS`] of it.
+pub(crate) const BLOCK: usize = 16;
 /// Rows held on both sides of a block, for the moves of the refinement and the
 /// 5 × 5 samples at its end.
 pub(crate) const MARGIN: usize = 7;
+
+/// Floats whose first one begins a cache line, so that no register's load crosses two.
+struct Aligned {
+    data: Vec<f32>,
+    start: usize,
+}
+
+impl Aligned {
+    const LINE: usize = 64;
+
+    fn zeros(len: usize) -> Self {
+        let data = vec![0.0; len + Self::LINE / size_of::<f32>()];
+        let start = match data.as_ptr().align_offset(Self::LINE) {
+            usize::MAX => 0,
+            start => start,
+        };
+        Self { data, start }
+    }
+}
+
+impl Deref for Aligned {
+    type Target = [f32];
+
+    #[inline]
+    fn deref(&self) -> &[f32] {
+        &self.data[self.start..]
+    }
+}
+
+impl DerefMut for Aligned {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.data[self.start..]
+    }
+}
 
 struct Stage {
     /// Empty for the source.
     taps: Vec<f32>,
     weights: Vec<[f32; ROWS]>,
-    ring: Vec<f32>,
+    ring: Aligned,
     rows: usize,
     done: usize,
 }
@@ -31,7 +68,7 @@ pub(crate) struct ScaleSpace {
     pad: usize,
     stages: Vec<Stage>,
     first_level: usize,
-    padded: [Vec<f32>; ROWS],
+    padded: [Aligned; ROWS],
     set: InstructionSet,
 }
 
@@ -55,7 +92,8 @@ impl ScaleSpace {
             sigmas.push(before * (k * k - 1.0).sqrt());
         }
         // The search reads one chunk of columns beyond the width.
-        let stride = (width + 64).next_multiple_of(LANES);
+        // An odd number of lanes, so that rows do not meet in the sets of a cache.
+        let stride = ((width + 64).div_ceil(LANES) | 1) * LANES;
         let mut rows = BLOCK + 2 * MARGIN + ROWS;
         let mut stages: Vec<Stage> = Vec::new();
         for taps in sigmas.iter().rev().map(|&s| half_taps(s)) {
@@ -63,7 +101,7 @@ impl ScaleSpace {
             stages.push(Stage {
                 weights: row_weights(&taps),
                 taps,
-                ring: vec![0.0; rows * stride],
+                ring: Aligned::zeros(rows * stride),
                 rows,
                 done: 0,
             });
@@ -72,7 +110,7 @@ impl ScaleSpace {
         stages.push(Stage {
             taps: Vec::new(),
             weights: Vec::new(),
-            ring: vec![0.0; rows * stride],
+            ring: Aligned::zeros(rows * stride),
             rows,
             done: 0,
         });
@@ -86,7 +124,7 @@ impl ScaleSpace {
             pad,
             first_level: usize::from(blurs.source.is_some()),
             stages,
-            padded: std::array::from_fn(|_| vec![0.0; stride + 2 * pad]),
+            padded: std::array::from_fn(|_| Aligned::zeros(stride + 2 * pad)),
             set,
         }
     }

@@ -53,19 +53,34 @@ pub(crate) fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
 
 /// Declares `fn name(set, args…)` that runs `body::<FMA>(args…)` compiled for
 /// the chosen instruction set.
+///
+/// `= body of registers` adds a second constant: how many columns each of four sums
+/// has in registers, sixteen or, where there are 32 wide ones, twice as many.
 macro_rules! multiversion {
     ($(#[doc = $doc:literal])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident) => {
+        $crate::simd::multiversion! {
+            $(#[doc = $doc])* fn $name($($arg: $ty),*) $(-> $ret)? =
+                $body::<true>, $body::<true>, $body::<false>
+        }
+    };
+    ($(#[doc = $doc:literal])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident of registers) => {
+        $crate::simd::multiversion! {
+            $(#[doc = $doc])* fn $name($($arg: $ty),*) $(-> $ret)? =
+                $body::<true, 32>, $body::<true, 16>, $body::<false, 16>
+        }
+    };
+    ($(#[doc = $doc:literal])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $avx512:expr, $avx2:expr, $portable:expr) => {
         $(#[doc = $doc])*
         pub(crate) fn $name(set: $crate::simd::InstructionSet, $($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2,fma")]
                 fn avx2($($arg: $ty),*) $(-> $ret)? {
-                    $body::<true>($($arg),*)
+                    $avx2($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
                 fn avx512($($arg: $ty),*) $(-> $ret)? {
-                    $body::<true>($($arg),*)
+                    $avx512($($arg),*)
                 }
                 match set {
                     // SAFETY: `InstructionSet::choose` saw these features.
@@ -76,7 +91,7 @@ macro_rules! multiversion {
                 }
             }
             let _ = set;
-            $body::<false>($($arg),*)
+            $portable($($arg),*)
         }
     };
 }

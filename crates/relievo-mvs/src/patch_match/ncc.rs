@@ -215,8 +215,10 @@ impl Kernel {
     #[inline(always)]
     pub(crate) fn pick(self, table: &[f32; MAX_SOURCES], idx: &I) -> F {
         #[cfg(target_arch = "x86_64")]
-        if let Self::Avx2(_) = self {
-            return ncc_avx2::pick(table, idx);
+        match self {
+            Self::Avx2(_) => return ncc_avx2::pick(table, idx),
+            Self::Avx512 => return ncc_avx512::pick(table, idx),
+            Self::Portable => {}
         }
         std::array::from_fn(|l| table[idx[l] as usize % MAX_SOURCES])
     }
@@ -225,8 +227,10 @@ impl Kernel {
     #[inline(always)]
     pub(crate) fn pick_i(self, table: &[i32; MAX_SOURCES], idx: &I) -> I {
         #[cfg(target_arch = "x86_64")]
-        if let Self::Avx2(_) = self {
-            return ncc_avx2::pick_i(table, idx);
+        match self {
+            Self::Avx2(_) => return ncc_avx2::pick_i(table, idx),
+            Self::Avx512 => return ncc_avx512::pick_i(table, idx),
+            Self::Portable => {}
         }
         std::array::from_fn(|l| table[idx[l] as usize % MAX_SOURCES])
     }

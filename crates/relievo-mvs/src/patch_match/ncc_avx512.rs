@@ -39,6 +39,46 @@ pub(crate) fn sums(patch: &Patch, warp: &Warp, target: &Target, arena: &Arena) -
     unsafe { sums_avx512(patch, warp, target, arena) }
 }
 
+/// `table[idx[l]]` of each lane; indices count from 0 to 7.
+#[inline(always)]
+pub(crate) fn pick(table: &[f32; 8], idx: &I) -> F {
+    // SAFETY: `Kernel::detect` chose this kernel because `available` holds.
+    unsafe { pick_avx512(table, idx) }
+}
+
+/// See [`pick`].
+#[inline(always)]
+pub(crate) fn pick_i(table: &[i32; 8], idx: &I) -> I {
+    // SAFETY: `Kernel::detect` chose this kernel because `available` holds.
+    unsafe { pick_i_avx512(table, idx) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn pick_avx512(table: &[f32; 8], idx: &I) -> F {
+    let mut out = [0.0; LANES];
+    // SAFETY: 32 readable bytes, 64 writable ones.
+    unsafe {
+        let table = _mm512_broadcast_f32x8(_mm256_loadu_ps(table.as_ptr()));
+        let values = _mm512_permutexvar_ps(load_i(idx), table);
+        _mm512_storeu_ps(out.as_mut_ptr(), values);
+    }
+    out
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn pick_i_avx512(table: &[i32; 8], idx: &I) -> I {
+    let mut out = [0; LANES];
+    // SAFETY: 32 readable bytes, 64 writable ones.
+    unsafe {
+        let table = _mm512_broadcast_i32x8(_mm256_loadu_si256(table.as_ptr().cast()));
+        let values = _mm512_permutexvar_epi32(load_i(idx), table);
+        _mm512_storeu_si512(out.as_mut_ptr().cast(), values);
+    }
+    out
+}
+
 #[target_feature(enable = "avx512f,avx512bw")]
 fn load_i(v: &I) -> __m512i {
     // SAFETY: 64 readable bytes, unaligned load.
