@@ -5,7 +5,7 @@
 //! the working set of an octave is some tens of rows a level, not the photo.
 //! Beyond the border the border pixel repeats.
 
-use crate::blur::{self, LANES, ROWS, half_taps, row_weights};
+use crate::blur::{self, LANES, LINE, ROWS, half_taps, row_weights};
 use crate::simd::InstructionSet;
 use std::ops::{Deref, DerefMut};
 
@@ -23,14 +23,11 @@ struct Aligned {
 }
 
 impl Aligned {
-    const LINE: usize = 64;
-
     fn zeros(len: usize) -> Self {
-        let data = vec![0.0; len + Self::LINE / size_of::<f32>()];
-        let start = match data.as_ptr().align_offset(Self::LINE) {
-            usize::MAX => 0,
-            start => start,
-        };
+        let data = vec![0.0_f32; len + LINE];
+        // Where no place is found, it is slower and nothing else.
+        let start = data.as_ptr().align_offset(LINE * size_of::<f32>());
+        let start = if start <= LINE { start } else { 0 };
         Self { data, start }
     }
 }
@@ -91,8 +88,7 @@ impl ScaleSpace {
             let before = blurs.sigma0 * k.powi(i as i32 - 1);
             sigmas.push(before * (k * k - 1.0).sqrt());
         }
-        // The search reads one chunk of columns beyond the width.
-        // An odd number of lanes, so that rows do not meet in the sets of a cache.
+        // The search reads one chunk of columns beyond the width. An odd number of lanes, so that rows do not meet in the sets of a cache.
         let stride = ((width + 64).div_ceil(LANES) | 1) * LANES;
         let mut rows = BLOCK + 2 * MARGIN + ROWS;
         let mut stages: Vec<Stage> = Vec::new();
