@@ -4,7 +4,7 @@
 //! source by the hypothesis and back by the source's own depth; the distance to
 //! where it started, in pixels, is the error.
 
-use super::half_field::{F, Field, I, LANES, ROW_PAD, load, parity};
+use super::half_field::{F, Field, I, LANES, ROW_PAD, each, load, parity};
 use super::level::{LaneSources, Level, Transfer};
 use super::ncc::{Kernel, LaneWork, Warp};
 use super::view_choice::MAX_SOURCES;
@@ -74,7 +74,7 @@ impl SourceDepths {
             );
             at[l] = first[l] + y * width[l] + x;
         }
-        let q = at.map(|k| self.values[k as usize]);
+        let q: F = each(|l| self.values[at[l] as usize]);
         let (m, t) = (&lanes.back_m, &lanes.back_t);
         let mut out = [0.0; LANES];
         for l in 0..LANES {
@@ -137,7 +137,7 @@ impl SourceDepths {
             let pixel = v[l] as usize * width as usize + u[l] as usize;
             at[l] = start + if inside[l] { pixel } else { 0 };
         }
-        let there = at.map(|k| self.values[k]);
+        let there: F = each(|l| self.values[at[l]]);
         for l in 0..LANES {
             let there = there[l];
             let b = backward.apply(u[l], v[l], there);
@@ -171,7 +171,7 @@ impl LaneWork for AgreeingRow<'_> {
             let row = &half.rows[self.y];
             for block in 0..half.blocks {
                 let x = parity(half.colour, self.y) + block * 2 * LANES;
-                let px = std::array::from_fn(|l| (x + 2 * l) as f32 + 0.5);
+                let px = each(|l| (x + 2 * l) as f32 + 0.5);
                 let q: F = load(&row.q, ROW_PAD + block * LANES);
                 let mut counts = [0; LANES];
                 let count = self.depths.count;

@@ -22,6 +22,17 @@ pub(crate) const ROW_PAD: usize = LANES;
 /// Cost of no hypothesis at all.
 pub(crate) const NO_COST: f32 = 3.0;
 
+/// `of(0)`, `of(1)`, …: what [`std::array::from_fn`] does, but always compiled into
+/// the caller and for its instruction set.
+#[inline(always)]
+pub(crate) fn each<T: Copy + Default, const N: usize>(of: impl Fn(usize) -> T) -> [T; N] {
+    let mut out = [T::default(); N];
+    for (k, to) in out.iter_mut().enumerate() {
+        *to = of(k);
+    }
+    out
+}
+
 /// Planes q + gx·Δx + gy·Δy of inverse depth around each pixel's centre.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planes {

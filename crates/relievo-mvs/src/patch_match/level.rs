@@ -1,6 +1,6 @@
 //! One level of the pyramid: the reference, its sources and how they lie.
 
-use super::half_field::{F, I, LANES, Planes};
+use super::half_field::{F, I, LANES, Planes, each};
 use super::ncc::{Kernel, MAX_EXTENT, Warp};
 use super::packed_image::{Arena, PaddedBytes, Target, halve, halve_mask};
 use super::stereo_view::StereoView;
@@ -253,19 +253,17 @@ pub(crate) struct LaneSources {
 }
 
 impl LaneSources {
-    /// All lanes look into the same source.
+    /// All lanes look into the same source; pixel centres `px`, row `py`.
     #[inline(always)]
-    pub(crate) fn uniform(level: &Level, x: usize, y: usize, source_idx: usize) -> Self {
+    pub(crate) fn uniform(level: &Level, px: &F, py: f32, source_idx: usize) -> Self {
         let s = &level.sources[source_idx];
         let lanes = |v: f32| [v; LANES];
         let (f, b) = (&s.forward, &s.backward);
-        let py = y as f32 + 0.5;
         let mut ray = [[0.0; LANES]; 3];
         for r in 0..3 {
             let m = &f.m[3 * r..3 * r + 3];
             for l in 0..LANES {
-                let px = (x + 2 * l) as f32 + 0.5;
-                ray[r][l] = m[0] * px + m[1] * py + m[2];
+                ray[r][l] = m[0] * px[l] + m[1] * py + m[2];
             }
         }
         Self {
@@ -275,9 +273,9 @@ impl LaneSources {
             ray,
             mx: [lanes(f.m[0]), lanes(f.m[3]), lanes(f.m[6])],
             my: [lanes(f.m[1]), lanes(f.m[4]), lanes(f.m[7])],
-            t: f.t.map(lanes),
-            back_m: b.m.map(lanes),
-            back_t: b.t.map(lanes),
+            t: each(|k| lanes(f.t[k])),
+            back_m: each(|k| lanes(b.m[k])),
+            back_t: each(|k| lanes(b.t[k])),
         }
     }
 
@@ -286,7 +284,7 @@ impl LaneSources {
     pub(crate) fn new(level: &Level, kernel: Kernel, x: usize, y: usize, source_idx: &I) -> Self {
         let of = &level.tables;
         let pick = |table: &Table<f32>| kernel.pick(table, source_idx);
-        let m: [F; 9] = std::array::from_fn(|k| pick(&of.forward_m[k]));
+        let m: [F; 9] = each(|k| pick(&of.forward_m[k]));
         let py = y as f32 + 0.5;
         let mut ray = [[0.0; LANES]; 3];
         for r in 0..3 {
@@ -305,9 +303,9 @@ impl LaneSources {
             ray,
             mx: [m[0], m[3], m[6]],
             my: [m[1], m[4], m[7]],
-            t: std::array::from_fn(|k| pick(&of.forward_t[k])),
-            back_m: std::array::from_fn(|k| pick(&of.backward_m[k])),
-            back_t: std::array::from_fn(|k| pick(&of.backward_t[k])),
+            t: each(|k| pick(&of.forward_t[k])),
+            back_m: each(|k| pick(&of.backward_m[k])),
+            back_t: each(|k| pick(&of.backward_t[k])),
         }
     }
 

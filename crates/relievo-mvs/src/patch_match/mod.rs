@@ -19,7 +19,7 @@
 //! | `half_field` | hypotheses by colour |
 //! | `ncc`, `ncc_avx2`, `ncc_avx512` | the kernel |
 //! | `view_choice` | which sources see a pixel |
-//! | `propagation`, `offers` | one half-iteration; what neighbours offer |
+//! | `propagation`, `offers`, `gather` | one half-iteration; what neighbours offer, side by side |
 //! | `triangulated` | planes from sparse points and reliable pixels |
 //! | `plane_support` | planes of regions without edges, where maps agree |
 //! | `geometric` | agreement with the sources' maps |
@@ -32,6 +32,7 @@
 
 #[doc(hidden)]
 pub mod cost_search;
+mod gather;
 mod geometric;
 mod half_field;
 mod level;

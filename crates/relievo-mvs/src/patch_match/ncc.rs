@@ -1,6 +1,6 @@
 //! Bilateral-weighted NCC of 16 reference pixels at once, one per lane.
 //!
-//! Per tap: position in 16.16 fixed point, one gather of a 2 × 2 sample,
+//! Per tap: position in 16.16 fixed point, one load of a 2 × 2 sample,
 //! bilinear interpolation in integers with 8-bit fractions (f and 255 − f, which one
 //! shuffle of bytes gives), three weighted sums in f32. The patch moves by an affine map; over 11 px the second-order part
 //! of the plane's homography is below 0.01 px.
@@ -8,7 +8,7 @@
 //! Portable and SIMD kernels share everything up to the order and fusing of the
 //! float sums: costs agree within 2e-3 (tested).
 
-use super::half_field::{F, I, LANES};
+use super::half_field::{F, I, LANES, each};
 use super::packed_image::{Arena, PAD, PaddedBytes, Target};
 use super::view_choice::MAX_SOURCES;
 #[cfg(target_arch = "x86_64")]
@@ -47,8 +47,9 @@ pub(crate) const TWO: [i32; 4] = [
     0x800d_800d_u32 as i32,
 ];
 
-/// Weights and values of 16 reference patches.
+/// Weights and values of 16 reference patches, a row a cache line.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Patch {
     /// Bilateral weights; they sum to 1.
     pub(crate) w: [F; TAPS],
@@ -187,7 +188,7 @@ pub(crate) struct Sums {
 pub(crate) enum Kernel {
     Portable,
     #[cfg(target_arch = "x86_64")]
-    Avx2(ncc_avx2::Fetch),
+    Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
@@ -205,7 +206,7 @@ impl Kernel {
         match self {
             Self::Portable => work.run(),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => ncc_avx2::run(work),
+            Self::Avx2 => ncc_avx2::run(work),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => ncc_avx512::run(work),
         }
@@ -216,11 +217,23 @@ impl Kernel {
     pub(crate) fn pick(self, table: &[f32; MAX_SOURCES], idx: &I) -> F {
         #[cfg(target_arch = "x86_64")]
         match self {
-            Self::Avx2(_) => return ncc_avx2::pick(table, idx),
+            Self::Avx2 => return ncc_avx2::pick(table, idx),
             Self::Avx512 => return ncc_avx512::pick(table, idx),
             Self::Portable => {}
         }
-        std::array::from_fn(|l| table[idx[l] as usize % MAX_SOURCES])
+        each(|l| table[idx[l] as usize % MAX_SOURCES])
+    }
+
+    /// `values[idx[l]]` of each lane.
+    #[inline(always)]
+    pub(crate) fn permute(self, values: &F, idx: &I) -> F {
+        #[cfg(target_arch = "x86_64")]
+        match self {
+            Self::Avx2 => return ncc_avx2::permute(values, idx),
+            Self::Avx512 => return ncc_avx512::permute(values, idx),
+            Self::Portable => {}
+        }
+        each(|l| values[idx[l] as usize % LANES])
     }
 
     /// `table[idx[l]]` of each lane.
@@ -228,11 +241,11 @@ impl Kernel {
     pub(crate) fn pick_i(self, table: &[i32; MAX_SOURCES], idx: &I) -> I {
         #[cfg(target_arch = "x86_64")]
         match self {
-            Self::Avx2(_) => return ncc_avx2::pick_i(table, idx),
+            Self::Avx2 => return ncc_avx2::pick_i(table, idx),
             Self::Avx512 => return ncc_avx512::pick_i(table, idx),
             Self::Portable => {}
         }
-        std::array::from_fn(|l| table[idx[l] as usize % MAX_SOURCES])
+        each(|l| table[idx[l] as usize % MAX_SOURCES])
     }
 
     /// The best that the processor has, or the portable one.
@@ -243,7 +256,7 @@ impl Kernel {
                 return Self::Avx512;
             }
             if ncc_avx2::available() {
-                return Self::Avx2(ncc_avx2::Fetch::detect());
+                return Self::Avx2;
             }
         }
         let _ = isa;
@@ -267,7 +280,7 @@ pub(crate) fn ncc_cost(
     let sums = match kernel {
         Kernel::Portable => sums_portable(patch, warp, target, arena),
         #[cfg(target_arch = "x86_64")]
-        Kernel::Avx2(fetch) => ncc_avx2::sums(fetch, patch, warp, target, arena),
+        Kernel::Avx2 => ncc_avx2::sums(patch, warp, target, arena),
         #[cfg(target_arch = "x86_64")]
         Kernel::Avx512 => ncc_avx512::sums(patch, warp, target, arena),
     };
@@ -373,8 +386,7 @@ mod tests {
         #[cfg(target_arch = "x86_64")]
         {
             if ncc_avx2::available() {
-                all.push(Kernel::Avx2(ncc_avx2::Fetch::Gather));
-                all.push(Kernel::Avx2(ncc_avx2::Fetch::Loads));
+                all.push(Kernel::Avx2);
             }
             if ncc_avx512::available() {
                 all.push(Kernel::Avx512);
@@ -441,12 +453,6 @@ mod tests {
                 y_max: places.map(|p| p.1),
             };
             let want = ncc_cost(Kernel::Portable, &patch, &warp, &target, &arena, 1.0);
-            #[cfg(target_arch = "x86_64")]
-            if ncc_avx2::available() {
-                let [a, b] = [ncc_avx2::Fetch::Gather, ncc_avx2::Fetch::Loads]
-                    .map(|f| ncc_cost(Kernel::Avx2(f), &patch, &warp, &target, &arena, 1.0));
-                assert_eq!(a.map(f32::to_bits), b.map(f32::to_bits), "{round}");
-            }
             for kernel in kernels() {
                 let got = ncc_cost(kernel, &patch, &warp, &target, &arena, 1.0);
                 for l in 0..LANES {

@@ -15,29 +15,6 @@ pub(crate) fn available() -> bool {
         && is_x86_feature_detected!("bmi2")
 }
 
-/// How eight samples are read; both give the same words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fetch {
-    /// One instruction, fast on Intel's processors.
-    Gather,
-    /// Eight loads: AMD's gather takes longer than these.
-    Loads,
-}
-
-impl Fetch {
-    /// The faster one on this processor.
-    pub(crate) fn detect() -> Self {
-        let id = __cpuid(0);
-        match [id.ebx, id.edx, id.ecx]
-            .map(u32::to_le_bytes)
-            .as_flattened()
-        {
-            b"AuthenticAMD" | b"HygonGenuine" => Self::Loads,
-            _ => Self::Gather,
-        }
-    }
-}
-
 /// Runs `work` compiled for this instruction set: the loops over lanes around
 /// the kernel vectorise too.
 pub(crate) fn run<W: LaneWork>(work: W) {
@@ -55,13 +32,7 @@ unsafe fn run_avx2<W: LaneWork>(work: W) {
 /// See [`super::ncc::sums_portable`]. `target` is of `arena`, and [`available`]
 /// holds.
 #[inline(always)]
-pub(crate) fn sums(
-    fetch: Fetch,
-    patch: &Patch,
-    warp: &Warp,
-    target: &Target,
-    arena: &Arena,
-) -> Sums {
+pub(crate) fn sums(patch: &Patch, warp: &Warp, target: &Target, arena: &Arena) -> Sums {
     let mut out = Sums {
         s: [0.0; LANES],
         ss: [0.0; LANES],
@@ -70,16 +41,8 @@ pub(crate) fn sums(
     // SAFETY: `Kernel::detect` chose this kernel because `available` holds; 0
     // and 8 are the two halves.
     unsafe {
-        match fetch {
-            Fetch::Gather => {
-                half::<true>(patch, warp, target, arena, 0, &mut out);
-                half::<true>(patch, warp, target, arena, 8, &mut out);
-            }
-            Fetch::Loads => {
-                half::<false>(patch, warp, target, arena, 0, &mut out);
-                half::<false>(patch, warp, target, arena, 8, &mut out);
-            }
-        }
+        half(patch, warp, target, arena, 0, &mut out);
+        half(patch, warp, target, arena, 8, &mut out);
     }
     out
 }
@@ -96,6 +59,36 @@ pub(crate) fn pick(table: &[f32; 8], idx: &I) -> F {
 pub(crate) fn pick_i(table: &[i32; 8], idx: &I) -> I {
     // SAFETY: `Kernel::detect` chose this kernel because `available` holds.
     unsafe { pick_i_avx2(table, idx) }
+}
+
+/// `values[idx[l] & 15]` of each lane. [`available`] holds.
+#[inline(always)]
+pub(crate) fn permute(values: &F, idx: &I) -> F {
+    // SAFETY: `Kernel::detect` chose this kernel because `available` holds.
+    unsafe { permute_avx2(values, idx) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn permute_avx2(values: &F, idx: &I) -> F {
+    let mut out = [0.0; LANES];
+    // SAFETY: 32 readable and writable bytes from lane 0 and 8.
+    unsafe {
+        let low = _mm256_loadu_ps(values.as_ptr());
+        let high = _mm256_loadu_ps(values.as_ptr().add(8));
+        for at in [0, 8] {
+            let idx = load_i(idx, at);
+            // Bit 3 as the sign chooses the upper half.
+            let upper = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(idx));
+            let picked = _mm256_blendv_ps(
+                _mm256_permutevar8x32_ps(low, idx),
+                _mm256_permutevar8x32_ps(high, idx),
+                upper,
+            );
+            _mm256_storeu_ps(out.as_mut_ptr().add(at), picked);
+        }
+    }
+    out
 }
 
 #[inline]
@@ -188,13 +181,18 @@ impl Index {
     }
 }
 
-/// The words at eight indices.
+/// Those of no tap lie in two cache lines.
+#[repr(align(64))]
+struct Indices([MaybeUninit<[u32; 8]>; TAPS]);
+
+/// The words at eight indices, one by one: AMD's gather takes longer than these
+/// loads, and Intel's no less.
 ///
 /// # Safety
 /// `index` points to eight indices, and each lies in `quads`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn loads(quads: *const i32, index: *const [u32; 8]) -> __m256i {
+pub(crate) unsafe fn loads(quads: *const i32, index: *const [u32; 8]) -> __m256i {
     // SAFETY: the caller's promise. Volatile
     // reads keep the indices in memory: moving them between registers one by
     // one takes longer.
@@ -219,7 +217,7 @@ unsafe fn loads(quads: *const i32, index: *const [u32; 8]) -> __m256i {
 /// `y_max`, taps lie at most `PAD − 1` from them, and every source has `PAD`
 /// rows and columns and two more around it.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn half<const GATHER: bool>(
+unsafe fn half(
     patch: &Patch,
     warp: &Warp,
     target: &Target,
@@ -272,18 +270,16 @@ unsafe fn half<const GATHER: bool>(
     let mut rs = _mm256_setzero_ps();
     let quads = arena.quads().as_ptr().cast::<i32>();
     // All indices first: what was just stored is slow to load in parts.
-    let mut indices = [const { MaybeUninit::<[u32; 8]>::uninit() }; TAPS];
-    if !GATHER {
-        let mut rest = indices.iter_mut();
-        for (dy, first, n) in TAP_ROWS {
-            let mut x = row_start(x0, [ax, bx], dy, first);
-            let mut y = row_start(y0, [ay, by], dy, first);
-            for to in rest.by_ref().take(n) {
-                // SAFETY: 32 writable bytes.
-                unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), index.at(x, y)) };
-                x = _mm256_add_epi32(x, ax2);
-                y = _mm256_add_epi32(y, ay2);
-            }
+    let mut indices = Indices([const { MaybeUninit::uninit() }; TAPS]);
+    let mut rest = indices.0.iter_mut();
+    for (dy, first, n) in TAP_ROWS {
+        let mut x = row_start(x0, [ax, bx], dy, first);
+        let mut y = row_start(y0, [ay, by], dy, first);
+        for to in rest.by_ref().take(n) {
+            // SAFETY: 32 writable bytes.
+            unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), index.at(x, y)) };
+            x = _mm256_add_epi32(x, ax2);
+            y = _mm256_add_epi32(y, ay2);
         }
     }
     let mut k = 0;
@@ -293,13 +289,7 @@ unsafe fn half<const GATHER: bool>(
         for _ in 0..n {
             // SAFETY: all indices are inside of `quads` by the contract; k < TAPS, and the
             // rows above have written as many.
-            let quad = unsafe {
-                if GATHER {
-                    _mm256_i32gather_epi32::<4>(quads, index.at(x, y))
-                } else {
-                    loads(quads, indices.get_unchecked(k).as_ptr())
-                }
-            };
+            let quad = unsafe { loads(quads, indices.0.get_unchecked(k).as_ptr()) };
             // Bytes (255 - fx, fx, 255 - fx, fx) and halves (255 - fy, fy).
             let wx = _mm256_xor_si256(_mm256_shuffle_epi8(x, four), flip_x);
             let wy = _mm256_xor_si256(_mm256_shuffle_epi8(y, two), flip_y);

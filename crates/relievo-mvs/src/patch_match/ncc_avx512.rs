@@ -3,9 +3,11 @@
 #![allow(clippy::wildcard_imports, reason = "three dozen intrinsics")]
 
 use super::half_field::{F, I, LANES};
-use super::ncc::{FIXED, FOUR, LaneWork, ORIGIN, Patch, Sums, TAP_ROWS, TWO, Warp};
+use super::ncc::{FIXED, FOUR, LaneWork, ORIGIN, Patch, Sums, TAP_ROWS, TAPS, TWO, Warp};
+use super::ncc_avx2;
 use super::packed_image::{Arena, Target};
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
 /// True where the processor has what [`sums`] needs.
 pub(crate) fn available() -> bool {
@@ -51,6 +53,25 @@ pub(crate) fn pick(table: &[f32; 8], idx: &I) -> F {
 pub(crate) fn pick_i(table: &[i32; 8], idx: &I) -> I {
     // SAFETY: `Kernel::detect` chose this kernel because `available` holds.
     unsafe { pick_i_avx512(table, idx) }
+}
+
+/// `values[idx[l]]` of each lane; indices count from 0 to 15.
+#[inline(always)]
+pub(crate) fn permute(values: &F, idx: &I) -> F {
+    // SAFETY: `Kernel::detect` chose this kernel because `available` holds.
+    unsafe { permute_avx512(values, idx) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn permute_avx512(values: &F, idx: &I) -> F {
+    let mut out = [0.0; LANES];
+    // SAFETY: 64 readable and writable bytes each.
+    unsafe {
+        let values = _mm512_loadu_ps(values.as_ptr());
+        _mm512_storeu_ps(out.as_mut_ptr(), _mm512_permutexvar_ps(load_i(idx), values));
+    }
+    out
 }
 
 #[inline]
@@ -110,6 +131,35 @@ fn fitting(a: __m512i, b: __m512i) -> (__m512i, __m512i) {
     )
 }
 
+/// Position of a row's first tap on one axis.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn row_start(center: __m512i, [a, b]: [__m512i; 2], dy: i32, first: i32) -> __m512i {
+    let along = _mm512_mullo_epi32(a, _mm512_set1_epi32(first));
+    let across = _mm512_mullo_epi32(b, _mm512_set1_epi32(dy));
+    _mm512_add_epi32(_mm512_add_epi32(center, across), along)
+}
+
+/// Those of each tap in a cache line of its own.
+#[repr(align(64))]
+struct Indices([MaybeUninit<[u32; LANES]>; TAPS]);
+
+/// The words at 16 indices, one by one: see [`super::ncc_avx2::loads`].
+///
+/// # Safety
+/// `index` points to 16 indices, and each lies in `quads`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn loads(quads: *const i32, index: *const [u32; LANES]) -> __m512i {
+    // SAFETY: the caller's promise, for both halves.
+    unsafe {
+        let half = index.cast::<[u32; LANES / 2]>();
+        let low = ncc_avx2::loads(quads, half);
+        let high = ncc_avx2::loads(quads, half.add(1));
+        _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+    }
+}
+
 /// # Safety
 /// [`available`] must hold and `target` be of `arena`. Then every sample lies
 /// in the arena: centres are cut to `Arena::MIN` … `x_max` and `y_max`, taps
@@ -146,23 +196,30 @@ unsafe fn sums_avx512(patch: &Patch, warp: &Warp, target: &Target, arena: &Arena
     let mut ss = _mm512_setzero_ps();
     let mut rs = _mm512_setzero_ps();
     let quads = arena.quads().as_ptr().cast::<i32>();
-    let mut k = 0;
+    // All indices first: what was just stored is slow to load in parts.
+    let mut indices = Indices([const { MaybeUninit::uninit() }; TAPS]);
+    let mut rest = indices.0.iter_mut();
     for (dy, first, n) in TAP_ROWS {
-        let (dyv, fv) = (_mm512_set1_epi32(dy), _mm512_set1_epi32(first));
-        let mut x = _mm512_add_epi32(
-            _mm512_add_epi32(x0, _mm512_mullo_epi32(bx, dyv)),
-            _mm512_mullo_epi32(ax, fv),
-        );
-        let mut y = _mm512_add_epi32(
-            _mm512_add_epi32(y0, _mm512_mullo_epi32(by, dyv)),
-            _mm512_mullo_epi32(ay, fv),
-        );
-        for _ in 0..n {
+        let mut x = row_start(x0, [ax, bx], dy, first);
+        let mut y = row_start(y0, [ay, by], dy, first);
+        for to in rest.by_ref().take(n) {
             // (y & high) | (x >> 16)
             let pair = _mm512_ternarylogic_epi32::<0xF8>(_mm512_srli_epi32::<16>(x), y, high);
             let at = _mm512_add_epi32(_mm512_madd_epi16(pair, pitch), base);
-            // SAFETY: all indices are inside of `quads` by the contract.
-            let quad = unsafe { _mm512_i32gather_epi32::<4>(at, quads) };
+            // SAFETY: 64 writable bytes.
+            unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), at) };
+            x = _mm512_add_epi32(x, ax2);
+            y = _mm512_add_epi32(y, ay2);
+        }
+    }
+    let mut k = 0;
+    for (dy, first, n) in TAP_ROWS {
+        let mut x = row_start(x0, [ax, bx], dy, first);
+        let mut y = row_start(y0, [ay, by], dy, first);
+        for _ in 0..n {
+            // SAFETY: all indices are inside of `quads` by the contract; k < TAPS, and the
+            // rows above have written as many.
+            let quad = unsafe { loads(quads, indices.0.get_unchecked(k).as_ptr()) };
             // Bytes (255 - fx, fx, 255 - fx, fx) and halves (255 - fy, fy).
             let wx = _mm512_xor_si512(_mm512_shuffle_epi8(x, four), flip_x);
             let wy = _mm512_xor_si512(_mm512_shuffle_epi8(y, two), flip_y);

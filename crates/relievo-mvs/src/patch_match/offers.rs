@@ -5,7 +5,7 @@
 //! offers that repeat each other within a fraction of a pixel are judged once
 //! and counted, and of many different ones the least cost first.
 
-use super::half_field::{F, HalfField, LANES, NO_COST, Planes, load, parity};
+use super::half_field::{F, HalfField, I, LANES, NO_COST, Planes, each, load, parity};
 use super::propagation::Block;
 use super::view_choice::MAX_HYPOTHESES;
 
@@ -65,7 +65,6 @@ pub(crate) fn neighbour_planes(
     out: &mut [Planes; MAX_AREAS],
 ) -> usize {
     let areas = areas.min(MAX_AREAS);
-    let mut found = [Planes::ZERO; MAX_AREAS];
     let mut costs = [[NO_COST; LANES]; MAX_AREAS];
     for area in 0..areas {
         let mut best = [NO_COST; LANES];
@@ -87,21 +86,20 @@ pub(crate) fn neighbour_planes(
             }
             planes.replace(&take, &moved);
         }
-        found[area] = planes;
+        out[area] = planes;
         costs[area] = best;
-    }
-    // Least cost first, lane by lane.
-    for (h, planes) in found.iter().enumerate().take(areas) {
-        let mut rank = [0_usize; LANES];
-        for (g, other) in costs.iter().enumerate().take(areas) {
+        // Into its place, lane by lane; a later area goes behind its equals.
+        for k in (0..area).rev() {
+            let later = costs[k + 1];
+            let mut less = [false; LANES];
             for l in 0..LANES {
-                let before = (other[l] < costs[h][l]) | ((other[l] == costs[h][l]) & (g < h));
-                rank[l] += usize::from(before);
+                less[l] = later[l] < costs[k][l];
+                costs[k + 1][l] = if less[l] { costs[k][l] } else { later[l] };
+                costs[k][l] = if less[l] { later[l] } else { costs[k][l] };
             }
-        }
-        for l in 0..LANES {
-            let to = &mut out[rank[l] % MAX_AREAS];
-            (to.q[l], to.gx[l], to.gy[l]) = (planes.q[l], planes.gx[l], planes.gy[l]);
+            let (before, behind) = (out[k], out[k + 1]);
+            out[k].replace(&less, &behind);
+            out[k + 1].replace(&less, &before);
         }
     }
     areas
@@ -127,23 +125,21 @@ pub(crate) fn distinct(
     most: usize,
     per_px: &F,
 ) -> Distinct {
-    const NEW: usize = usize::MAX;
+    const NEW: i32 = i32::MAX;
     /// Not tried: nothing is there, or enough better ones are.
-    const NONE: usize = usize::MAX - 1;
+    const NONE: i32 = -1;
     let mut out = Distinct {
         planes: [*present; MAX_HYPOTHESES],
         times: [[0.0; LANES]; MAX_HYPOTHESES],
         count: 1,
     };
     out.times[0] = [1.0; LANES];
-    let mut filled = [1; LANES];
-    let mut slots = [[0; LANES]; MAX_AREAS];
-    for (h, offer) in offers.iter().enumerate() {
-        let mut slot = [NEW; LANES];
+    let most = most.min(MAX_AREAS);
+    let mut filled: I = [1; LANES];
+    let mut slots: [I; MAX_AREAS] = [[NONE; LANES]; MAX_AREAS];
+    for (h, offer) in offers.iter().enumerate().take(MAX_AREAS) {
         let same = near(offer, present, per_px);
-        for l in 0..LANES {
-            slot[l] = if same[l] { 0 } else { NEW };
-        }
+        let mut slot: I = each(|l| if same[l] { 0 } else { NEW });
         for g in 0..h {
             let same = near(offer, &offers[g], per_px);
             for l in 0..LANES {
@@ -152,28 +148,33 @@ pub(crate) fn distinct(
             }
         }
         for l in 0..LANES {
+            let full = filled[l] > most as i32;
             // Nothing was offered, or nothing is asked.
-            if !(offer.q[l] > 0.0) || !block.active[l] {
-                slot[l] = NONE;
-                continue;
+            let nothing = !(offer.q[l] > 0.0) | !block.active[l];
+            let fresh = slot[l] == NEW;
+            slot[l] = if nothing | (fresh & full) {
+                NONE
+            } else if fresh {
+                filled[l]
+            } else {
+                slot[l]
+            };
+        }
+        for s in 0..=(h + 1).min(most) {
+            let mut fresh = [false; LANES];
+            for l in 0..LANES {
+                let here = slot[l] == s as i32;
+                fresh[l] = here & (s as i32 == filled[l]);
+                out.times[s][l] += if here { 1.0 } else { 0.0 };
             }
-            if slot[l] == NEW && filled[l] > most {
-                slot[l] = NONE;
-                continue;
-            }
-            if slot[l] == NEW {
-                slot[l] = filled[l];
-                filled[l] += 1;
-                let to = &mut out.planes[slot[l]];
-                (to.q[l], to.gx[l], to.gy[l]) = (offer.q[l], offer.gx[l], offer.gy[l]);
-            }
-            if slot[l] != NONE {
-                out.times[slot[l]][l] += 1.0;
-            }
+            out.planes[s].replace(&fresh, offer);
+        }
+        for l in 0..LANES {
+            filled[l] += i32::from(slot[l] == filled[l]);
         }
         slots[h] = slot;
     }
-    out.count = filled.into_iter().max().unwrap_or(1);
+    out.count = filled.into_iter().max().unwrap_or(1) as usize;
     out
 }
 

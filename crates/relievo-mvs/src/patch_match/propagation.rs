@@ -1,9 +1,10 @@
 //! One red-black half-iteration: adaptive checkerboard propagation, joint view
 //! selection, refinement.
 
+use super::gather::Gather;
 use super::geometric::SourceDepths;
 use super::half_field::{
-    F, Field, HalfField, I, LANES, NO_COST, Planes, ROW_PAD, Row, U, load, parity,
+    F, Field, HalfField, I, LANES, NO_COST, Planes, ROW_PAD, Row, U, each, load, parity,
 };
 use super::level::{LaneSources, Level};
 use super::ncc::{BilateralWeights, Kernel, LaneWork, Patch, ncc_cost};
@@ -120,7 +121,12 @@ struct Band<'a> {
 impl LaneWork for Band<'_> {
     #[inline(always)]
     fn run(self) {
-        let mut patch = Patch::ZERO;
+        let mut scratch = Scratch {
+            patch: Patch::ZERO,
+            gathered: Patch::ZERO,
+            photo: [[[0.0; LANES]; MAX_SOURCES]; MAX_HYPOTHESES],
+            geometric: [[[0.0; LANES]; MAX_SOURCES]; MAX_HYPOTHESES],
+        };
         let sources = self.sweep.level.sources.len().min(MAX_SOURCES);
         if let Job::Score { random: false } = self.job {
             for row in self.rows.iter_mut() {
@@ -134,8 +140,10 @@ impl LaneWork for Band<'_> {
                     continue;
                 };
                 match self.job {
-                    Job::Update { other } => update(self.sweep, &at, row, other, &mut patch),
-                    Job::Score { random } => score(self.sweep, &at, row, random, &mut patch),
+                    Job::Update { other } => update(self.sweep, &at, row, other, &mut scratch),
+                    Job::Score { random } => {
+                        score(self.sweep, &at, row, random, &mut scratch.patch);
+                    }
                 }
             }
         }
@@ -145,6 +153,15 @@ impl LaneWork for Band<'_> {
             }
         }
     }
+}
+
+/// What a block is worked on in.
+struct Scratch {
+    patch: Patch,
+    /// Patches of the lanes of a [`Gather`].
+    gathered: Patch,
+    photo: CostMatrix,
+    geometric: CostMatrix,
 }
 
 /// 16 pixels of one colour in one row.
@@ -199,19 +216,34 @@ fn admissible(sweep: &Sweep<'_>, p: &Planes) -> [bool; LANES] {
     ok
 }
 
-/// A pixel's costs of one hypothesis.
-struct Judge<'a> {
+/// 16 pixels of one row whose planes are scored.
+#[derive(Clone, Copy)]
+struct Pixels<'a> {
     sweep: &'a Sweep<'a>,
     patch: &'a Patch,
-    /// Pull of the prior, 0 where texture decides.
-    prior: Planes,
-    prior_pull: F,
-    prior_width: F,
+    /// Centres.
     px: F,
     py: f32,
 }
 
-impl Judge<'_> {
+impl<'a> Pixels<'a> {
+    /// Those of `block`, whose patches are in `patch`.
+    #[inline(always)]
+    fn new(sweep: &'a Sweep<'a>, block: &Block, patch: &'a Patch) -> Self {
+        Self {
+            sweep,
+            patch,
+            px: each(|l| (block.x + 2 * l) as f32 + 0.5),
+            py: block.y as f32 + 0.5,
+        }
+    }
+
+    /// All looking into the same source.
+    #[inline(always)]
+    fn toward(&self, source_idx: usize) -> LaneSources {
+        LaneSources::uniform(self.sweep.level, &self.px, self.py, source_idx)
+    }
+
     /// (1 − NCC, weighted geometric error) in the sources of `lanes`.
     #[inline(always)]
     fn costs(&self, planes: &Planes, lanes: &LaneSources, source_idx: &I) -> (F, F) {
@@ -244,7 +276,19 @@ impl Judge<'_> {
         };
         (photo, geometric)
     }
+}
 
+/// What a block's pixels pay for a plane.
+struct Judge<'a> {
+    sweep: &'a Sweep<'a>,
+    pixels: Pixels<'a>,
+    /// Pull of the prior, 0 where texture decides.
+    prior: Planes,
+    prior_pull: F,
+    prior_width: F,
+}
+
+impl Judge<'_> {
     /// What the prior takes off the cost of a plane near to it.
     #[inline(always)]
     fn bonus(&self, planes: &Planes) -> F {
@@ -272,21 +316,16 @@ const LEAST_PULL: f32 = 0.03;
 fn judge<'a>(
     sweep: &'a Sweep<'a>,
     block: &Block,
-    patch: &'a Patch,
+    pixels: Pixels<'a>,
     first: &LaneSources,
 ) -> Judge<'a> {
     let mut out = Judge {
         sweep,
-        patch,
+        pixels,
         prior: Planes::ZERO,
         prior_pull: [0.0; LANES],
         prior_width: [0.0; LANES],
-        px: [0.0; LANES],
-        py: block.y as f32 + 0.5,
     };
-    for l in 0..LANES {
-        out.px[l] = (block.x + 2 * l) as f32 + 0.5;
-    }
     if let Some(prior) = sweep.prior {
         let colour = (block.x + block.y) & 1;
         out.prior = prior.halves[colour].rows[block.y].planes(block.at);
@@ -295,7 +334,7 @@ fn judge<'a>(
         for l in 0..LANES {
             let has = out.prior.q[l] > 0.0 && per_px[l] > 0.0;
             out.prior_width[l] = if has { 0.5 / per_px[l] } else { 0.0 };
-            let by_texture = PRIOR_PULL / (1.0 + patch.variance[l] / WEAK_VARIANCE);
+            let by_texture = PRIOR_PULL / (1.0 + pixels.patch.variance[l] / WEAK_VARIANCE);
             let pull = if given[l] < 0.0 {
                 -given[l]
             } else {
@@ -322,16 +361,29 @@ fn neighbour_choices(block: &Block, colour: usize, other: &HalfField) -> [U; 4] 
 
 /// One block of a half-iteration.
 #[inline(always)]
-fn update(sweep: &Sweep<'_>, block: &Block, row: &mut Row, other: &HalfField, patch: &mut Patch) {
+fn update(
+    sweep: &Sweep<'_>,
+    block: &Block,
+    row: &mut Row,
+    other: &HalfField,
+    scratch: &mut Scratch,
+) {
     let level = sweep.level;
     let colour = (block.x + block.y) & 1;
     let sources = level.sources.len().min(MAX_SOURCES);
+    let Scratch {
+        patch,
+        gathered,
+        photo,
+        geometric,
+    } = scratch;
     patch.load(&level.image, block.x, block.y, sweep.weights);
+    let pixels = Pixels::new(sweep, block, patch);
 
     let present = row.planes(block.at);
+    let first = pixels.toward(0);
+    let judge = judge(sweep, block, pixels, &first);
     if sweep.depths.is_some() && converged(sweep, block, row) {
-        let first = LaneSources::uniform(level, block.x, block.y, 0);
-        let judge = judge(sweep, block, patch, &first);
         let (mut best, mut best_cost) = (present, load(&row.cost, block.at));
         let chosen: U = load(&row.chosen, block.at);
         let choice = Choice::equal(&chosen, sources);
@@ -341,32 +393,45 @@ fn update(sweep: &Sweep<'_>, block: &Block, row: &mut Row, other: &HalfField, pa
     }
     let mut offers = [Planes::ZERO; MAX_AREAS];
     let areas = neighbour_planes(block, colour, other, sweep.areas, &mut offers);
-    let first = LaneSources::uniform(level, block.x, block.y, 0);
     let per_px = first.inverse_depth_per_px(&present.q);
     let mut tried = distinct(block, &present, &offers[..areas], sweep.offers, &per_px);
-    let judge = judge(sweep, block, patch, &first);
     // Where all 16 pixels have texture, they need no prior.
     if judge.prior_pull.iter().any(|p| *p > LEAST_PULL) {
         tried.planes[tried.count] = judge.prior;
-        tried.times[tried.count] = judge.prior_pull.map(|p| if p > 0.0 { 1.0 } else { 0.0 });
+        tried.times[tried.count] = each(|l| if judge.prior_pull[l] > 0.0 { 1.0 } else { 0.0 });
         tried.count += 1;
     }
 
-    let mut photo: CostMatrix = [[[2.0; LANES]; MAX_SOURCES]; MAX_HYPOTHESES];
-    let mut geometric: CostMatrix = [[[0.0; LANES]; MAX_SOURCES]; MAX_HYPOTHESES];
     for v in 0..sources {
-        let idx = [v as i32; LANES];
-        let lanes = LaneSources::uniform(level, block.x, block.y, v);
         let known = row.by_source.get(block.costs_at(sources) + v);
-        if let Some(&[p, g]) = known {
-            (photo[0][v], geometric[0][v]) = (p, g);
+        (photo[0][v], geometric[0][v]) = if let Some(&[p, g]) = known {
+            (p, g)
+        } else {
+            pixels.costs(&present, &pixels.toward(v), &[v as i32; LANES])
+        };
+        // A lane with fewer hypotheses has its present one again.
+        for h in 1..tried.count {
+            (photo[h][v], geometric[h][v]) = (photo[0][v], geometric[0][v]);
         }
-        for h in usize::from(known.is_some())..tried.count {
-            (photo[h][v], geometric[h][v]) = judge.costs(&tried.planes[h], &lanes, &idx);
+    }
+    for gather in Gather::all(&tried) {
+        let planes = gather.planes(sweep.kernel, &tried.planes);
+        gather.patches(sweep.kernel, patch, gathered);
+        let lanes = Pixels {
+            patch: gathered,
+            px: gather.values(sweep.kernel, &pixels.px),
+            ..pixels
+        };
+        for v in 0..sources {
+            let (p, g) = lanes.costs(&planes, &lanes.toward(v), &[v as i32; LANES]);
+            gather.scatter(sweep.kernel, &p, v, photo);
+            if sweep.depths.is_some() {
+                gather.scatter(sweep.kernel, &g, v, geometric);
+            }
         }
     }
     let choice = choose_sources(
-        &photo,
+        photo,
         &tried.times,
         tried.count,
         &neighbour_choices(block, colour, other),
@@ -428,7 +493,8 @@ impl Bench<'_> {
     /// lane comes below `limit`.
     #[inline(always)]
     fn total(&self, planes: &Planes, limit: &F) -> F {
-        let mut cost = self.judge.bonus(planes).map(|b| -b);
+        let bonus = self.judge.bonus(planes);
+        let mut cost: F = each(|l| -bonus[l]);
         for (k, lane) in self.lanes.iter().enumerate() {
             let mut below = false;
             for l in 0..LANES {
@@ -437,7 +503,7 @@ impl Bench<'_> {
             if !below {
                 break;
             }
-            let (photo, geometric) = self.judge.costs(planes, lane, &self.choice.slots[k]);
+            let (photo, geometric) = self.judge.pixels.costs(planes, lane, &self.choice.slots[k]);
             for l in 0..LANES {
                 cost[l] += self.choice.slot_weight[k][l] * (photo[l] + geometric[l]);
             }
@@ -614,8 +680,8 @@ fn score(sweep: &Sweep<'_>, block: &Block, row: &mut Row, random: bool, patch: &
     let sources = level.sources.len().min(MAX_SOURCES);
     let keep = sweep.options.views_per_pixel.clamp(1, sources.max(1));
     patch.load(&level.image, block.x, block.y, sweep.weights);
-    let first = LaneSources::uniform(level, block.x, block.y, 0);
-    let judge = judge(sweep, block, patch, &first);
+    let pixels = Pixels::new(sweep, block, patch);
+    let judge = judge(sweep, block, pixels, &pixels.toward(0));
     let now = row.planes(block.at);
     let mut best = now;
     let mut best_cost = [NO_COST; LANES];
@@ -629,8 +695,7 @@ fn score(sweep: &Sweep<'_>, block: &Block, row: &mut Row, random: bool, patch: &
         let mut costs = [[2.0_f32; LANES]; MAX_SOURCES];
         for v in 0..sources {
             let idx = [v as i32; LANES];
-            let lanes = LaneSources::uniform(level, block.x, block.y, v);
-            let (photo, geometric) = judge.costs(&candidate, &lanes, &idx);
+            let (photo, geometric) = pixels.costs(&candidate, &pixels.toward(v), &idx);
             for l in 0..LANES {
                 costs[v][l] = photo[l] + geometric[l];
             }
@@ -639,7 +704,8 @@ fn score(sweep: &Sweep<'_>, block: &Block, row: &mut Row, random: bool, patch: &
             }
         }
         let ok = admissible(sweep, &candidate);
-        let mut sum = judge.bonus(&candidate).map(|b| -b);
+        let bonus = judge.bonus(&candidate);
+        let mut sum: F = each(|l| -bonus[l]);
         let mut chosen = [0_u32; LANES];
         for _ in 0..keep {
             let mut least = [f32::MAX; LANES];

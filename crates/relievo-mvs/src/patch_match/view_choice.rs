@@ -41,16 +41,27 @@ impl Choice {
             slots: [[0; LANES]; MAX_SOURCES],
             slot_weight: [[0.0; LANES]; MAX_SOURCES],
         };
-        for l in 0..LANES {
-            let weight = 1.0 / chosen[l].count_ones().max(1) as f32;
-            let mut k = 0;
-            for v in 0..sources {
-                if (chosen[l] >> v) & 1 == 1 {
-                    out.weight[v][l] = weight;
-                    out.slots[k][l] = v as i32;
-                    out.slot_weight[k][l] = weight;
-                    k += 1;
+        let mut count: I = [0; LANES];
+        for v in 0..sources.min(MAX_SOURCES) {
+            for k in 0..=v {
+                for l in 0..LANES {
+                    let here = ((chosen[l] >> v) & 1 == 1) & (count[l] == k as i32);
+                    out.slots[k][l] = if here { v as i32 } else { out.slots[k][l] };
                 }
+            }
+            for l in 0..LANES {
+                count[l] += ((chosen[l] >> v) & 1) as i32;
+            }
+        }
+        for l in 0..LANES {
+            let weight = 1.0 / count[l].max(1) as f32;
+            for v in 0..sources.min(MAX_SOURCES) {
+                out.weight[v][l] = if (chosen[l] >> v) & 1 == 1 {
+                    weight
+                } else {
+                    0.0
+                };
+                out.slot_weight[v][l] = if (v as i32) < count[l] { weight } else { 0.0 };
             }
         }
         out
