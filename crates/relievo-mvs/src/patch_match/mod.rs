@@ -19,6 +19,7 @@
 //! | `half_field` | hypotheses by colour |
 //! | `ncc`, `ncc_avx2`, `ncc_avx512` | the kernel |
 //! | `view_choice` | which sources see a pixel |
+//! | `judge`, `refinement` | what a plane costs a block; random and perturbed planes |
 //! | `propagation`, `offers`, `gather` | one half-iteration; what neighbours offer, side by side |
 //! | `triangulated` | planes from sparse points and reliable pixels |
 //! | `plane_support` | planes of regions without edges, where maps agree |
@@ -35,6 +36,7 @@ pub mod cost_search;
 mod gather;
 mod geometric;
 mod half_field;
+mod judge;
 mod level;
 mod ncc;
 #[cfg(target_arch = "x86_64")]
@@ -46,6 +48,7 @@ pub mod options;
 mod packed_image;
 mod plane_support;
 mod propagation;
+mod refinement;
 pub mod stereo_view;
 mod triangulated;
 mod view_choice;
