@@ -451,6 +451,30 @@ pub(crate) fn adjust(
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_held_camera_is_pulled_to_what_it_began_with_by_name() {
+        let pinhole = CameraModel::Pinhole {
+            fx: 1000.0,
+            fy: 1200.0,
+            cx: 500.0,
+            cy: 400.0,
+        };
+        assert_eq!(pull(&pinhole, "fx", 1100.0), Some((1000.0, 20.0)));
+        assert_eq!(pull(&pinhole, "fy", 1100.0), Some((1200.0, 24.0)));
+        assert_eq!(pull(&pinhole, "cx", 1100.0), None);
+        let simple = CameraModel::SimpleRadial {
+            f: 1000.0,
+            cx: 500.0,
+            cy: 400.0,
+            k: -0.1,
+        };
+        // The same camera has got more terms since.
+        assert_eq!(pull(&simple, "fy", 1000.0), Some((1000.0, 20.0)));
+        assert_eq!(pull(&simple, "k1", 1000.0), Some((-0.1, UNSURE_DISTORTION)));
+        assert_eq!(pull(&simple, "k2", 1000.0), Some((0.0, UNSURE_DISTORTION)));
+        assert_eq!(pull(&simple, "p1", 1000.0), None);
+    }
+
     /// Every column of the analytic Jacobian against central differences, at
     /// non-zero distortion and a general rotation.
     #[test]

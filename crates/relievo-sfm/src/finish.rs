@@ -260,22 +260,41 @@ pub(crate) fn certainty(
     for &(c, _) in &built.principal_points {
         what.intrinsics[c as usize] = Intrinsics::All;
     }
-    let free = |c: usize| what.intrinsics[c] != Intrinsics::Fixed;
-    let (covariances, sigmas) = if let Some(frame) = frame {
-        let (covariances, sigmas) = posterior(scene, model, &what, loss, frame);
-        (Some(covariances), sigmas)
-    } else if (0..model.cameras.len()).any(free) {
-        (None, intrinsics_sigmas(scene, model, &what, loss))
-    } else {
-        (None, vec![None; model.cameras.len()])
+    let free: Vec<bool> = what
+        .intrinsics
+        .iter()
+        .map(|i| *i != Intrinsics::Fixed)
+        .collect();
+    let known = |what: &Adjustment| {
+        if let Some(frame) = frame {
+            let (covariances, sigmas) = posterior(scene, model, what, loss, frame);
+            (Some(covariances), sigmas)
+        } else if free.contains(&true) {
+            (None, intrinsics_sigmas(scene, model, what, loss))
+        } else {
+            (None, vec![None; model.cameras.len()])
+        }
     };
+    let (mut covariances, mut sigmas) = known(&what);
+    let unsure = |c: usize| {
+        let given = free[c] && scene.cameras[c].has_prior_focal;
+        given && sigmas[c].is_none_or(|s| s.focal > EXIF_SIGMA)
+    };
+    if (0..free.len()).any(unsure) {
+        // Those that were pulled to EXIF are known as well as that.
+        let mut pulled = everything(scene, model, options, what.options);
+        pulled.prior = false;
+        hold_to_exif(scene, model, &mut pulled);
+        what.given_focal_px = pulled.given_focal_px;
+        (covariances, sigmas) = known(&what);
+    }
     let used: BTreeSet<usize> = model
         .order
         .iter()
         .map(|&v| scene.camera_of[v as usize])
         .collect();
     let of = |&c: &usize| {
-        let known = if free(c) {
+        let known = if free[c] {
             FocalLength::Refined {
                 sigma: sigmas[c].map(|s| s.focal),
             }

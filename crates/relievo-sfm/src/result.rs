@@ -81,10 +81,10 @@ pub enum FocalLength {
     Given,
     /// Nobody gave it, and the photos are too few to find it.
     Guessed,
-    /// The photos decided.
+    /// The photos decided, together with EXIF where they tell less than that.
     Refined {
         /// Posterior σ as a part of the focal length, under independent errors
-        /// of the observations; none where they do not determine it.
+        /// of the observations; none where nothing determines it.
         sigma: Option<f64>,
     },
 }
