@@ -481,8 +481,6 @@ fn an_exif_focal_length_that_is_a_third_off_is_corrected() {
     }
 }
 
-/// The only photo of another camera agrees with a pose, but not well enough to keep it:
-/// the focal length of that pose goes with it.
 /// Root mean square of the centres' errors and focal length, with free intrinsics and with
 /// fixed ones, from EXIF that is half a percent off; free, it knows the focal length as
 /// well as EXIF does at least.
@@ -557,6 +555,8 @@ fn free_intrinsics_make_weak_geometry_no_worse() {
     }
 }
 
+/// The only photo of another camera agrees with a pose, but not well enough to keep it:
+/// the focal length of that pose goes with it.
 #[test]
 fn a_rejected_photo_gives_its_camera_back() {
     let mut scene = Scene::new(&SceneOptions {

@@ -355,6 +355,22 @@ pub(crate) fn sums_portable(patch: &Patch, warp: &Warp, target: &Target, arena: 
     sums
 }
 
+/// All that this processor can run.
+#[cfg(test)]
+pub(crate) fn kernels() -> Vec<Kernel> {
+    let mut all = vec![Kernel::Portable];
+    #[cfg(target_arch = "x86_64")]
+    {
+        if ncc_avx2::available() {
+            all.push(Kernel::Avx2);
+        }
+        if ncc_avx512::available() {
+            all.push(Kernel::Avx512);
+        }
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -379,20 +395,6 @@ mod tests {
             vy: [1.0; LANES],
             inside: [true; LANES],
         }
-    }
-
-    fn kernels() -> Vec<Kernel> {
-        let mut all = vec![Kernel::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if ncc_avx2::available() {
-                all.push(Kernel::Avx2);
-            }
-            if ncc_avx512::available() {
-                all.push(Kernel::Avx512);
-            }
-        }
-        all
     }
 
     fn loaded(image: &Raster<u8>) -> Patch {

@@ -92,16 +92,22 @@ pub(crate) fn refine(
         let per_px = first.inverse_depth_per_px(&best.q);
         let candidate = step.apply(sweep, block, k, best, &per_px);
         let cost = bench.total(&candidate, best_cost);
-        let mut take = [false; LANES];
-        for l in 0..LANES {
-            take[l] = cost[l] < best_cost[l];
-            best_cost[l] = if take[l] { cost[l] } else { best_cost[l] };
-        }
-        best.replace(&take, &candidate);
+        keep_better(&candidate, &cost, best, best_cost);
     }
     if sweep.polish {
         polish(first, best, best_cost, &bench);
     }
+}
+
+/// Takes the candidate where it costs less.
+#[inline(always)]
+fn keep_better(candidate: &Planes, cost: &F, best: &mut Planes, best_cost: &mut F) {
+    let mut take = [false; LANES];
+    for l in 0..LANES {
+        take[l] = cost[l] < best_cost[l];
+        best_cost[l] = if take[l] { cost[l] } else { best_cost[l] };
+    }
+    best.replace(&take, candidate);
 }
 
 /// The vertex of the parabola through the costs at ± 0.3 px of disparity.
@@ -131,12 +137,7 @@ fn polish(first: &LaneSources, best: &mut Planes, best_cost: &mut F, bench: &Ben
     }
     let candidate = moved(&vertex);
     let cost = bench.total(&candidate, best_cost);
-    let mut take = [false; LANES];
-    for l in 0..LANES {
-        take[l] = cost[l] < best_cost[l];
-        best_cost[l] = if take[l] { cost[l] } else { best_cost[l] };
-    }
-    best.replace(&take, &candidate);
+    keep_better(&candidate, &cost, best, best_cost);
 }
 
 /// A new plane from the present one.
