@@ -23,6 +23,8 @@ relievo_task::options! {
     pub struct SiftOptions {
         /// Most features of a photo; the strongest are kept, spread over the photo.
         max_keypoints: usize = 8192, "features", "COLMAP SiftExtraction.max_num_features";
+        /// Most features of a megapixel, but 4,096 of any photo: a small photo has no more to say for more of them.
+        max_keypoints_per_mpx: f64 = 3400.0, "features", "1.5 megapixels: a sixth to a quarter less time up to the poses, docs/decisions.md";
         /// Where fewer keypoints pass the peak threshold, weaker ones fill up to this number.
         min_keypoints: usize = 3000, "features", "judgement: rooms with plain walls";
         /// Photos of fewer megapixels are doubled in size first (about 4 times the work).
@@ -43,6 +45,17 @@ relievo_task::options! {
         max_orientations: usize = 2, "orientations", "COLMAP SiftExtraction.max_num_orientations";
         /// Further orientations must reach this part of the highest peak.
         orientation_ratio: f64 = 0.8, "ratio", "Lowe 2004, section 5";
+    }
+}
+
+/// Features that a photo of any size may have.
+const ANY_PHOTO: f64 = 4096.0;
+
+impl SiftOptions {
+    /// Most features of a photo of this size.
+    fn budget(&self, (width, height): (usize, usize)) -> usize {
+        let by_size = self.max_keypoints_per_mpx * (width * height) as f64 * 1e-6;
+        self.max_keypoints.min(by_size.max(ANY_PHOTO) as usize)
     }
 }
 
@@ -95,7 +108,7 @@ impl Detector for Sift {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn detect(
@@ -333,7 +346,7 @@ impl Sift {
             pool.sort_unstable();
         }
         let chosen: Vec<Candidate> = pool.iter().map(|&i| places[i]).collect();
-        spread(&chosen, size, o.max_keypoints)
+        spread(&chosen, size, o.budget(size))
             .into_iter()
             .map(|k| pool[k])
             .collect()
@@ -388,9 +401,10 @@ impl Sift {
             })
             .collect();
         let mut all: Vec<_> = parts.into_iter().flatten().collect();
-        if all.len() > o.max_keypoints {
+        let budget = o.budget((photo.width(), photo.height()));
+        if all.len() > budget {
             all.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| order(&a.1, &b.1)));
-            all.truncate(o.max_keypoints);
+            all.truncate(budget);
         }
         all.sort_by(|a, b| order(&a.1, &b.1));
         let (last_x, last_y) = (photo.width() - 1, photo.height() - 1);
@@ -414,4 +428,22 @@ fn order(a: &Keypoint, b: &Keypoint) -> Ordering {
         .then(a.y_px.total_cmp(&b.y_px))
         .then(a.x_px.total_cmp(&b.x_px))
         .then(a.angle.total_cmp(&b.angle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_photo_has_a_smaller_budget() {
+        let options = SiftOptions::default();
+        assert_eq!(options.budget((640, 480)), 4096);
+        assert_eq!(options.budget((1500, 1000)), 5100);
+        assert_eq!(options.budget((3072, 2048)), 8192);
+        let few = SiftOptions {
+            max_keypoints: 200,
+            ..options
+        };
+        assert_eq!(few.budget((3072, 2048)), 200);
+    }
 }

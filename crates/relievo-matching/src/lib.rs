@@ -57,7 +57,7 @@ mod watermark;
 pub use brute_force::{MatchOptions, match_descriptors, match_slices, overlap_score};
 pub use cells::Search;
 pub use match_sketched::match_sketched;
-pub use pairs::{PairOptions, PairView, choose_pairs};
+pub use pairs::{PairChoice, PairOptions, PairView, choose_pairs};
 pub use prepared::PreparedView;
 pub use schedule::{ScheduleOptions, match_pair};
 pub use shard::{ViewInput, match_and_verify};

@@ -2,21 +2,40 @@
 //!
 //! Up to a number of photos: all. Above: frames of a video with the frames
 //! that follow, photos with GPS with those taken nearby, and every view with
-//! the views that look most like it (VLAD), which closes loops.
+//! the views that look most like it (VLAD), which closes loops. Or what the
+//! person says ([`PairChoice`]).
 
 use crate::nearest::Descriptor;
 use crate::vlad::{similarity, vlad};
 use rayon::prelude::*;
 use relievo_scene::{Features, GeoTag, ViewId};
 use relievo_task::{Cancelled, Task};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+
+/// How pairs are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PairChoice {
+    /// All of few photos; of many, those near in time or place, and those that look alike.
+    #[default]
+    Auto,
+    /// All.
+    Exhaustive,
+    /// Photos with those that follow by name, frames by time; and those that look alike.
+    Sequential,
+    /// Those that look alike.
+    Retrieval,
+}
 
 relievo_task::options! {
     /// Options of [`choose_pairs`].
     pub struct PairOptions {
+        /// `auto`, `exhaustive`, `sequential` (by time or name, loops closed by look) or `retrieval` (by look).
+        pairs: PairChoice = PairChoice::Auto, "", "judgement";
         /// Up to this many photos, every pair is tried.
         exhaustive_up_to: usize = 80, "photos", "3160 pairs, about a minute";
-        /// Frames of one video are tried with this many after them.
+        /// Frames of one video (`sequential`: photos of one folder, too) are tried with this many after them.
         sequence_window: usize = 10, "frames", "COLMAP sequential matcher";
         /// Views are tried with this many that look most like them.
         retrieval_neighbours: usize = 30, "views", "judgement";
@@ -58,6 +77,9 @@ pub fn choose_pairs(
     task.check()?;
     let mut views = views.to_vec();
     views.sort_by(|a, b| a.name.cmp(b.name).then(a.id.cmp(&b.id)));
+    if options.pairs == PairChoice::Sequential {
+        place_by_name(&mut views);
+    }
     let mut pairs = BTreeSet::new();
     let mut add = |i: usize, j: usize| {
         let (a, b) = (views[i].id, views[j].id);
@@ -65,7 +87,12 @@ pub fn choose_pairs(
             pairs.insert((a.min(b), a.max(b)));
         }
     };
-    if views.len() <= options.exhaustive_up_to {
+    let all = match options.pairs {
+        PairChoice::Auto => views.len() <= options.exhaustive_up_to,
+        PairChoice::Exhaustive => true,
+        PairChoice::Sequential | PairChoice::Retrieval => false,
+    };
+    if all {
         for i in 0..views.len() {
             for j in i + 1..views.len() {
                 add(i, j);
@@ -73,16 +100,29 @@ pub fn choose_pairs(
         }
         return Ok(pairs.into_iter().collect());
     }
-    for (i, j) in in_sequence(&views, options.sequence_window) {
-        add(i, j);
+    let by_look_only = options.pairs == PairChoice::Retrieval;
+    if !by_look_only {
+        for (i, j) in in_sequence(&views, options.sequence_window) {
+            add(i, j);
+        }
     }
-    for (i, j) in nearby(&views, options.gps_neighbours) {
-        add(i, j);
+    if options.pairs == PairChoice::Auto {
+        for (i, j) in nearby(&views, options.gps_neighbours) {
+            add(i, j);
+        }
     }
     for (i, j) in alike(&views, options, task)? {
         add(i, j);
     }
     Ok(pairs.into_iter().collect())
+}
+
+/// Gives photos that are no frames their place among those of their folder, by name.
+fn place_by_name(views: &mut [PairView<'_>]) {
+    for (i, v) in views.iter_mut().enumerate() {
+        let folder = v.name.rsplit_once('/').map_or("", |(folder, _)| folder);
+        v.sequence = v.sequence.or(Some((folder, i as f64)));
+    }
 }
 
 /// Frames of one video within `window` of each other in time order.
@@ -268,6 +308,42 @@ mod tests {
         assert!(pairs.len() < n * 6);
         views.reverse();
         assert_eq!(run(&views), pairs, "the order of the views matters");
+    }
+
+    #[test]
+    fn the_person_may_choose_how() {
+        let n = 20;
+        let (features, mut names) = (ring(n), names(n));
+        for name in &mut names[10..] {
+            *name = format!("second/{name}");
+        }
+        let options = PairOptions {
+            sequence_window: 2,
+            retrieval_neighbours: 0,
+            ..PairOptions::default()
+        };
+        let run = |pairs, retrieval_neighbours| {
+            let options = PairOptions {
+                pairs,
+                retrieval_neighbours,
+                ..options.clone()
+            };
+            choose_pairs(&views(&features, &names), &options, &Task::silent()).unwrap()
+        };
+        assert_eq!(run(PairChoice::Auto, 0).len(), 190);
+        assert_eq!(run(PairChoice::Exhaustive, 0).len(), 190);
+        let pair = |a, b| (ViewId(a), ViewId(b));
+        let by_name = run(PairChoice::Sequential, 0);
+        // Two folders of ten: nine and eight pairs each.
+        assert_eq!(by_name.len(), 2 * (9 + 8));
+        assert!(by_name.contains(&pair(1, 3)) && !by_name.contains(&pair(10, 11)));
+        assert!(run(PairChoice::Retrieval, 0).is_empty());
+        let by_look = run(PairChoice::Retrieval, 2);
+        assert!(by_look.len() <= 2 * n && by_look.contains(&pair(10, 11)));
+        // What looks alike closes the loop of a walk.
+        let closed = run(PairChoice::Sequential, 2);
+        assert!(by_name.iter().chain(&by_look).all(|p| closed.contains(p)));
+        assert!(closed.contains(&pair(1, 20)));
     }
 
     #[test]

@@ -80,6 +80,7 @@ fn quality_changes(quality: Quality) -> Vec<(&'static str, &'static str, Value)>
             let mut changes = depth(DepthOptions::high());
             changes.extend([
                 ("features", "max_keypoints", json!(12_000)),
+                ("features", "max_keypoints_per_mpx", json!(8000)),
                 ("mesh", "target_faces", json!(2_000_000)),
             ]);
             changes

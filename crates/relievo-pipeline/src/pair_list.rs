@@ -44,7 +44,10 @@ pub(crate) fn read_pairs(
         }
     }
     if pairs.is_empty() {
-        return Err(fault(1, "there is no pair".to_owned()));
+        return Err(PipelineError::Input {
+            what: format!("{}: no line names two photos", path.display()),
+            hint: HINT.to_owned(),
+        });
     }
     Ok(pairs)
 }

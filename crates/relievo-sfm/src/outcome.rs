@@ -3,13 +3,13 @@
 use crate::held_out::held_out_error;
 use crate::incremental::Mapper;
 use crate::mend::Mended;
-use crate::scene::NONE;
+use crate::scene::{NONE, Pair};
 use crate::state::{Built, Outcome};
 use crate::{
     FocalLength, MapperKind, ModelFigures, NoCovariances, SfmError, SfmResult, export, finish,
 };
 use relievo_geometry::Sim3;
-use relievo_scene::CameraId;
+use relievo_scene::{CameraId, TwoViewKind};
 use std::collections::BTreeMap;
 
 /// Held-out error, as a part of the other's, that a model with more photos may
@@ -109,6 +109,12 @@ impl Mapper<'_, '_> {
     }
 
     fn no_start(&self) -> SfmError {
+        // A few pairs of a panorama may pass for something else.
+        let turning = |p: &&Pair<'_>| p.geometry.kind == TwoViewKind::PureRotation;
+        let turning = self.scene.pairs.iter().filter(turning).count();
+        if turning > self.scene.pairs.len() / 2 {
+            return SfmError::PureRotation { pairs: turning };
+        }
         if let Some((tried, best)) = &self.best_failed {
             return SfmError::NoInitialPair {
                 tried: *tried,

@@ -236,7 +236,7 @@ pub enum SfmError {
         /// Photos given.
         views: usize,
     },
-    /// All pairs are pure rotations.
+    /// Most pairs are pure rotations, and no other was good enough to start from.
     #[error(
         "the camera only turned on the spot ({pairs} matching pairs, none with a sideways step); walk around the subject between photos"
     )]

@@ -55,28 +55,6 @@ fn both_mappers_find_the_scene_among_wrong_matches() {
 }
 
 #[test]
-fn a_camera_that_drives_forwards_is_mapped() {
-    let scene = Scene::new(&SceneOptions {
-        views: 10,
-        points: 900,
-        motion: Motion::Forward,
-        outlier_ratio: 0.05,
-        ..SceneOptions::default()
-    });
-    let graph = scene.view_graph();
-    for mapper in MAPPERS {
-        let result = map(
-            &input(&scene, &graph, scene.camera()),
-            &with(mapper, &fixed()),
-        );
-        assert!(result.unregistered.is_empty(), "{mapper:?}");
-        // Centres on a line leave the alignment free to turn around it.
-        let near = tolerance(1e-2, 180.1, 10, 300);
-        assert_model_near(&result.models[0], &scene.truth, near);
-    }
-}
-
-#[test]
 fn a_focal_length_that_is_a_third_off_is_corrected() {
     let scene = ring(0.05);
     for factor in [0.7, 1.3] {

@@ -75,6 +75,37 @@ fn photos_half_of_sky_are_placed() {
     all_placed_within(&work, 0.5);
 }
 
+/// Memory is planned from what there is, not for the largest set.
+#[test]
+fn few_photos_need_little_memory() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let work = folder.path().join("work");
+    poses(&work, &["--memory", "400M"]).ends(0);
+    all_placed_within(&work, 0.25);
+    let record = json(&work.join("sparse/stage.json"));
+    let peak = record["peak_rss_mib"].as_f64().expect("a peak");
+    assert!(peak < 400.0, "{peak} MiB");
+}
+
+/// Each photo with the two that follow by name.
+#[test]
+fn photos_may_be_matched_in_their_order() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let work = folder.path().join("work");
+    let in_order = [
+        "--set",
+        "matches.pairs=sequential",
+        "--set",
+        "matches.sequence_window=2",
+        "--set",
+        "matches.retrieval_neighbours=0",
+    ];
+    poses(&work, &in_order).ends(0);
+    all_placed_within(&work, 0.5);
+    let figures = json(&work.join("matches/figures.json"));
+    assert_eq!(figures["pairs_tried"].as_u64(), Some(11 + 10));
+}
+
 #[test]
 fn the_pairs_of_a_list_are_matched_and_no_others() {
     let folder = tempfile::tempdir().expect("a temporary folder");

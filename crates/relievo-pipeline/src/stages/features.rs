@@ -1,7 +1,7 @@
 //! features: keypoints and descriptors of every photo.
 
 use super::ingest::{IngestTable, PhotoEntry};
-use super::{Setup, file_error};
+use super::{Setup, file_error, memory};
 use crate::error::PipelineError;
 use crate::photos;
 use relievo_engine::{
@@ -131,9 +131,9 @@ impl Stage for Features {
             .collect())
     }
 
-    fn parallelism(&self, _ctx: &StageContext, _pass: u32) -> Parallelism {
+    fn parallelism(&self, ctx: &StageContext, _pass: u32) -> Parallelism {
         Parallelism::Parallel {
-            memory_bytes_per_item: 300 << 20,
+            memory_bytes_per_item: memory::of_features(ctx),
         }
     }
 

@@ -9,7 +9,7 @@
 use super::features::{EXTENSION, entry_named, read, read_all};
 use super::ingest::IngestTable;
 use super::view_synthesis::Weak;
-use super::{Setup, file_error, json_bytes, read_json, view_synthesis};
+use super::{Setup, file_error, json_bytes, memory, read_json, view_synthesis};
 use crate::error::PipelineError;
 use crate::pair_list::{self, read_pairs};
 use relievo_engine::{
@@ -147,7 +147,7 @@ impl Stage for Matches {
     }
 
     fn version(&self) -> u32 {
-        8
+        9
     }
 
     fn depends_on(&self) -> &[&'static str] {
@@ -219,17 +219,16 @@ impl Stage for Matches {
             .collect()
     }
 
-    fn parallelism(&self, _ctx: &StageContext, pass: u32) -> Parallelism {
-        match pass {
-            1 => Parallelism::Parallel {
-                memory_bytes_per_item: 120 << 20,
-            },
-            3 => Parallelism::OneAtATime {
-                memory_bytes: 600 << 20,
-            },
-            _ => Parallelism::OneAtATime {
-                memory_bytes: 200 << 20,
-            },
+    fn parallelism(&self, ctx: &StageContext, pass: u32) -> Parallelism {
+        let bytes = memory::of_matches(ctx, pass);
+        if pass == 1 {
+            Parallelism::Parallel {
+                memory_bytes_per_item: bytes,
+            }
+        } else {
+            Parallelism::OneAtATime {
+                memory_bytes: bytes,
+            }
         }
     }
 
@@ -347,7 +346,7 @@ impl Matches {
         let options = self.setup.options("matches")?;
         let a = entry_named(table, name)?.photo.view_id;
         // A batch bounds what is held: one batch of partners at a time.
-        for batch in others.chunks(64) {
+        for batch in others.chunks(memory::BATCH) {
             let names: Vec<&str> = std::iter::once(name).chain(batch.iter().copied()).collect();
             let mut views = self.views(ctx, table, &names)?.into_iter();
             let own = views.next().ok_or("the photo is not there")?;

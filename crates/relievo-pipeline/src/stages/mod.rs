@@ -7,6 +7,7 @@ pub mod export;
 pub mod features;
 pub mod ingest;
 pub mod matches;
+mod memory;
 pub mod mesh;
 pub mod sparse;
 pub mod texture;

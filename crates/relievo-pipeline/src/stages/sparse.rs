@@ -2,7 +2,7 @@
 
 use super::ingest::{IngestTable, PhotoEntry};
 use super::matches::read_matched;
-use super::{Setup, json_bytes};
+use super::{Setup, json_bytes, memory};
 use crate::certainty::{self, Certainty};
 use crate::error::PipelineError;
 use crate::georef::georeference;
@@ -68,7 +68,7 @@ impl Stage for Sparse {
     }
 
     fn version(&self) -> u32 {
-        14
+        15
     }
 
     fn depends_on(&self) -> &[&'static str] {
@@ -100,9 +100,9 @@ impl Stage for Sparse {
         Ok(vec![Item::new("model", key.finish())])
     }
 
-    fn parallelism(&self, _ctx: &StageContext, _pass: u32) -> Parallelism {
+    fn parallelism(&self, ctx: &StageContext, _pass: u32) -> Parallelism {
         Parallelism::OneAtATime {
-            memory_bytes: 500 << 20,
+            memory_bytes: memory::of_sparse(ctx),
         }
     }
 

@@ -134,8 +134,13 @@ fn must_exist(path: &Path, hint: &str) -> Result<(), Failure> {
     if path.is_file() {
         return Ok(());
     }
+    let fault = if path.exists() {
+        "this is no file"
+    } else {
+        "there is no such file"
+    };
     Err(PipelineError::Input {
-        what: format!("{}: there is no such file", path.display()),
+        what: format!("{}: {fault}", path.display()),
         hint: hint.to_owned(),
     }
     .into())
