@@ -205,7 +205,7 @@ fn cameras_of_two_kinds_share_a_model() {
         ..options
     });
     scene.truth.cameras.insert(CameraId(2), wide);
-    let second = |v: ViewId| v.0 % 2 == 0;
+    let second = |v: ViewId| v.0.is_multiple_of(2);
     for (v, view) in &mut scene.truth.views {
         if second(*v) {
             *view = other.truth.views[v].clone();
