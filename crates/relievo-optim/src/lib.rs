@@ -5,7 +5,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`ransac`] | [`lo_ransac`]: PROSAC order, sequential test, MAGSAC++ score, local optimisation |
+//! | [`ransac`] | [`lo_ransac`]: PROSAC order, sequential test, MSAC score, local optimisation |
 //! | [`ransac_arrsac`] | ARRSAC, for few inliers |
 //! | [`loss`] | robust losses |
 //! | [`mod@dense_lm`] | Levenberg–Marquardt for a handful of parameters |

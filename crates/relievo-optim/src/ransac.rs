@@ -2,10 +2,11 @@
 //!
 //! Samples come in PROSAC order while the data are ordered by quality (Chum &
 //! Matas, CVPR 2005), hypotheses are rejected early by a sequential test
-//! (Matas & Chum, ICCV 2005), scored by the σ-marginalised loss of MAGSAC++
-//! (Barath et al., CVPR 2020; or by a truncated quadratic), and every new best is refined by least squares
-//! reweighted as that loss asks, over a shrinking threshold (Lebeda et al.,
-//! "Fixing the locally optimized RANSAC", BMVC 2012). Where the loop ends without being confident, ARRSAC
+//! (Matas & Chum, ICCV 2005), scored by a truncated quadratic (MSAC: Torr &
+//! Zisserman 2000), and every new best is refined by reweighted least squares
+//! with the σ-marginalised weights of MAGSAC++ (Barath et al., CVPR 2020) over
+//! a shrinking threshold (Lebeda et al., "Fixing the locally optimized
+//! RANSAC", BMVC 2012). Where the loop ends without being confident, ARRSAC
 //! ([`crate::ransac_arrsac`]) may search on.
 //!
 //! The same data, options and seed give the same bits.
@@ -63,9 +64,6 @@ relievo_task::options! {
         min_inliers: usize = 0, "data", "set by callers that know it";
         /// Data are ordered best first; draw from the front first.
         prosac: bool = false, "", "set by callers that know an order";
-        /// Scored by the loss of MAGSAC++, which asks for many small residuals; else by a
-        /// truncated quadratic (MSAC), which minds their number more.
-        marginal: bool = true, "", "false for poses in a growing model, where distortion may still be missing";
         /// ARRSAC searches on where the loop ended without confidence and
         /// there are at least this many data; 0 never.
         arrsac_min_data: usize = 0, "data", "measured: docs/decisions.md";
@@ -79,8 +77,7 @@ pub struct RansacResult<M> {
     pub model: M,
     /// Data within the threshold, ascending.
     pub inliers: Vec<usize>,
-    /// Σ of what each datum within the threshold gains, at most 1: larger is
-    /// better, at most the number of data.
+    /// Σ max(0, 1 − r²/t²): larger is better, at most the number of data.
     pub score: f64,
     /// Samples drawn.
     pub iterations: usize,
@@ -101,7 +98,7 @@ pub fn lo_ransac<E: Estimator>(
         return None;
     }
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let scorer = Scorer::new(estimator, options, &mut rng);
+    let scorer = Scorer::new(estimator, options.threshold, &mut rng);
     let mut sampler = Sampler::new(n, E::MIN_SAMPLE, options.prosac);
     let mut sprt = Sprt::new();
     let mut best: Option<Scored<E::Model>> = None;
@@ -196,21 +193,19 @@ impl Sprt {
 struct Scorer<'e, E: Estimator> {
     estimator: &'e E,
     squared_threshold: f64,
-    marginal: bool,
     /// A random order of the data, for the sequential test.
     order: Vec<u32>,
 }
 
 impl<'e, E: Estimator> Scorer<'e, E> {
-    fn new(estimator: &'e E, options: &RansacOptions, rng: &mut Xoshiro256PlusPlus) -> Self {
+    fn new(estimator: &'e E, threshold: f64, rng: &mut Xoshiro256PlusPlus) -> Self {
         let mut order: Vec<u32> = (0..estimator.len() as u32).collect();
         for i in (1..order.len()).rev() {
             order.swap(i, below(rng, i + 1));
         }
         Self {
             estimator,
-            squared_threshold: options.threshold * options.threshold,
-            marginal: options.marginal,
+            squared_threshold: threshold * threshold,
             order,
         }
     }
@@ -218,13 +213,10 @@ impl<'e, E: Estimator> Scorer<'e, E> {
     #[inline]
     fn gain(&self, model: &E::Model, i: usize) -> f64 {
         let r2 = self.estimator.squared_residual(model, i);
-        let part = r2 / self.squared_threshold;
-        if !(part < 1.0) {
-            0.0
-        } else if self.marginal {
-            marginal_gain(part)
+        if r2 < self.squared_threshold {
+            1.0 - r2 / self.squared_threshold
         } else {
-            1.0 - part
+            0.0
         }
     }
 
@@ -326,26 +318,14 @@ impl<'e, E: Estimator> Scorer<'e, E> {
     }
 }
 
-/// k²/2 of the threshold t = k σ_max, k = 3.04 (99 % of three degrees of freedom).
-const HALF_K2: f64 = 4.62;
-/// exp(−k²/2)
-const FLOOR: f64 = 0.009_852_8;
-
-/// MAGSAC++ weight of a residual below the threshold, for three degrees of freedom,
-/// where the incomplete gamma function is exponential: exp(−r²/2σ²) − exp(−k²/2), scaled
-/// to 1 at r = 0.
+/// MAGSAC++ weight of a residual below the threshold t = k σ_max, for three
+/// degrees of freedom, where the incomplete gamma function is exponential:
+/// exp(−r²/2σ²) − exp(−k²/2), scaled to 1 at r = 0. k = 3.04 (99 %).
 #[inline]
 fn marginal_weight(squared_residual: f64, squared_threshold: f64) -> f64 {
+    const HALF_K2: f64 = 4.62;
+    const FLOOR: f64 = 0.00985;
     (((-HALF_K2 * squared_residual / squared_threshold).exp() - FLOOR) / (1.0 - FLOOR)).max(0.0)
-}
-
-/// What a datum of this r²/t² adds to the score: 1 − ρ(r)/ρ(t), where ρ is the loss whose
-/// weights are [`marginal_weight`]'s (∫ r w(r) dr).
-#[inline]
-fn marginal_gain(part: f64) -> f64 {
-    const AT_ONE: f64 = (1.0 - FLOOR) / HALF_K2 - FLOOR;
-    let loss = (1.0 - (-HALF_K2 * part).exp()) / HALF_K2 - FLOOR * part;
-    (1.0 - loss / AT_ONE).max(f64::MIN_POSITIVE)
 }
 
 /// Uniform in `0..n`, n > 0 (Lemire's multiplication; bias below 2⁻³²).
@@ -482,18 +462,6 @@ mod tests {
             threshold: 0.05,
             prosac,
             ..RansacOptions::default()
-        }
-    }
-
-    #[test]
-    fn the_score_falls_as_the_weights_ask() {
-        assert!((marginal_gain(0.0) - 1.0).abs() < 1e-12);
-        assert!(marginal_gain(1.0) < 1e-4);
-        // The slope of the loss is the weight, up to one factor.
-        let slope = |x: f64| (marginal_gain(x - 1e-6) - marginal_gain(x + 1e-6)) / 2e-6;
-        for x in [0.1, 0.3, 0.6, 0.9] {
-            let ratio = slope(x) / slope(1e-6) / marginal_weight(x, 1.0);
-            assert!((ratio - 1.0).abs() < 1e-4, "{x}: {ratio}");
         }
     }
 

@@ -137,7 +137,6 @@ pub(crate) fn estimate(data: &PoseData<'_>, max_error_px: f64, seed: u64) -> Opt
         confidence: 0.99999,
         max_iterations: 5000,
         min_iterations: 50,
-        marginal: false,
         ..RansacOptions::default()
     };
     let found = lo_ransac(data, &options, seed)?;

@@ -102,8 +102,8 @@ fn photos_may_be_matched_in_their_order() {
     ];
     poses(&work, &in_order).ends(0);
     all_placed_within(&work, 0.5);
-    let figures = json(&work.join("matches/figures.json"));
-    assert_eq!(figures["pairs_tried"].as_u64(), Some(11 + 10));
+    let record = json(&work.join("matches/stage.json"));
+    assert_eq!(record["figures"]["pairs_tried"].as_u64(), Some(11 + 10));
 }
 
 #[test]
