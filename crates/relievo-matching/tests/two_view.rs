@@ -6,7 +6,7 @@ use relievo_matching::{
     build_tracks, match_and_verify, verify_pair,
 };
 use relievo_scene::{Camera, Features, Match, TwoViewGeometry, TwoViewKind, ViewGraph, ViewId};
-use relievo_synth::{Motion, Scene, SceneOptions, Shape};
+use relievo_synth::{Motion, Scene, SceneOptions, Shape, on_threads};
 use relievo_task::Task;
 use std::collections::BTreeMap;
 
@@ -372,23 +372,13 @@ fn pairs_match_verify_and_join_into_true_tracks_on_any_thread_count() {
             coarse_features: few,
             ..ScheduleOptions::default()
         };
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap()
-            .install(|| {
-                match_and_verify(
-                    &pairs,
-                    &views,
-                    (
-                        &schedule,
-                        &MatchOptions::default(),
-                        &VerifyOptions::default(),
-                    ),
-                    &Task::silent(),
-                )
-                .unwrap()
-            })
+        let options = (
+            &schedule,
+            &MatchOptions::default(),
+            &VerifyOptions::default(),
+        );
+        let work = || match_and_verify(&pairs, &views, options, &Task::silent()).unwrap();
+        on_threads(threads, work).0
     };
     let found = run(1, 0, 4);
     assert_eq!(found, run(3, 0, 4));

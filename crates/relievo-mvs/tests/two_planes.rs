@@ -12,6 +12,7 @@ use relievo_mvs::{
 use relievo_scene::{
     Camera, CameraId, DepthMap, Observation, SparseModel, Track, TrackId, View, ViewId,
 };
+use relievo_synth::{assert_all_busy, on_threads};
 use relievo_task::{Isa, SilentSink, Task};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -355,28 +356,25 @@ fn threads_do_not_show_and_portable_kernels_agree() {
     assert_eq!(plans.len(), 3);
     assert!(plans.values().all(|p| p.sources.len() == 2));
     let run = |threads, isa| {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap()
-            .install(|| {
-                let maps = all_maps(&scene, &plans, isa);
-                let views = InMemory {
-                    scene: &scene,
-                    maps: &maps,
-                };
-                let neighbours = plans
-                    .iter()
-                    .map(|(id, p)| (*id, p.sources.clone()))
-                    .collect();
-                let cloud =
-                    fuse(&views, &neighbours, &FusionOptions::default(), &task(isa)).unwrap();
-                (maps, cloud)
-            })
+        on_threads(threads, || {
+            let maps = all_maps(&scene, &plans, isa);
+            let views = InMemory {
+                scene: &scene,
+                maps: &maps,
+            };
+            let neighbours = plans
+                .iter()
+                .map(|(id, p)| (*id, p.sources.clone()))
+                .collect();
+            let cloud = fuse(&views, &neighbours, &FusionOptions::default(), &task(isa)).unwrap();
+            (maps, cloud)
+        })
     };
-    let (maps, cloud) = run(1, Isa::Native);
-    assert!(run(3, Isa::Native) == (maps.clone(), cloud));
-    let (portable, _) = run(2, Isa::Portable);
+    let ((maps, cloud), _) = run(1, Isa::Native);
+    let (two, seconds) = run(2, Isa::Native);
+    assert!(two == (maps.clone(), cloud) && run(3, Isa::Native).0 == two);
+    assert_all_busy(&seconds, 0.5);
+    let ((portable, _), _) = run(2, Isa::Portable);
     for (id, map) in &maps {
         let (a, _) = score(map, &scene, *id);
         let (b, _) = score(&portable[id], &scene, *id);

@@ -43,10 +43,20 @@ pub(crate) struct Adjustment {
     pub(crate) hold_out: bool,
     /// Pull of the intrinsics to their present values.
     pub(crate) prior: bool,
-    /// Focal length in pixels to which that of a camera is pulled, as tightly as EXIF
-    /// knows it, and its distortion to where it started; none where the list ends.
-    pub(crate) given_focal_px: Vec<Option<f64>>,
+    /// What cameras are pulled to; none where the list ends.
+    pub(crate) given: Vec<Option<Given>>,
     pub(crate) options: BundleOptions,
+}
+
+/// What EXIF says of a camera, as a measurement beside those of the photos.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given {
+    /// Focal length in pixels, known to [`EXIF_SIGMA`].
+    pub(crate) focal_px: f64,
+    /// Whether radial distortion is pulled to where it started, too.
+    pub(crate) distortion: bool,
+    /// σ of a residual in pixels, against which the pull is weighed.
+    pub(crate) residual_px: f64,
 }
 
 /// Relative σ of focal lengths in EXIF: zoom lenses breathe, and telephones round.
@@ -244,20 +254,21 @@ fn fix_gauge(poses: &[Rigid3], variable: usize) -> (Vec<u32>, Option<(u32, usize
 
 /// Mean and σ of a value of a camera that is held to what it was at `first`; by name, as
 /// it may have got a richer model since.
-fn pull(first: &CameraModel, name: &str, focal_px: f64) -> Option<(f64, f64)> {
+fn pull(first: &CameraModel, name: &str, given: &Given) -> Option<(f64, f64)> {
     let at_first = |name: &str| {
         let names = first.kind().param_names();
         let at = names.iter().position(|n| *n == name)?;
         first.params().get(at).copied()
     };
     if name.starts_with('f') {
-        let mean = at_first(name).unwrap_or(focal_px);
+        let mean = at_first(name).unwrap_or(given.focal_px);
         return Some((mean, EXIF_SIGMA * mean));
     }
     // The one term of SIMPLE_RADIAL is the first of the others.
     let alone = || at_first("k").filter(|_| name == "k1");
     let mean = at_first(name).or_else(alone).unwrap_or(0.0);
-    name.starts_with('k').then_some((mean, UNSURE_DISTORTION))
+    let pulled = given.distortion && name.starts_with('k');
+    pulled.then_some((mean, UNSURE_DISTORTION))
 }
 
 /// The problem, where it starts, and the points that take part.
@@ -339,10 +350,10 @@ pub(crate) fn build(
                     priors.push((c, dim, params[k], sigma));
                 }
             }
-            if let Some(&Some(focal)) = what.given_focal_px.get(c) {
+            if let Some(Some(given)) = what.given.get(c) {
                 let pulled = free.iter().enumerate().filter_map(|(dim, &k)| {
-                    let (mean, sigma) = pull(&scene.cameras[c].model, names[k], focal)?;
-                    Some((c, dim, mean, sigma))
+                    let (mean, sigma) = pull(&scene.cameras[c].model, names[k], given)?;
+                    Some((c, dim, mean, sigma / given.residual_px))
                 });
                 priors.extend(pulled);
             }
@@ -459,9 +470,20 @@ mod tests {
             cx: 500.0,
             cy: 400.0,
         };
-        assert_eq!(pull(&pinhole, "fx", 1100.0), Some((1000.0, 20.0)));
-        assert_eq!(pull(&pinhole, "fy", 1100.0), Some((1200.0, 24.0)));
-        assert_eq!(pull(&pinhole, "cx", 1100.0), None);
+        let given = |focal_px, distortion| Given {
+            focal_px,
+            distortion,
+            residual_px: 1.0,
+        };
+        assert_eq!(
+            pull(&pinhole, "fx", &given(1100.0, true)),
+            Some((1000.0, 20.0))
+        );
+        assert_eq!(
+            pull(&pinhole, "fy", &given(1100.0, true)),
+            Some((1200.0, 24.0))
+        );
+        assert_eq!(pull(&pinhole, "cx", &given(1100.0, true)), None);
         let simple = CameraModel::SimpleRadial {
             f: 1000.0,
             cx: 500.0,
@@ -469,10 +491,20 @@ mod tests {
             k: -0.1,
         };
         // The same camera has got more terms since.
-        assert_eq!(pull(&simple, "fy", 1000.0), Some((1000.0, 20.0)));
-        assert_eq!(pull(&simple, "k1", 1000.0), Some((-0.1, UNSURE_DISTORTION)));
-        assert_eq!(pull(&simple, "k2", 1000.0), Some((0.0, UNSURE_DISTORTION)));
-        assert_eq!(pull(&simple, "p1", 1000.0), None);
+        assert_eq!(
+            pull(&simple, "fy", &given(1000.0, true)),
+            Some((1000.0, 20.0))
+        );
+        assert_eq!(
+            pull(&simple, "k1", &given(1000.0, true)),
+            Some((-0.1, UNSURE_DISTORTION))
+        );
+        assert_eq!(
+            pull(&simple, "k2", &given(1000.0, true)),
+            Some((0.0, UNSURE_DISTORTION))
+        );
+        assert_eq!(pull(&simple, "k1", &given(1000.0, false)), None);
+        assert_eq!(pull(&simple, "p1", &given(1000.0, true)), None);
     }
 
     /// Every column of the analytic Jacobian against central differences, at

@@ -31,21 +31,23 @@ pub(crate) struct IntrinsicsSigma {
 }
 
 /// How well the photos determine the intrinsics of each camera that is free in
-/// `what`; none where they do not at all.
+/// `what`; none where they do not at all. And the standard deviation of a residual, px.
 pub(crate) fn intrinsics_sigmas(
     scene: &Scene<'_>,
     model: &Model,
     what: &Adjustment,
     loss: Loss,
-) -> Vec<Option<IntrinsicsSigma>> {
+) -> (Vec<Option<IntrinsicsSigma>>, f64) {
     let (problem, state, _) = build(scene, model, what);
     let size: usize = problem.structure.group_dims.iter().sum();
     let first = 6 * problem.structure.num_poses;
     let known = group_estimate(&problem, &state, loss, Solver::Auto);
-    sigmas(&problem, &state, |group, dim| {
+    let sigmas = sigmas(&problem, &state, |group, dim| {
         let at = problem.structure.group_offset(group) - first + dim;
         Some(known.as_ref()?.covariance[at * (size + 1)])
-    })
+    });
+    let residual = known.map_or(1.0, |k| k.variance.sqrt());
+    (sigmas, residual)
 }
 
 /// The same from the variance of parameter `dim` of a group.
@@ -105,7 +107,7 @@ pub(crate) fn posterior(
             photos: what.views.len(),
             most: MOST_PARAMS / 6,
         };
-        return (Err(too_many), intrinsics_sigmas(scene, model, what, loss));
+        return (Err(too_many), intrinsics_sigmas(scene, model, what, loss).0);
     }
     let Some(mut covariance) = covariance(&problem, &state, loss) else {
         return (Err(NoCovariances::Undetermined), none());

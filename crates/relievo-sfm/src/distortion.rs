@@ -103,7 +103,7 @@ pub(crate) fn decide_distortion(
         }
         run(&mut rich)?;
         let loss = what.options.loss;
-        let sigmas = intrinsics_sigmas(scene, &rich, &trial, loss);
+        let (sigmas, _) = intrinsics_sigmas(scene, &rich, &trial, loss);
         let costs = |m: &Model| held_out_costs(scene, m, &what.points, loss);
         let (before, after) = (costs(&poor), costs(&rich));
         let pays = |c: &usize| {

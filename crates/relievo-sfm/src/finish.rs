@@ -1,8 +1,8 @@
 //! The last adjustments of a model: a heavy-tailed loss, and the principal
 //! point and further distortion where the photos determine them.
 
-use crate::adjust::{Adjustment, EXIF_SIGMA, Intrinsics, adjust};
-use crate::covariance::{IntrinsicsSigma, intrinsics_sigmas, posterior};
+use crate::adjust::{Adjustment, EXIF_SIGMA, Given, Intrinsics, adjust};
+use crate::covariance::{intrinsics_sigmas, posterior};
 use crate::distortion::decide_distortion;
 use crate::grow_points::filter;
 use crate::held_out::held_out_cost;
@@ -23,6 +23,13 @@ pub(crate) const MIN_VIEWS: usize = 5;
 /// Part of the held-out error that may be left where a principal point moves
 /// far.
 const FAR_MOVE_ERROR: f64 = 0.9;
+
+/// Standard deviations that a focal length lies from that of EXIF where it contradicts it.
+const CONTRADICTION: f64 = 3.0;
+
+/// Standard deviation of a focal length, as a part of that of EXIF, under which EXIF adds
+/// nothing: a hundredth of the weight.
+const LEAST_EXIF_SHARE: f64 = 0.1;
 
 /// Part of the final block tolerance at which trials with and without free
 /// parameters end: what is compared must have settled better than what is only used.
@@ -134,9 +141,10 @@ fn drop_poor_views(model: &mut Model, options: &SfmOptions) {
     }
 }
 
-/// Pulls the focal lengths that the photos tell worse than EXIF does to that. Cameras that
-/// move along a line without turning see a scene of half the depth through half the focal
-/// length alike, and nothing stops a free one.
+/// Pulls cameras to what EXIF says of them, where this tells more than the photos do or is
+/// worth counting beside them. Cameras that move along a line without turning see a scene
+/// of half the depth through half the focal length alike, and nothing stops a free one. A
+/// focal length that the photos know, and contradict, is theirs.
 fn hold_to_exif(scene: &Scene<'_>, model: &Model, what: &mut Adjustment) {
     let given = |c: usize| {
         let camera = &scene.cameras[c];
@@ -147,13 +155,21 @@ fn hold_to_exif(scene: &Scene<'_>, model: &Model, what: &mut Adjustment) {
     if given.iter().all(Option::is_none) {
         return;
     }
-    let sigmas = intrinsics_sigmas(scene, model, what, what.options.loss);
-    let unsure = |s: &Option<IntrinsicsSigma>| s.as_ref().is_none_or(|s| s.focal > EXIF_SIGMA);
-    what.given_focal_px = given
-        .into_iter()
-        .zip(&sigmas)
-        .map(|(focal, sigma)| focal.filter(|_| unsure(sigma)))
-        .collect();
+    let (sigmas, residual_px) = intrinsics_sigmas(scene, model, what, what.options.loss);
+    let pull = |c: usize| {
+        let focal_px = given[c]?;
+        let sigma = sigmas[c].map_or(f64::INFINITY, |s| s.focal);
+        let unsure = sigma > EXIF_SIGMA;
+        let counts = sigma > LEAST_EXIF_SHARE * EXIF_SIGMA;
+        let off = (model.cameras[c].model.mean_focal_px() / focal_px - 1.0).abs();
+        let agrees = off < CONTRADICTION * sigma.hypot(EXIF_SIGMA);
+        (unsure || counts && agrees).then_some(Given {
+            focal_px,
+            distortion: unsure,
+            residual_px,
+        })
+    };
+    what.given = (0..given.len()).map(pull).collect();
 }
 
 /// Frees the distortion of cameras with few photos, where the focal length
@@ -165,7 +181,7 @@ fn free_distortion(scene: &Scene<'_>, model: &Model, what: &mut Adjustment, opti
     }
     let mut free = what.clone();
     free.intrinsics.iter_mut().for_each(with_distortion);
-    let sigmas = intrinsics_sigmas(scene, model, &free, what.options.loss);
+    let (sigmas, _) = intrinsics_sigmas(scene, model, &free, what.options.loss);
     for (now, sigma) in what.intrinsics.iter_mut().zip(sigmas) {
         if sigma.is_some_and(|s| s.focal < options.distortion_max_sigma) {
             with_distortion(now);
@@ -216,7 +232,7 @@ fn decide_principal_points(
     let mut with_free = with_fixed.clone();
     out.iterations += adjust(scene, &mut with_free, &free, task)?;
     out.adjustments += 2;
-    let sigmas = intrinsics_sigmas(scene, &with_free, &free, what.options.loss);
+    let (sigmas, _) = intrinsics_sigmas(scene, &with_free, &free, what.options.loss);
     let error_fixed = held_out_cost(scene, &with_fixed, &what.points, what.options.loss);
     let error_free = held_out_cost(scene, &with_free, &what.points, what.options.loss);
     for c in (0..cameras).filter(|&c| wanted[c]) {
@@ -270,22 +286,19 @@ pub(crate) fn certainty(
             let (covariances, sigmas) = posterior(scene, model, what, loss, frame);
             (Some(covariances), sigmas)
         } else if free.contains(&true) {
-            (None, intrinsics_sigmas(scene, model, what, loss))
+            (None, intrinsics_sigmas(scene, model, what, loss).0)
         } else {
             (None, vec![None; model.cameras.len()])
         }
     };
     let (mut covariances, mut sigmas) = known(&what);
-    let unsure = |c: usize| {
-        let given = free[c] && scene.cameras[c].has_prior_focal;
-        given && sigmas[c].is_none_or(|s| s.focal > EXIF_SIGMA)
-    };
-    if (0..free.len()).any(unsure) {
-        // Those that were pulled to EXIF are known as well as that.
-        let mut pulled = everything(scene, model, options, what.options);
-        pulled.prior = false;
-        hold_to_exif(scene, model, &mut pulled);
-        what.given_focal_px = pulled.given_focal_px;
+    // Those that were pulled to EXIF are known better.
+    let mut pulled = everything(scene, model, options, what.options);
+    pulled.prior = false;
+    pulled.options.loss = loss;
+    hold_to_exif(scene, model, &mut pulled);
+    if pulled.given.iter().any(Option::is_some) {
+        what.given = pulled.given;
         (covariances, sigmas) = known(&what);
     }
     let used: BTreeSet<usize> = model

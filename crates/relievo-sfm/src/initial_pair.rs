@@ -142,7 +142,7 @@ fn start(
             intrinsics: vec![Intrinsics::Fixed; cameras.len()],
             hold_out: false,
             prior: false,
-            given_focal_px: Vec::new(),
+            given: Vec::new(),
             options: BundleOptions {
                 max_iterations: if round == 0 { 20 } else { 10 },
                 tolerance: options.growth_tolerance,

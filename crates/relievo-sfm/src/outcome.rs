@@ -177,3 +177,101 @@ impl Mapper<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scene::{Obs, Scene};
+    use crate::{NoCheckpoint, SfmInput, SfmOptions, SfmView};
+    use relievo_synth::scene::{Scene as Synthetic, SceneOptions};
+    use relievo_task::Task;
+
+    const LAST: u32 = 7;
+
+    /// What the last photo sees of each point, it is told to see of another.
+    fn with_a_wrong_photo(built: &Built) -> Built {
+        let mut out = built.clone();
+        let model = &mut out.model;
+        let sees = |&(id, _): &(u32, Obs)| id != NONE;
+        let seen: Vec<(u32, Obs)> = model.point_of[LAST as usize]
+            .iter()
+            .zip(0..)
+            .map(|(&id, kp)| (id, Obs { view: LAST, kp }))
+            .filter(sees)
+            .collect();
+        for &(id, o) in &seen {
+            model.remove(id, o);
+        }
+        let others = seen.iter().cycle().skip(seen.len() / 2);
+        for (&(id, _), &(_, o)) in seen.iter().zip(others) {
+            model.add(id, o);
+        }
+        out
+    }
+
+    #[test]
+    fn the_better_of_two_outcomes_is_kept() {
+        let synthetic = Synthetic::new(&SceneOptions {
+            noise_px: 0.3,
+            ..SceneOptions::default()
+        });
+        let graph = synthetic.view_graph();
+        let view = |(id, v): (_, &'_ relievo_scene::View)| {
+            let f = &synthetic.features[id];
+            let view = SfmView {
+                name: "",
+                camera_id: v.camera_id,
+                keypoints: &f.keypoints,
+                colors: &f.colors,
+            };
+            (*id, view)
+        };
+        let cameras = synthetic.truth.cameras.clone();
+        let input = SfmInput {
+            views: synthetic.truth.views.iter().map(view).collect(),
+            cameras: cameras.clone(),
+            graph: &graph,
+        };
+        let scene = Scene::new(&input).unwrap();
+        let options = SfmOptions {
+            mapper: MapperKind::Incremental,
+            ..SfmOptions::default()
+        };
+        let task = Task::silent();
+        let cameras: Vec<_> = cameras.into_values().collect();
+        let mut mapper = Mapper::new(&scene, cameras, &options, &task, &mut NoCheckpoint);
+        mapper.run(&mut NoCheckpoint).unwrap();
+        let good = mapper.state.done[0].clone();
+        assert_eq!(good.model.order.len(), 8);
+        let bad = with_a_wrong_photo(&good);
+        let mut fewer = good.clone();
+        fewer.model.unregister(LAST as usize);
+
+        let mut second_is_kept = |first: &[&Built], second: &[&Built]| {
+            let models = |all: &[&Built]| all.iter().copied().cloned().collect::<Vec<_>>();
+            mapper.state.first = Some(Outcome {
+                done: models(first),
+                rejected: vec![(1, 2); 8],
+            });
+            mapper.state.done = models(second);
+            mapper.state.rejected = vec![(3, 4); 8];
+            mapper.keep_better().unwrap();
+            assert!(mapper.state.first.is_none());
+            let second_is = mapper.state.rejected[0] == (3, 4);
+            let kept = if second_is { second } else { first };
+            assert_eq!(mapper.state.done, models(kept));
+            second_is
+        };
+        // As many photos: the smaller error.
+        assert!(second_is_kept(&[&bad], &[&good]));
+        assert!(!second_is_kept(&[&good], &[&bad]));
+        assert!(!second_is_kept(&[&good], &[&good]));
+        // More of them, unless they fit badly; never fewer.
+        assert!(second_is_kept(&[&fewer], &[&good]));
+        assert!(!second_is_kept(&[&fewer], &[&bad]));
+        assert!(!second_is_kept(&[&bad], &[&fewer]));
+        // What there is.
+        assert!(second_is_kept(&[], &[&fewer]));
+        assert!(!second_is_kept(&[&fewer], &[]));
+    }
+}

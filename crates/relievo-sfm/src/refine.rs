@@ -59,7 +59,7 @@ pub(crate) fn everything(
         intrinsics: free_intrinsics(scene, model, options),
         hold_out: false,
         prior: true,
-        given_focal_px: Vec::new(),
+        given: Vec::new(),
         options: bundle,
     }
 }
@@ -174,7 +174,7 @@ pub(crate) fn local(
         intrinsics,
         hold_out: false,
         prior: true,
-        given_focal_px: Vec::new(),
+        given: Vec::new(),
         options: BundleOptions {
             max_iterations: options.local_iterations,
             tolerance: 10.0 * options.growth_tolerance,

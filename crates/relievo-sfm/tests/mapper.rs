@@ -10,8 +10,8 @@ use relievo_sfm::{
     Checkpoint, MemoryCheckpoint, NoCheckpoint, SfmError, SfmOptions, SfmResult,
     UnregisteredReason, reconstruct, triangulate_under_poses,
 };
-use relievo_synth::assert_model_near;
 use relievo_synth::scene::{Motion, Scene, SceneOptions, Shape};
+use relievo_synth::{assert_all_busy, assert_model_near, on_threads};
 use relievo_task::Task;
 use std::collections::BTreeMap;
 
@@ -267,19 +267,27 @@ fn an_interrupted_run_continues_to_the_same_bits() {
 fn any_number_of_threads_gives_the_same_bits() {
     let scene = noisy();
     let run = |threads| -> Vec<SparseModel> {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap()
-            .install(|| {
-                map(&scene, scene.camera(), &SfmOptions::default())
-                    .unwrap()
-                    .models
-            })
+        let work = || map(&scene, scene.camera(), &SfmOptions::default()).unwrap();
+        on_threads(threads, work).0.models
     };
     let one = run(1);
     assert_eq!(one, run(2));
     assert_eq!(one, run(5));
+}
+
+#[test]
+fn both_threads_are_kept_busy() {
+    let scene = Scene::new(&SceneOptions {
+        views: 24,
+        points: 4000,
+        motion: Motion::Orbit(3.0),
+        detection: 0.7,
+        ..SceneOptions::default()
+    });
+    let work = || map(&scene, scene.camera(), &SfmOptions::default()).unwrap();
+    let (two, seconds) = on_threads(2, work);
+    assert_all_busy(&seconds, 0.4);
+    assert_eq!(two.models, on_threads(1, work).0.models);
 }
 
 #[test]

@@ -1,0 +1,88 @@
+//! `mapper = auto`: when both mappers are tried, and whose model is kept.
+
+mod common;
+
+use common::{fixed, input, tolerance};
+use relievo_scene::{Match, ViewGraph, ViewId};
+use relievo_sfm::{MapperKind, NoCheckpoint, SfmOptions, SfmResult, reconstruct};
+use relievo_synth::assert_model_near;
+use relievo_synth::scene::{Scene, SceneOptions};
+use relievo_task::Task;
+
+fn map(scene: &Scene, graph: &ViewGraph, mapper: MapperKind) -> SfmResult {
+    let options = SfmOptions { mapper, ..fixed() };
+    let input = input(scene, graph, scene.camera());
+    reconstruct(&input, &options, &Task::silent(), &mut NoCheckpoint).expect("a model")
+}
+
+/// True for a model that began with all photos at once.
+fn is_global(result: &SfmResult) -> bool {
+    result.figures[0].initial_pair.is_none()
+}
+
+/// The last photo shares with others what these do not share with each other, as a picture
+/// from another season does: there is no point to place it by, one after the other.
+fn with_a_lonely_photo() -> (Scene, ViewGraph, ViewId) {
+    let scene = Scene::new(&SceneOptions {
+        points: 1200,
+        noise_px: 0.3,
+        ..SceneOptions::default()
+    });
+    let lonely = ViewId(8);
+    let mut graph = scene.view_graph();
+    for ((a, b), pair) in &mut graph.pairs {
+        let of_lonely = |m: &Match| {
+            let track = scene.point_of[a][m.a_idx as usize];
+            track.is_some_and(|t| t.0.is_multiple_of(3))
+        };
+        let with_lonely = *a == lonely || *b == lonely;
+        pair.inliers.retain(|m| of_lonely(m) == with_lonely);
+    }
+    (scene, graph, lonely)
+}
+
+#[test]
+fn all_at_once_places_what_no_point_connects() {
+    let (scene, graph, lonely) = with_a_lonely_photo();
+    let left_out = map(&scene, &graph, MapperKind::Incremental);
+    assert_eq!(left_out.unregistered.keys().collect::<Vec<_>>(), [&lonely]);
+    let result = map(&scene, &graph, MapperKind::Auto);
+    assert!(result.unregistered.is_empty() && is_global(&result));
+    assert_model_near(
+        &result.models[0],
+        &scene.truth,
+        tolerance(1e-2, 0.2, 8, 500),
+    );
+}
+
+#[test]
+fn one_after_the_other_is_kept_where_it_leaves_nothing_out() {
+    let scene = Scene::new(&SceneOptions::default());
+    let graph = scene.view_graph();
+    let result = map(&scene, &graph, MapperKind::Auto);
+    assert!(result.unregistered.is_empty() && !is_global(&result));
+}
+
+/// Matches that lead nowhere make the mapper try both; neither places the photo, and the
+/// others stay as they were.
+#[test]
+fn a_photo_that_fits_nowhere_costs_the_others_nothing() {
+    let (scene, mut graph, lonely) = with_a_lonely_photo();
+    for ((a, b), pair) in &mut graph.pairs {
+        if *a == lonely || *b == lonely {
+            // Each keypoint is matched to what another one shows.
+            let ends: Vec<u32> = pair.inliers.iter().map(|m| m.b_idx).collect();
+            let n = ends.len();
+            for (i, m) in pair.inliers.iter_mut().enumerate() {
+                m.b_idx = ends[(i * 7 + n / 2) % n];
+            }
+        }
+    }
+    let result = map(&scene, &graph, MapperKind::Auto);
+    assert_eq!(result.unregistered.keys().collect::<Vec<_>>(), [&lonely]);
+    assert_model_near(
+        &result.models[0],
+        &scene.truth,
+        tolerance(5e-3, 0.1, 7, 300),
+    );
+}
