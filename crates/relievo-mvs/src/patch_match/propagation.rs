@@ -22,6 +22,8 @@ pub(crate) enum Search {
     Wide,
     /// Around the present plane.
     Near,
+    /// Hardly: neighbours offer better planes than random steps are.
+    Nearest,
 }
 
 /// What a half-iteration needs to know.

@@ -87,6 +87,8 @@ pub(crate) fn refine(
             Step::Near(0.25, 0.15),
             Step::Near(0.1, 0.05),
         ],
+        Search::Nearest if sweep.polish => &[],
+        Search::Nearest => &[Step::Near(0.1, 0.05)],
     };
     for (k, step) in steps.iter().enumerate() {
         let per_px = first.inverse_depth_per_px(&best.q);

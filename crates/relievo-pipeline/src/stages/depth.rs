@@ -125,7 +125,7 @@ impl Stage for Depth {
     }
 
     fn version(&self) -> u32 {
-        5
+        6
     }
 
     fn depends_on(&self) -> &[&'static str] {
