@@ -102,8 +102,8 @@ fn finish(
         bundle(options.final_iterations, options.final_tolerance),
     );
     what.prior = false;
-    hold_to_exif(scene, model, &mut what);
     free_distortion(scene, model, &mut what, options);
+    hold_to_exif(scene, model, &mut what);
     decide_principal_points(scene, model, &mut what, options, task, &mut out)?;
     let tried = decide_distortion(scene, model, &what, options, task)?;
     out.iterations += tried.iterations;
@@ -163,7 +163,7 @@ fn hold_to_exif(scene: &Scene<'_>, model: &Model, what: &mut Adjustment) {
         let counts = sigma > LEAST_EXIF_SHARE * EXIF_SIGMA;
         let off = (model.cameras[c].model.mean_focal_px() / focal_px - 1.0).abs();
         let agrees = off < CONTRADICTION * sigma.hypot(EXIF_SIGMA);
-        (unsure || counts && agrees).then_some(Given {
+        (counts && agrees).then_some(Given {
             focal_px,
             distortion: unsure,
             residual_px,

@@ -201,7 +201,7 @@ impl Mapper<'_, '_> {
     }
 
     /// Views that an earlier model holds.
-    fn taken(&self) -> Vec<bool> {
+    pub(crate) fn taken(&self) -> Vec<bool> {
         let mut taken = vec![false; self.scene.num_views()];
         for b in &self.state.done {
             for &v in &b.model.order {

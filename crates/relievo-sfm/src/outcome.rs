@@ -44,7 +44,8 @@ impl Mapper<'_, '_> {
     }
 
     /// Of two outcomes the one whose best model has the lower held-out error, if it
-    /// has no fewer photos; with more of them the error may be a little larger.
+    /// has no fewer photos; with more of them the error may be a little larger. Models of the
+    /// other outcome that show none of the same photos stay, too.
     pub(crate) fn keep_better(&mut self) -> Result<(), SfmError> {
         let Some(first) = self.state.first.take() else {
             return Ok(());
@@ -64,15 +65,23 @@ impl Mapper<'_, '_> {
                 } else {
                     1.0
                 };
-                error(q)? < slack * error(p)?
+                let (p, q) = (error(p)?, error(q)?);
+                // No point is in four photos: nothing speaks against more of them.
+                let unknown = p.is_infinite() && q.is_infinite();
+                q < slack * p || unknown && photos(&b) > photos(&a)
             }
             (None, Some(_)) => true,
             _ => false,
         };
-        if !global_wins {
-            self.state.done = first.done;
+        let others = if global_wins {
+            first.done
+        } else {
             self.state.rejected = first.rejected;
-        }
+            std::mem::replace(&mut self.state.done, first.done)
+        };
+        let taken = self.taken();
+        let apart = |b: &Built| b.model.order.iter().all(|&v| !taken[v as usize]);
+        self.state.done.extend(others.into_iter().filter(apart));
         Ok(())
     }
 
@@ -247,7 +256,7 @@ mod tests {
         let mut fewer = good.clone();
         fewer.model.unregister(LAST as usize);
 
-        let mut second_is_kept = |first: &[&Built], second: &[&Built]| {
+        let mut kept = |first: &[&Built], second: &[&Built]| {
             let models = |all: &[&Built]| all.iter().copied().cloned().collect::<Vec<_>>();
             mapper.state.first = Some(Outcome {
                 done: models(first),
@@ -258,8 +267,12 @@ mod tests {
             mapper.keep_better().unwrap();
             assert!(mapper.state.first.is_none());
             let second_is = mapper.state.rejected[0] == (3, 4);
-            let kept = if second_is { second } else { first };
-            assert_eq!(mapper.state.done, models(kept));
+            (second_is, std::mem::take(&mut mapper.state.done))
+        };
+        let mut second_is_kept = |first: &[&Built], second: &[&Built]| {
+            let (second_is, models) = kept(first, second);
+            let want = if second_is { second } else { first };
+            assert!(models.iter().eq(want.iter().copied()));
             second_is
         };
         // As many photos: the smaller error.
@@ -273,5 +286,21 @@ mod tests {
         // What there is.
         assert!(second_is_kept(&[], &[&fewer]));
         assert!(!second_is_kept(&[&fewer], &[]));
+
+        // Another place stays, whoever found it; what is in the better model does not.
+        let of = |views: std::ops::Range<u32>| {
+            let mut part = good.clone();
+            for v in (0..8).filter(|v| !views.contains(v)) {
+                part.model.unregister(v as usize);
+            }
+            part
+        };
+        let (four, five, three) = (of(0..4), of(0..5), of(5..8));
+        let found = kept(&[&four, &three], &[&five]);
+        assert_eq!(found, (true, vec![five.clone(), three.clone()]));
+        let found = kept(&[&five], &[&four, &three]);
+        assert_eq!(found, (false, vec![five.clone(), three]));
+        let found = kept(&[&four, &of(4..8)], &[&five]);
+        assert_eq!(found, (true, vec![five]));
     }
 }

@@ -516,7 +516,7 @@ fn free_intrinsics_make_weak_geometry_no_worse() {
         (Motion::Sideways, 5),
         (Motion::Orbit(0.15), 3),
     ] {
-        for (off, near) in [(0.0, 0.01), (0.02, 0.03)] {
+        for (off, near) in [(0.0, 0.006), (0.02, 0.022)] {
             let run = |seed: u64| {
                 let scene = SceneOptions {
                     views,
@@ -530,10 +530,28 @@ fn free_intrinsics_make_weak_geometry_no_worse() {
             let runs: Vec<_> = (1..=5).map(run).collect();
             let mean = |k: usize| runs.iter().map(|r| r[k].0).sum::<f64>() / runs.len() as f64;
             let what = format!("{motion:?} {views} {off}: {runs:?}");
-            assert!(mean(0) <= 1.08 * mean(1), "{what}");
+            assert!(mean(0) <= 1.01 * mean(1), "{what}");
             let right = |r: &[(f64, f64); 2]| (r[0].1 / 1000.0 - 1.0).abs() < near;
             assert!(runs.iter().all(right), "{what}");
         }
+    }
+}
+
+/// On a short arc three photos know the focal length well enough to see that.
+#[test]
+fn exif_that_the_photos_contradict_is_not_held_to() {
+    for factor in [0.75, 1.3] {
+        let scene = SceneOptions {
+            views: 3,
+            motion: Motion::Orbit(0.3),
+            ..SceneOptions::default()
+        };
+        let [free, fixed] = free_and_fixed(&scene, 1000.0 * factor);
+        let off = |f: f64| (f / 1000.0 - 1.0).abs();
+        assert!(
+            off(free.1) < 0.05 && free.0 < fixed.0,
+            "{factor}: {free:?} {fixed:?}"
+        );
     }
 }
 
