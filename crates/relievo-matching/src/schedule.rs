@@ -34,7 +34,7 @@ relievo_task::options! {
         /// descriptors of every pair.
         overlap_features: usize = 1024, "features", "measured: docs/decisions.md";
         /// Pairs with fewer matches among these are given up.
-        overlap_matches: usize = 4, "matches", "Wu 2013, section 3";
+        overlap_matches: usize = 3, "matches", "Wu 2013, section 3, asks for 4; measured: docs/decisions.md";
         /// Features of largest scale that give the epipolar geometry, twice as
         /// many at the second try; 0 matches the pairs that are left in full.
         coarse_features: usize = 2048, "features", "measured: docs/decisions.md";

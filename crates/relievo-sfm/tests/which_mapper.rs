@@ -4,7 +4,9 @@ mod common;
 
 use common::{fixed, input, tolerance};
 use relievo_scene::{Match, ViewGraph, ViewId};
-use relievo_sfm::{MapperKind, NoCheckpoint, SfmOptions, SfmResult, reconstruct};
+use relievo_sfm::{
+    Checkpoint, MapperKind, MemoryCheckpoint, NoCheckpoint, SfmOptions, SfmResult, reconstruct,
+};
 use relievo_synth::assert_model_near;
 use relievo_synth::scene::{Scene, SceneOptions};
 use relievo_task::Task;
@@ -85,4 +87,37 @@ fn a_photo_that_fits_nowhere_costs_the_others_nothing() {
         &scene.truth,
         tolerance(5e-3, 0.1, 7, 300),
     );
+}
+
+/// Every state that a run writes down.
+#[derive(Default)]
+struct Recorded(Vec<Vec<u8>>);
+
+impl Checkpoint for Recorded {
+    fn load(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+    fn save(&mut self, state: &[u8]) {
+        self.0.push(state.to_vec());
+    }
+}
+
+#[test]
+fn a_run_that_tries_both_resumes_from_anywhere() {
+    let (scene, graph, _) = with_a_lonely_photo();
+    let input = input(&scene, &graph, scene.camera());
+    let run = |mapper, checkpoint: &mut dyn Checkpoint| {
+        let options = SfmOptions { mapper, ..fixed() };
+        reconstruct(&input, &options, &Task::silent(), checkpoint).expect("a model")
+    };
+    let (mut first, mut both) = (Recorded::default(), Recorded::default());
+    run(MapperKind::Incremental, &mut first);
+    let whole = run(MapperKind::Auto, &mut both);
+    assert!(is_global(&whole));
+    assert!(both.0.len() > first.0.len(), "none of the second attempt");
+    for (k, state) in both.0.into_iter().enumerate() {
+        let resumed = run(MapperKind::Auto, &mut MemoryCheckpoint(Some(state)));
+        assert_eq!(resumed.models, whole.models, "from state {k}");
+        assert_eq!(resumed.figures, whole.figures, "from state {k}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Which pairs are matched and how poses are found, as the user asks.
 
-use relievo_tests::data::{demo, demo_photos};
+use relievo_tests::data::{copy_demo, demo, demo_photo, demo_photos};
 use relievo_tests::program::{Ran, relievo};
 use relievo_tests::work::json;
 use std::ffi::OsString;
@@ -41,6 +41,39 @@ fn both_mappers_place_all_photos() {
         all_placed_within(&work, 0.25);
         let figures = json(&work.join("sparse/figures.json"));
         assert_eq!(figures["initial_pair"].is_null(), mapper == "global");
+    }
+}
+
+/// Pictures saved again, at another quality and brightness, as phones and messengers leave them behind.
+#[test]
+fn copies_of_photos_are_placed_where_these_are() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (photos, work) = (folder.path().join("photos"), folder.path().join("work"));
+    copy_demo(1..=12, &photos);
+    for (number, quality) in [(2, 90), (3, 70), (7, 80), (8, 60)] {
+        let mut picture = image::open(demo_photo(number)).expect("a photo").to_rgb8();
+        for pixel in picture.pixels_mut() {
+            pixel.0 = pixel.0.map(|v| (f32::from(v) * 0.93 + 4.0) as u8);
+        }
+        let file = fs_err::File::create(photos.join(format!("copy{number}.jpg"))).expect("a file");
+        let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(file, quality);
+        picture.write_with_encoder(encoder).expect("a JPEG");
+    }
+    let words = [OsString::from("run"), photos.into(), "-o".into()];
+    let rest = [work.clone().into(), "--until".into(), "sparse".into()];
+    relievo(words.into_iter().chain(rest)).ends(0);
+    all_placed_within(&work, 0.25);
+    let model = relievo_formats::colmap::read_model(&work.join("sparse/model")).expect("a model");
+    let centre = |name: &str| {
+        let view = model.views.values().find(|v| v.name == name);
+        let pose = view.and_then(|v| v.cam_from_world);
+        pose.expect("a photo that is placed").center()
+    };
+    let unit = (centre("0002.jpg") - centre("0003.jpg")).norm();
+    for number in [2, 3, 7, 8] {
+        let (photo, copy) = (format!("000{number}.jpg"), format!("copy{number}.jpg"));
+        let apart = (centre(&photo) - centre(&copy)).norm();
+        assert!(apart < 0.01 * unit, "{copy}: {apart} of {unit}");
     }
 }
 

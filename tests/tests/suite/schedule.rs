@@ -1,32 +1,83 @@
 //! Pairs matched from coarse to fine against pairs matched in full.
 
-use relievo_tests::data::demo_photos;
+use relievo_formats::native::matches;
+use relievo_scene::TwoViewKind;
+use relievo_tests::data;
 use relievo_tests::program::relievo;
+use relievo_tests::skipped_when_quick;
 use relievo_tests::work::json;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Pairs verified and their matches.
-fn matched(work: &Path, more: &[&str]) -> (u64, u64) {
+/// Matches that the mapper asks for before it places a photo.
+const GOOD: usize = 30;
+
+/// The verified pairs of `photos` and their numbers of matches, and all matches.
+fn matched(
+    photos: &[PathBuf],
+    work: &Path,
+    more: &[&str],
+) -> (BTreeMap<(String, String), usize>, u64) {
     let mut all: Vec<OsString> = vec!["run".into()];
-    all.extend(demo_photos(1..=12).into_iter().map(OsString::from));
+    all.extend(photos.iter().map(OsString::from));
     all.extend(["-o".into(), work.into(), "--until".into(), "matches".into()]);
     all.extend(more.iter().map(OsString::from));
     relievo(all).ends(0);
+    let mut pairs = BTreeMap::new();
+    for entry in fs_err::read_dir(work.join("matches")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|e| e != "pairs") {
+            continue;
+        }
+        let name = path.file_stem().expect("a name").to_string_lossy();
+        let stored = matches::decode(&fs_err::read(&path).expect("a file")).expect("pairs");
+        for pair in stored
+            .iter()
+            .filter(|p| p.geometry.kind != TwoViewKind::Degenerate)
+        {
+            let both = (name.to_string(), pair.other.clone());
+            pairs.insert(both, pair.geometry.inliers.len());
+        }
+    }
     let record = json(&work.join("matches/stage.json"));
     let figure = |name: &str| record["figures"][name].as_u64().expect("a figure");
-    (figure("pairs_verified"), figure("matches"))
+    assert_eq!(pairs.len() as u64, figure("pairs_verified"));
+    (pairs, figure("matches"))
 }
 
-#[test]
-fn little_is_lost_from_coarse_to_fine() {
+/// No pair that could place a photo is given up, and nearly all matches are found.
+fn little_is_lost(photos: &[PathBuf]) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let work = folder.path().join("work");
-    let (pairs_in_full, in_full) = matched(&work, &["--set", "matches.overlap_features=0"]);
-    let (pairs, matches) = matched(&work, &["--set", "matches.overlap_features=1024"]);
-    assert!(pairs <= pairs_in_full && 20 * pairs >= 19 * pairs_in_full);
+    let (full, in_full) = matched(photos, &work, &["--set", "matches.overlap_features=0"]);
+    let (pairs, matches) = matched(photos, &work, &[]);
+    let good = full.iter().filter(|p| *p.1 >= GOOD);
+    let lost: Vec<_> = good.filter(|p| !pairs.contains_key(p.0)).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+    assert!(full.len() > photos.len() && 20 * pairs.len() >= 19 * full.len());
     assert!(
         50 * matches >= 49 * in_full && 50 * matches <= 51 * in_full,
         "{matches} of {in_full}"
     );
+}
+
+#[test]
+fn little_is_lost_from_coarse_to_fine() {
+    little_is_lost(&data::demo_photos(1..=12));
+}
+
+#[test]
+fn little_is_lost_of_a_room() {
+    if skipped_when_quick("every second photo of the room") {
+        return;
+    }
+    let Some(set) = data::real("synthetic/room") else {
+        return;
+    };
+    let photos: Vec<PathBuf> = (1..=38)
+        .step_by(2)
+        .map(|i| set.join(format!("images/{i:04}.jpg")))
+        .collect();
+    little_is_lost(&photos);
 }
