@@ -19,8 +19,9 @@ use relievo_geometry::CameraModel;
 use relievo_image::undistort::{undistort, undistorted_mask, undistorted_model};
 use relievo_image::{Raster, Rgb8};
 use relievo_mvs::{
-    DepthOptions, DepthPlan, FusionOptions, FusionView, FusionViews, GeometricPass, StereoView,
-    ViewSelectionOptions, estimate_depth_geometric, estimate_depth_photometric, fuse, select_views,
+    DepthOptions, DepthPlan, Estimate, FusionOptions, FusionView, FusionViews, GeometricPass,
+    StereoView, ViewSelectionOptions, estimate_depth_geometric, estimate_depth_photometric, fuse,
+    select_views,
 };
 use relievo_scene::{Camera, DepthMap, ViewId};
 use relievo_task::{Isa, SilentSink, Task};
@@ -168,15 +169,17 @@ fn main() {
         let started = Instant::now();
         let cpu = cpu_seconds();
         let mut next = BTreeMap::new();
-        let mut pixels = 0;
+        let (mut pixels, mut comparisons) = (0, 0);
         for (id, plan) in &plans {
-            let map = estimate(*id, plan, &shots, &maps, &options, pass, &task);
-            pixels += map.depth.as_slice().len();
-            next.insert(*id, map);
+            let found = estimate(*id, plan, &shots, &maps, &options, pass, &task);
+            pixels += found.map.depth.as_slice().len();
+            comparisons += found.comparisons;
+            next.insert(*id, found.map);
         }
         maps = next;
         println!(
-            "pass {pass}: {:.2} s wall, {:.2} s CPU, {:.2} us CPU a pixel",
+            "pass {pass}: {:.1} comparisons a pixel, {:.2} s wall, {:.2} s CPU, {:.2} us CPU a pixel",
+            comparisons as f64 / pixels as f64,
             started.elapsed().as_secs_f64(),
             cpu_seconds() - cpu,
             (cpu_seconds() - cpu) * 1e6 / pixels as f64
@@ -240,7 +243,7 @@ fn estimate(
     options: &DepthOptions,
     pass: usize,
     task: &Task,
-) -> DepthMap {
+) -> Estimate {
     let reference = &shots[&id].stereo;
     let sources: Vec<&StereoView> = plan.sources.iter().map(|s| &shots[s].stereo).collect();
     let seed = relievo_task::seed(0, "depth", &format!("{id}/{pass}"));

@@ -42,7 +42,8 @@ pub use error::MvsError;
 pub use exposure::clear_unexposed;
 pub use fusion::{FusionOptions, FusionView, FusionViews, fuse};
 pub use patch_match::{
-    DepthOptions, GeometricPass, StereoView, estimate_depth_geometric, estimate_depth_photometric,
+    DepthOptions, Estimate, GeometricPass, StereoView, estimate_depth_geometric,
+    estimate_depth_photometric,
 };
 pub use sky::clear_sky;
 pub use view_selection::{DepthPlan, ViewSelectionOptions, select_views};

@@ -209,8 +209,9 @@ fn all_maps(
         .iter()
         .map(|(id, plan)| {
             let sources: Vec<_> = plan.sources.iter().map(view).collect();
-            let map =
-                estimate_depth_photometric(view(id), &sources, plan, &options(), 7, &task).unwrap();
+            let map = estimate_depth_photometric(view(id), &sources, plan, &options(), 7, &task)
+                .unwrap()
+                .map;
             (*id, map)
         })
         .collect();
@@ -219,7 +220,7 @@ fn all_maps(
         .map(|(id, plan)| {
             let sources: Vec<_> = plan.sources.iter().map(view).collect();
             let before: Vec<_> = plan.sources.iter().map(|s| &first[s]).collect();
-            let map = estimate_depth_geometric(
+            let found = estimate_depth_geometric(
                 view(id),
                 &sources,
                 GeometricPass {
@@ -233,8 +234,11 @@ fn all_maps(
                 &task,
             )
             .unwrap();
-            map.check().unwrap();
-            (*id, map)
+            found.map.check().unwrap();
+            // Every pixel at least once in each source, and no more than it was tried.
+            let a_pixel = found.comparisons / (WIDTH * HEIGHT) as u64;
+            assert!((sources.len() as u64..100).contains(&a_pixel), "{a_pixel}");
+            (*id, found.map)
         })
         .collect()
 }
@@ -407,13 +411,17 @@ fn masked_pixels_lonely_views_and_broken_plans_give_no_depth() {
         fine_iterations: 1,
         ..DepthOptions::default()
     };
-    let map = estimate_depth_photometric(&masked, &sources, plan, &quick, 1, &task).unwrap();
+    let photometric = |sources: &[&StereoView], plan: &DepthPlan| {
+        let found = estimate_depth_photometric(&masked, sources, plan, &quick, 1, &task);
+        found.unwrap().map
+    };
+    let map = photometric(&sources, plan);
     for y in 0..HEIGHT as usize {
         assert!(map.depth.row(y)[..100].iter().all(|z| *z == 0.0));
     }
     assert!(map.depth.row(90)[150] > 0.0);
 
-    let alone = estimate_depth_photometric(&masked, &[], plan, &quick, 1, &task).unwrap();
+    let alone = photometric(&[], plan);
     assert!(alone.depth.as_slice().iter().all(|z| *z == 0.0));
 
     let broken = DepthPlan {
@@ -421,7 +429,7 @@ fn masked_pixels_lonely_views_and_broken_plans_give_no_depth() {
         sparse_in_world: vec![[f64::NAN; 3]; 4],
         ..plan.clone()
     };
-    let none = estimate_depth_photometric(&masked, &sources, &broken, &quick, 1, &task).unwrap();
+    let none = photometric(&sources, &broken);
     assert!(none.depth.as_slice().iter().all(|z| *z == 0.0));
 }
 

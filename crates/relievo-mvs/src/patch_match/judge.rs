@@ -7,12 +7,15 @@ use super::level::LaneSources;
 use super::ncc::{Patch, ncc_cost};
 use super::propagation::{Block, Sweep};
 use super::view_choice::fast_exp;
+use std::cell::Cell;
 
 /// 16 pixels of one row whose planes are scored.
 #[derive(Clone, Copy)]
 pub(crate) struct Pixels<'a> {
     pub(crate) sweep: &'a Sweep<'a>,
     pub(crate) patch: &'a Patch,
+    /// Comparisons with a source so far, 16 pixels at a time.
+    pub(crate) compared: &'a Cell<u64>,
     /// Centres.
     pub(crate) px: F,
     pub(crate) py: f32,
@@ -21,10 +24,16 @@ pub(crate) struct Pixels<'a> {
 impl<'a> Pixels<'a> {
     /// Those of `block`, whose patches are in `patch`.
     #[inline(always)]
-    pub(crate) fn new(sweep: &'a Sweep<'a>, block: &Block, patch: &'a Patch) -> Self {
+    pub(crate) fn new(
+        sweep: &'a Sweep<'a>,
+        block: &Block,
+        patch: &'a Patch,
+        compared: &'a Cell<u64>,
+    ) -> Self {
         Self {
             sweep,
             patch,
+            compared,
             px: each(|l| (block.x + 2 * l) as f32 + 0.5),
             py: block.y as f32 + 0.5,
         }
@@ -39,6 +48,7 @@ impl<'a> Pixels<'a> {
     /// (1 − NCC, weighted geometric error) in the sources of `lanes`.
     #[inline(always)]
     pub(crate) fn costs(&self, planes: &Planes, lanes: &LaneSources, source_idx: &I) -> (F, F) {
+        self.compared.set(self.compared.get() + 1);
         let mut warp = lanes.warp(planes);
         self.sweep.level.drop_masked(source_idx, &mut warp);
         let photo = ncc_cost(

@@ -67,8 +67,27 @@ use propagation::{Search, Sweep, half_iteration, score_field};
 use rayon::prelude::*;
 use relievo_scene::{DepthMap, PackedNormal};
 use relievo_task::Task;
+use std::sync::atomic::AtomicU64;
 use triangulated::{Anchor, rasterise_planes, reliable_pixels};
 use view_choice::MAX_SOURCES;
+
+/// A depth map, and what it took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Estimate {
+    /// The map.
+    pub map: DepthMap,
+    /// Comparisons of a patch of the reference with a source (evaluations of the NCC).
+    pub comparisons: u64,
+}
+
+impl From<DepthMap> for Estimate {
+    fn from(map: DepthMap) -> Self {
+        Self {
+            map,
+            comparisons: 0,
+        }
+    }
+}
 
 /// Depth of `reference` from the photo-consistency with its `sources` (best
 /// first; those of `plan.sources` that are at hand; at most
@@ -85,14 +104,15 @@ pub fn estimate_depth_photometric(
     options: &DepthOptions,
     seed: u64,
     task: &Task,
-) -> Result<DepthMap, MvsError> {
+) -> Result<Estimate, MvsError> {
     let sources = checked(reference, sources, options)?;
     let Some(range) = inverse_range(plan.depth_min, plan.depth_max) else {
-        return Ok(DepthMap::new(reference.camera));
+        return Ok(DepthMap::new(reference.camera).into());
     };
     if sources.is_empty() || reference.gray.is_empty() {
-        return Ok(DepthMap::new(reference.camera));
+        return Ok(DepthMap::new(reference.camera).into());
     }
+    let comparisons = AtomicU64::new(0);
     let weights = BilateralWeights::new(options.sigma_color, options.sigma_space_px);
     let levels = pyramid(reference, &sources, options.levels);
     let mut field: Option<Field> = None;
@@ -119,6 +139,7 @@ pub fn estimate_depth_photometric(
             areas: if k == 0 { options.fine_areas } else { 8 },
             offers: if coarsest { 8 } else { options.fine_offers },
             polish: false,
+            comparisons: &comparisons,
         };
         let mut now = if let Some(coarse) = field.take() {
             finer(&coarse, level.width, level.height)
@@ -154,10 +175,14 @@ pub fn estimate_depth_photometric(
         field = Some(now);
     }
     let finest = &levels[0];
-    Ok(field.map_or_else(
+    let map = field.map_or_else(
         || DepthMap::new(reference.camera),
         |f| to_map(reference, finest, &f, None, options),
-    ))
+    );
+    Ok(Estimate {
+        map,
+        comparisons: comparisons.into_inner(),
+    })
 }
 
 /// What a geometric pass begins with. All maps come from the same, earlier pass, so that
@@ -182,7 +207,7 @@ pub fn estimate_depth_geometric(
     options: &DepthOptions,
     seed: u64,
     task: &Task,
-) -> Result<DepthMap, MvsError> {
+) -> Result<Estimate, MvsError> {
     let GeometricPass {
         previous,
         source_maps,
@@ -213,11 +238,12 @@ pub fn estimate_depth_geometric(
         }
     }
     let Some(range) = inverse_range(plan.depth_min, plan.depth_max) else {
-        return Ok(DepthMap::new(reference.camera));
+        return Ok(DepthMap::new(reference.camera).into());
     };
     if used.is_empty() || reference.gray.is_empty() {
-        return Ok(DepthMap::new(reference.camera));
+        return Ok(DepthMap::new(reference.camera).into());
     }
+    let comparisons = AtomicU64::new(0);
     let weights = BilateralWeights::new(options.sigma_color, options.sigma_space_px);
     let levels = pyramid(reference, &used, 1);
     let level = &levels[0];
@@ -238,6 +264,7 @@ pub fn estimate_depth_geometric(
         areas: options.geometric_areas,
         offers: options.geometric_offers,
         polish: false,
+        comparisons: &comparisons,
     };
     task.check()?;
     score_field(&sweep, &mut field, false);
@@ -252,7 +279,10 @@ pub fn estimate_depth_geometric(
         iterate(&sweep, &mut field);
     }
     let agreeing = depths.agreeing(sweep.kernel, level, &field);
-    Ok(to_map(reference, level, &field, Some(&agreeing), options))
+    Ok(Estimate {
+        map: to_map(reference, level, &field, Some(&agreeing), options),
+        comparisons: comparisons.into_inner(),
+    })
 }
 
 /// Sizes and models agree; the sources that are used.

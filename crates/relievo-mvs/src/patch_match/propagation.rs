@@ -14,6 +14,8 @@ use super::options::DepthOptions;
 use super::refinement::{Step, refine};
 use super::view_choice::{Choice, CostMatrix, MAX_HYPOTHESES, MAX_SOURCES, choose_sources};
 use rayon::prelude::*;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How far refinement looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub(crate) struct Sweep<'a> {
     pub(crate) offers: usize,
     /// Ends with a parabola through three costs.
     pub(crate) polish: bool,
+    /// Comparisons of a pixel's patch with a source.
+    pub(crate) comparisons: &'a AtomicU64,
 }
 
 /// Most rows given to one task. Its blocks go down column by column, so that
@@ -128,6 +132,7 @@ impl LaneWork for Band<'_> {
             gathered: Patch::ZERO,
             photo: [[[0.0; LANES]; MAX_SOURCES]; MAX_HYPOTHESES],
             geometric: [[[0.0; LANES]; MAX_SOURCES]; MAX_HYPOTHESES],
+            compared: Cell::new(0),
         };
         let sources = self.sweep.level.sources.len().min(MAX_SOURCES);
         if let Job::Score { random: false } = self.job {
@@ -144,11 +149,15 @@ impl LaneWork for Band<'_> {
                 match self.job {
                     Job::Update { other } => update(self.sweep, &at, row, other, &mut scratch),
                     Job::Score { random } => {
-                        score(self.sweep, &at, row, random, &mut scratch.patch);
+                        score(self.sweep, &at, row, random, &mut scratch);
                     }
                 }
             }
         }
+        let comparisons = scratch.compared.get() * LANES as u64;
+        self.sweep
+            .comparisons
+            .fetch_add(comparisons, Ordering::Relaxed);
         if let Job::Update { .. } = self.job {
             for row in self.rows.iter_mut() {
                 row.by_source = Vec::new();
@@ -164,6 +173,7 @@ struct Scratch {
     gathered: Patch,
     photo: CostMatrix,
     geometric: CostMatrix,
+    compared: Cell<u64>,
 }
 
 /// 16 pixels of one colour in one row.
@@ -232,9 +242,10 @@ fn update(
         gathered,
         photo,
         geometric,
+        compared,
     } = scratch;
     patch.load(&level.image, block.x, block.y, sweep.weights);
-    let pixels = Pixels::new(sweep, block, patch);
+    let pixels = Pixels::new(sweep, block, patch, compared);
 
     let present = row.planes(block.at);
     let first = pixels.toward(0);
@@ -339,12 +350,15 @@ fn converged(sweep: &Sweep<'_>, block: &Block, row: &Row) -> bool {
 
 /// One block of [`score_field`].
 #[inline(always)]
-fn score(sweep: &Sweep<'_>, block: &Block, row: &mut Row, random: bool, patch: &mut Patch) {
+fn score(sweep: &Sweep<'_>, block: &Block, row: &mut Row, random: bool, scratch: &mut Scratch) {
+    let Scratch {
+        patch, compared, ..
+    } = scratch;
     let level = sweep.level;
     let sources = level.sources.len().min(MAX_SOURCES);
     let keep = sweep.options.views_per_pixel.clamp(1, sources.max(1));
     patch.load(&level.image, block.x, block.y, sweep.weights);
-    let pixels = Pixels::new(sweep, block, patch);
+    let pixels = Pixels::new(sweep, block, patch, compared);
     let judge = judge(sweep, block, pixels, &pixels.toward(0));
     let now = row.planes(block.at);
     let mut best = now;

@@ -1,7 +1,7 @@
 //! depth: a depth map per view, in passes; pass k reads only pass k − 1.
 
 use super::ingest::IngestTable;
-use super::{Setup, file_error, read_model};
+use super::{Setup, file_error, json_bytes, read_model};
 use crate::error::PipelineError;
 use relievo_engine::{
     BoxError, Digest, Figures, Item, ItemWriter, Output, Parallelism, Stage, StageContext,
@@ -17,6 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Extension of a depth map.
 pub const EXTENSION: &str = ".depth";
+
+/// Extension of the number of comparisons that a map took in a pass.
+const COMPARISONS: &str = ".comparisons.json";
 
 /// One item per view and pass.
 #[derive(Debug)]
@@ -163,11 +166,7 @@ impl Stage for Depth {
             .collect();
         let before: BTreeMap<String, Output> = match pass {
             0 => BTreeMap::new(),
-            k => ctx
-                .pass_outputs(k - 1)
-                .into_iter()
-                .map(|o| (o.item.clone(), o))
-                .collect(),
+            k => maps_of(ctx, k - 1).map(|o| (o.item.clone(), o)).collect(),
         };
         let model = model_outputs(ctx)?;
         let mut items = Vec::new();
@@ -251,7 +250,7 @@ impl Stage for Depth {
         let sources: Vec<&StereoView> = sources.iter().map(AsRef::as_ref).collect();
         let seed = ctx.seed(&format!("{}/{}", item.name, item.pass));
         let last = item.pass + 1 == self.passes(ctx);
-        let mut map = if item.pass == 0 {
+        let estimate = if item.pass == 0 {
             relievo_mvs::estimate_depth_photometric(
                 &reference,
                 &sources,
@@ -261,9 +260,7 @@ impl Stage for Depth {
                 ctx.task(),
             )?
         } else {
-            let before: BTreeMap<String, Output> = ctx
-                .pass_outputs(item.pass - 1)
-                .into_iter()
+            let before: BTreeMap<String, Output> = maps_of(ctx, item.pass - 1)
                 .map(|o| (o.item.clone(), o))
                 .collect();
             let load = |id: &ViewId| -> Result<Option<DepthMap>, PipelineError> {
@@ -295,6 +292,9 @@ impl Stage for Depth {
                 ctx.task(),
             )?
         };
+        let name = format!("pass{}/{}", item.pass, file_name(&item.name, COMPARISONS));
+        out.write_transient(&name, &json_bytes(&estimate.comparisons)?)?;
+        let mut map = estimate.map;
         relievo_mvs::clear_unexposed(&mut map, &reference.gray);
         if last && options.clear_sky {
             relievo_mvs::clear_sky(&mut map, &reference, &sources);
@@ -313,7 +313,7 @@ impl Stage for Depth {
         let plan = self.plan(ctx)?;
         let last = self.passes(ctx) - 1;
         let (mut pixels, mut confirmed, mut maps) = (0_usize, 0_usize, 0_usize);
-        for output in ctx.pass_outputs(last) {
+        for output in maps_of(ctx, last) {
             let map = read(&output)?.confirmed();
             pixels += map.depth.as_slice().len();
             confirmed += map.depth.as_slice().iter().filter(|d| **d > 0.0).count();
@@ -352,8 +352,29 @@ impl Stage for Depth {
         figures.insert("pixels".into(), pixels.into());
         let share = super::sparse::round(confirmed as f64 / pixels.max(1) as f64, 4);
         figures.insert("confirmed_share".into(), share.into());
+        // Maps of an earlier run do not tell any more.
+        if let Some(all) = comparisons(ctx, last) {
+            let a_pixel = super::sparse::round(all as f64 / pixels.max(1) as f64, 1);
+            figures.insert("comparisons_a_pixel".into(), a_pixel.into());
+        }
         Ok(figures)
     }
+}
+
+/// The maps of a pass.
+fn maps_of(ctx: &StageContext, pass: u32) -> impl Iterator<Item = Output> {
+    let is_map = |o: &Output| o.name.ends_with(EXTENSION);
+    ctx.pass_outputs(pass).into_iter().filter(is_map)
+}
+
+/// Comparisons of patches in the passes up to `last`; none where they are not all known.
+fn comparisons(ctx: &StageContext, last: u32) -> Option<u64> {
+    let of_pass = |pass| {
+        let all = ctx.pass_outputs(pass).into_iter();
+        let numbers = all.filter(|o| o.name.ends_with(COMPARISONS));
+        numbers.map(|o| serde_json::from_slice::<u64>(&fs_err::read(&o.path).ok()?).ok())
+    };
+    (0..=last).flat_map(of_pass).sum()
 }
 
 fn missing(name: &str) -> PipelineError {

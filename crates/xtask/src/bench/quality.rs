@@ -34,6 +34,9 @@ pub(crate) fn of(
         "bundle" | "bal" => bundle(&steps.output, &mut rows)?,
         "dense" => {
             surface("cloud", set, steps, &mut rows)?;
+            if tool.ours {
+                comparisons(&report(&steps.work)?["stages"]["depth"], &mut rows);
+            }
             if tool.ours && set.root.join("gt/mesh.ply").is_file() {
                 let truth: [&OsStr; 2] = ["--truth".as_ref(), set.root.as_os_str()];
                 let v = eval("depth", &steps.work, &truth)?;
@@ -72,6 +75,25 @@ pub(crate) fn of(
         }
     }
     Ok(rows)
+}
+
+/// What the kernel of the depth stage did: patches compared a pixel, and a second of all
+/// processor time of the stage.
+fn comparisons(depth: &Value, rows: &mut Vec<Metric>) {
+    let a_pixel = &depth["comparisons_a_pixel"];
+    push(rows, "comparisons_a_pixel", a_pixel, "", Better::Neither);
+    let number = |v: &Value| v.as_f64();
+    let (pixels, seconds) = (number(&depth["pixels"]), number(&depth["cpu_s"]));
+    if let (Some(n), Some(pixels), Some(seconds)) = (number(a_pixel), pixels, seconds) {
+        let rate = Value::from(1e-6 * n * pixels / seconds);
+        push(
+            rows,
+            "comparisons_per_cpu_second",
+            &rate,
+            "million",
+            Better::Neither,
+        );
+    }
 }
 
 /// A cloud or a mesh: against the true surface, where there is one, and
