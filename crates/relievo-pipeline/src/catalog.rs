@@ -119,6 +119,10 @@ fn preset_changes(preset: Preset, quality: Quality) -> Vec<(&'static str, &'stat
             ],
         });
     }
+    // Walls of little texture take longer to find.
+    if preset == Preset::Room && quality == Quality::Normal {
+        changes.push(("depth", "fine_iterations", json!(2)));
+    }
     changes
 }
 

@@ -9,7 +9,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// Options that keep our own runs short.
-const SHORT: [&str; 10] = [
+const SHORT: [&str; 9] = [
     "features.max_keypoints=1000",
     "features.min_keypoints=800",
     "depth.scale=0.25",
@@ -17,7 +17,6 @@ const SHORT: [&str; 10] = [
     "depth.levels=2",
     "depth.max_sources=3",
     "depth.views_per_pixel=2",
-    "depth.fine_iterations=1",
     "depth.geometric_passes=1",
     "mesh.target_faces=4000",
 ];

@@ -18,7 +18,7 @@ relievo_task::options! {
         /// Red-black iterations at each level between.
         middle_iterations: usize = 3, "iterations", "measured on the rendered sets";
         /// Red-black iterations at the finest level.
-        fine_iterations: usize = 2, "iterations", "measured on the rendered sets";
+        fine_iterations: usize = 1, "iterations", "2 in rooms: docs/decisions.md";
         /// Propagation areas at the finest level: 8, or the 4 near ones.
         fine_areas: usize = 8, "areas", "ACMH, section 3.1";
         /// Different offers of the areas tried above the coarsest level, least cost first.
@@ -63,7 +63,6 @@ impl DepthOptions {
             views_per_pixel: 3,
             coarse_iterations: 4,
             middle_iterations: 2,
-            fine_iterations: 1,
             geometric_passes: 1,
             ..Self::default()
         }
