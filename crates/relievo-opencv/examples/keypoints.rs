@@ -14,7 +14,7 @@
 //! Elsewhere a match is right within 2 px of its epipolar line, localisation is
 //! the median distance from it, and the score is over all keypoints.
 //!
-//! `ours` are the defaults but for the budget; `ours, alike` doubles every photo and
+//! `ours` are the defaults but for the budget, which does not depend on the photo's size; `ours, alike` doubles every photo and
 //! takes no keypoint under the threshold, as OpenCV does.
 
 #![expect(clippy::print_stdout, reason = "a program that prints its figures")]
@@ -182,6 +182,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ours = Sift {
         options: SiftOptions {
             max_keypoints: budget,
+            max_keypoints_per_mpx: f64::INFINITY,
             ..SiftOptions::default()
         },
         isa: Isa::Native,

@@ -131,7 +131,8 @@ fn finish(
     Ok(out)
 }
 
-fn drop_poor_views(model: &mut Model, options: &SfmOptions) {
+/// Photos with too few points lose their pose; two photos always stay.
+pub(crate) fn drop_poor_views(model: &mut Model, options: &SfmOptions) {
     for v in model.order.clone() {
         if model.order.len() > 2
             && model.points_in(v as usize) < options.register_relaxed_min_inliers

@@ -211,7 +211,7 @@ impl Mapper<'_, '_> {
         taken
     }
 
-    fn min_views(&self) -> usize {
+    pub(crate) fn min_views(&self) -> usize {
         self.options
             .min_model_views
             .min(self.scene.num_views())

@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 
 /// Models built to mend one; a wrong link may hide another.
 const MAX_TRIALS: usize = 3;
+/// Share of the photos, of all models together, that mending may cost.
+const MOST_LOST: f64 = 0.1;
 /// Adjustments after which what was left out has found its place.
 const ROUNDS: usize = 3;
 
@@ -22,8 +24,8 @@ pub(crate) struct Mended {
 
 impl Mapper<'_, '_> {
     /// Maps again without the pairs that the most doubtful link rests on. What
-    /// comes out is kept where it has no doubtful link, if need be with fewer
-    /// photos, or where more matches fit it. A link that stays doubtful is told.
+    /// comes out is kept where it has no doubtful link, if need be in several models
+    /// or with a few photos less, or where more matches fit it. A link that stays doubtful is told.
     ///
     /// An interrupted run mends from the beginning.
     pub(crate) fn mend_links(&mut self, input: &SfmInput<'_>) -> Result<Mended, SfmError> {
@@ -49,7 +51,7 @@ impl Mapper<'_, '_> {
             // What was left out may be right after all.
             self.complete(&mut again.state)?;
             let still = self.doubtful_link(&again.state);
-            if largest(&again.state).is_none()
+            if too_few(placed(&again.state), placed(&self.state))
                 || (still.is_some() && self.support(&again.state) <= self.support(&self.state))
             {
                 break;
@@ -94,8 +96,31 @@ impl Mapper<'_, '_> {
     }
 }
 
+/// Photos in all models.
+fn placed(state: &State) -> usize {
+    state.done.iter().map(|b| b.model.order.len()).sum()
+}
+
+/// Whether mending cost more than it is worth: two photos or a tenth of them.
+fn too_few(now: usize, before: usize) -> bool {
+    let lost = before.saturating_sub(now) as f64;
+    now == 0 || lost > (MOST_LOST * before as f64).max(2.0)
+}
+
 /// The best model so far.
 fn largest(state: &State) -> Option<&Built> {
     let size = |b: &&Built| (b.model.order.len(), b.model.num_points());
     state.done.iter().max_by_key(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::too_few;
+
+    #[test]
+    fn mending_may_cost_two_photos_or_a_tenth() {
+        assert!(!too_few(14, 14) && !too_few(16, 14) && !too_few(12, 14) && too_few(11, 14));
+        assert!(!too_few(90, 100) && too_few(89, 100));
+        assert!(too_few(0, 2) && !too_few(1, 3));
+    }
 }

@@ -80,9 +80,21 @@ impl Mapper<'_, '_> {
             std::mem::replace(&mut self.state.done, first.done)
         };
         let taken = self.taken();
-        let apart = |b: &Built| b.model.order.iter().all(|&v| !taken[v as usize]);
-        self.state.done.extend(others.into_iter().filter(apart));
+        let rest = |b: Built| self.without(b, &taken);
+        let rest: Vec<Built> = others.into_iter().filter_map(rest).collect();
+        self.state.done.extend(rest);
         Ok(())
+    }
+
+    /// A model without the photos that are `taken`; none where too few are left.
+    fn without(&self, mut built: Built, taken: &[bool]) -> Option<Built> {
+        for v in built.model.order.clone() {
+            if taken[v as usize] {
+                built.model.unregister(v as usize);
+            }
+        }
+        finish::drop_poor_views(&mut built.model, self.options);
+        (built.model.order.len() >= self.min_views()).then_some(built)
     }
 
     /// What came of it all.
@@ -287,7 +299,7 @@ mod tests {
         assert!(second_is_kept(&[], &[&fewer]));
         assert!(!second_is_kept(&[&fewer], &[]));
 
-        // Another place stays, whoever found it; what is in the better model does not.
+        // Another place stays, whoever found it, without what is in the better model.
         let of = |views: std::ops::Range<u32>| {
             let mut part = good.clone();
             for v in (0..8).filter(|v| !views.contains(v)) {
@@ -299,8 +311,10 @@ mod tests {
         let found = kept(&[&four, &three], &[&five]);
         assert_eq!(found, (true, vec![five.clone(), three.clone()]));
         let found = kept(&[&five], &[&four, &three]);
-        assert_eq!(found, (false, vec![five.clone(), three]));
+        assert_eq!(found, (false, vec![five.clone(), three.clone()]));
         let found = kept(&[&four, &of(4..8)], &[&five]);
+        assert_eq!(found, (true, vec![five.clone(), three]));
+        let found = kept(&[&four, &of(4..7)], &[&five]);
         assert_eq!(found, (true, vec![five]));
     }
 }

@@ -88,17 +88,7 @@ fn a_focal_length_that_is_a_third_off_is_corrected() {
 /// What is found of f and k of a camera that starts at 1.2 f without
 /// distortion, and what is known of its focal length.
 fn self_calibrated(scene: &SceneOptions, k: f64) -> (f64, f64, FocalLength) {
-    let camera = |f, k| Camera {
-        model: CameraModel::SimpleRadial {
-            f,
-            cx: 500.0,
-            cy: 375.0,
-            k,
-        },
-        width_px: 1000,
-        height_px: 750,
-        has_prior_focal: false,
-    };
+    let camera = |f, k| camera(f, k, false);
     let scene = Scene::new(&SceneOptions {
         camera: camera(1000.0, k),
         points: 2000,
@@ -459,37 +449,48 @@ fn an_exif_focal_length_that_is_a_third_off_is_corrected() {
     }
 }
 
+/// A camera of focal length 1000 px as it may begin.
+fn camera(f: f64, k: f64, has_prior_focal: bool) -> Camera {
+    Camera {
+        model: CameraModel::SimpleRadial {
+            f,
+            cx: 500.0,
+            cy: 375.0,
+            k,
+        },
+        width_px: 1000,
+        height_px: 750,
+        has_prior_focal,
+    }
+}
+
 /// Root mean square of the centres' errors and focal length, with free intrinsics and with
-/// fixed ones, from an EXIF focal length of `exif_px`; free, it knows the focal length as
-/// well as EXIF does at least.
-fn free_and_fixed(scene: &SceneOptions, exif_px: f64) -> [(f64, f64); 2] {
+/// fixed ones, from the camera `start`; free, it knows the focal length as
+/// well as EXIF does at least, where there is that.
+fn free_and_fixed(scene: &SceneOptions, start: Camera) -> [(f64, f64); 2] {
     let scene = Scene::new(&SceneOptions {
         noise_px: 0.5,
         points: 1500,
         ..scene.clone()
     });
-    let exif = Camera {
-        model: CameraModel::SimpleRadial {
-            f: exif_px,
-            cx: 500.0,
-            cy: 375.0,
-            k: 0.0,
-        },
-        has_prior_focal: true,
-        ..scene.camera()
-    };
-    let graph = scene.view_graph();
+    let mut graph = scene.view_graph();
+    if !start.has_prior_focal {
+        for pair in graph.pairs.values_mut() {
+            pair.kind = TwoViewKind::Uncalibrated;
+            pair.b_from_a = None;
+        }
+    }
     [false, true].map(|fix_intrinsics| {
         let options = SfmOptions {
             fix_intrinsics,
             ..SfmOptions::default()
         };
-        let result = map(&input(&scene, &graph, exif), &options);
+        let result = map(&input(&scene, &graph, start), &options);
         let errors = pose_errors(&result.models[0], &scene.truth).expect("a similarity");
         let squares: f64 = errors.centers.iter().map(|e| e * e).sum();
         let camera = &result.models[0].cameras[&CameraId(1)];
         let known = result.figures[0].focal_lengths[&CameraId(1)];
-        let as_exif = |s: f64| s < 0.0201;
+        let as_exif = |s: f64| s < 0.0201 || !start.has_prior_focal;
         assert!(
             match known {
                 FocalLength::Refined { sigma } => !fix_intrinsics && sigma.is_some_and(as_exif),
@@ -525,7 +526,7 @@ fn free_intrinsics_make_weak_geometry_no_worse() {
                     ..SceneOptions::default()
                 };
                 let way = if seed.is_multiple_of(2) { off } else { -off };
-                free_and_fixed(&scene, 1000.0 * (1.0 + way))
+                free_and_fixed(&scene, camera(1000.0 * (1.0 + way), 0.0, true))
             };
             let runs: Vec<_> = (1..=5).map(run).collect();
             let mean = |k: usize| runs.iter().map(|r| r[k].0).sum::<f64>() / runs.len() as f64;
@@ -533,6 +534,42 @@ fn free_intrinsics_make_weak_geometry_no_worse() {
             assert!(mean(0) <= 1.01 * mean(1), "{what}");
             let right = |r: &[(f64, f64); 2]| (r[0].1 / 1000.0 - 1.0).abs() < near;
             assert!(runs.iter().all(right), "{what}");
+        }
+    }
+}
+
+/// Without EXIF, and with a distortion that nobody knew of.
+#[test]
+fn free_intrinsics_of_few_photos_are_no_worse_than_guesses() {
+    for (motion, views) in [
+        (Motion::Forward, 4),
+        (Motion::Sideways, 3),
+        (Motion::Sideways, 5),
+        (Motion::Orbit(0.15), 3),
+        (Motion::Orbit(0.3), 3),
+    ] {
+        for (has_exif, guess, k) in [
+            (false, 1200.0, 0.0),
+            (true, 1000.0, -0.04),
+            (false, 1200.0, -0.04),
+        ] {
+            let run = |seed: u64| {
+                let truth = camera(1000.0, k, has_exif);
+                let scene = SceneOptions {
+                    camera: truth,
+                    views,
+                    motion,
+                    seed,
+                    ..SceneOptions::default()
+                };
+                free_and_fixed(&scene, camera(guess, 0.0, has_exif))
+            };
+            let runs: Vec<_> = (1..=5).map(run).collect();
+            let mean = |k: usize| runs.iter().map(|r| r[k].0).sum::<f64>() / runs.len() as f64;
+            // Where nothing is known of the focal length, a wrong one may fit centres by luck.
+            let most = if has_exif { 1.01 } else { 1.15 };
+            let what = format!("{motion:?} {views} {has_exif} {k}: {runs:?}");
+            assert!(mean(0) <= most * mean(1), "{what}");
         }
     }
 }
@@ -546,7 +583,7 @@ fn exif_that_the_photos_contradict_is_not_held_to() {
             motion: Motion::Orbit(0.3),
             ..SceneOptions::default()
         };
-        let [free, fixed] = free_and_fixed(&scene, 1000.0 * factor);
+        let [free, fixed] = free_and_fixed(&scene, camera(1000.0 * factor, 0.0, true));
         let off = |f: f64| (f / 1000.0 - 1.0).abs();
         assert!(
             off(free.1) < 0.05 && free.0 < fixed.0,

@@ -127,6 +127,32 @@ fn a_plane_is_mapped_with_known_intrinsics() {
     );
 }
 
+/// A plane leaves focal length and distortion open to trade against the poses.
+#[test]
+fn a_plane_is_mapped_with_free_intrinsics() {
+    for known in [true, false] {
+        let scene = Scene::new(&SceneOptions {
+            shape: Shape::Plane,
+            views: 12,
+            points: 1000,
+            ..SceneOptions::default()
+        });
+        let camera = Camera {
+            has_prior_focal: known,
+            ..scene.camera()
+        };
+        let result = map(&scene, camera, &SfmOptions::default()).unwrap();
+        assert_model_near(
+            &result.models[0],
+            &scene.truth,
+            tolerance(1e-2, 0.5, 12, 700),
+        );
+        let f = result.models[0].cameras.values().next().unwrap();
+        let f = f.model.mean_focal_px();
+        assert!((f / 1000.0 - 1.0).abs() < 0.02, "{known}: {f}");
+    }
+}
+
 #[test]
 fn what_cannot_be_mapped_says_why() {
     let turning = Scene::new(&SceneOptions {
