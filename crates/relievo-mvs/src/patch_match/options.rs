@@ -40,7 +40,7 @@ relievo_task::options! {
         /// Fall-off of the bilateral weight by grey-level difference.
         sigma_color: f32 = 9.0, "grey levels", "ACMM code: exp(-d/18)";
         /// Fall-off of the bilateral weight by distance.
-        sigma_space_px: f32 = 5.0, "px", "ACMM code";
+        sigma_space_px: f32 = 3.0, "px", "ACMM code: 5; measured: docs/decisions.md";
         /// Sensor noise added to both variances of the NCC, so that flat patches score 0 instead of noise.
         noise: f32 = 1.0, "grey levels", "judgement";
         /// Planar priors from reliable pixels help where texture is weak.
