@@ -6,7 +6,7 @@ use relievo_matching::{
     build_tracks, match_and_verify, verify_pair,
 };
 use relievo_scene::{Camera, Features, Match, TwoViewGeometry, TwoViewKind, ViewGraph, ViewId};
-use relievo_synth::{Motion, Scene, SceneOptions, Shape, on_threads};
+use relievo_synth::{Motion, Scene, SceneOptions, Shape, assert_all_busy, on_threads};
 use relievo_task::Task;
 use std::collections::BTreeMap;
 
@@ -339,6 +339,69 @@ fn few_wrong_or_poisoned_matches_give_no_pair() {
     ));
 }
 
+/// What matching needs beside the features.
+struct Prepared {
+    names: Vec<String>,
+    camera: Camera,
+    views: Vec<PreparedView>,
+}
+
+impl Prepared {
+    fn new(scene: &Scene) -> Self {
+        let camera = scene.camera();
+        let prepare = |f| PreparedView::new(f, &camera);
+        Self {
+            names: scene.truth.views.values().map(|v| v.name.clone()).collect(),
+            views: scene.features.values().map(prepare).collect(),
+            camera,
+        }
+    }
+
+    /// All views, and all pairs of them.
+    fn views_and_pairs<'p>(
+        &'p self,
+        scene: &'p Scene,
+    ) -> (BTreeMap<ViewId, ViewInput<'p>>, Vec<(ViewId, ViewId)>) {
+        let mut views = BTreeMap::new();
+        for (k, (id, features)) in scene.features.iter().enumerate() {
+            let input = ViewInput {
+                name: &self.names[k],
+                features,
+                camera: &self.camera,
+                prepared: &self.views[k],
+            };
+            views.insert(*id, input);
+        }
+        let ids: Vec<ViewId> = views.keys().copied().collect();
+        let mut pairs = Vec::new();
+        for (k, a) in ids.iter().enumerate() {
+            pairs.extend(ids[k + 1..].iter().map(|b| (*a, *b)));
+        }
+        (views, pairs)
+    }
+}
+
+#[test]
+fn both_threads_match_pairs() {
+    let scene = Scene::new(&SceneOptions {
+        views: 10,
+        points: 1500,
+        clutter: 500,
+        ..SceneOptions::default()
+    });
+    let prepared = Prepared::new(&scene);
+    let (views, pairs) = prepared.views_and_pairs(&scene);
+    let options = (
+        &ScheduleOptions::default(),
+        &MatchOptions::default(),
+        &VerifyOptions::default(),
+    );
+    let work = || match_and_verify(&pairs, &views, options, &Task::silent()).unwrap();
+    let (two, seconds) = on_threads(2, work);
+    assert_eq!(two, on_threads(1, work).0);
+    assert_all_busy(&seconds, 0.6);
+}
+
 #[test]
 fn pairs_match_verify_and_join_into_true_tracks_on_any_thread_count() {
     let scene = Scene::new(&SceneOptions {
@@ -348,23 +411,8 @@ fn pairs_match_verify_and_join_into_true_tracks_on_any_thread_count() {
         detection: 0.9,
         ..SceneOptions::default()
     });
-    let names: Vec<String> = (1..=4).map(|v| format!("{v:04}.png")).collect();
-    let camera = scene.camera();
-    let prepared = [1, 2, 3, 4].map(|v| PreparedView::new(&scene.features[&ViewId(v)], &camera));
-    let views: BTreeMap<ViewId, ViewInput<'_>> = (1..=4)
-        .map(|v| {
-            let input = ViewInput {
-                name: &names[v as usize - 1],
-                features: &scene.features[&ViewId(v)],
-                camera: &camera,
-                prepared: &prepared[v as usize - 1],
-            };
-            (ViewId(v), input)
-        })
-        .collect();
-    let pairs: Vec<(ViewId, ViewId)> = (1..=4)
-        .flat_map(|a| (a + 1..=4).map(move |b| (ViewId(a), ViewId(b))))
-        .collect();
+    let prepared = Prepared::new(&scene);
+    let (views, pairs) = prepared.views_and_pairs(&scene);
     let run = |threads, few: usize, overlap_matches| {
         let schedule = ScheduleOptions {
             overlap_features: few / 2,
