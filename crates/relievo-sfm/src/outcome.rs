@@ -44,8 +44,8 @@ impl Mapper<'_, '_> {
     }
 
     /// Of two outcomes the one whose best model has the lower held-out error, if it
-    /// has no fewer photos; with more of them the error may be a little larger. Models of the
-    /// other outcome that show none of the same photos stay, too.
+    /// has no fewer photos; with more of them the error may be a little larger. Of the other
+    /// outcome stays what the kept models do not show.
     pub(crate) fn keep_better(&mut self) -> Result<(), SfmError> {
         let Some(first) = self.state.first.take() else {
             return Ok(());
