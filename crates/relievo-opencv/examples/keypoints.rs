@@ -15,7 +15,8 @@
 //! the median distance from it, and the score is over all keypoints.
 //!
 //! `ours` are the defaults but for the budget, which does not depend on the photo's size; `ours, alike` doubles every photo and
-//! takes no keypoint under the threshold, as OpenCV does.
+//! takes no keypoint under the threshold, as OpenCV does; `ours, as many` are the defaults with
+//! as many keypoints in each photo as OpenCV finds there.
 
 #![expect(clippy::print_stdout, reason = "a program that prints its figures")]
 
@@ -146,14 +147,14 @@ fn add(a: &Photo, b: &Photo, surface: Option<&TrueSurface>, sums: &mut Sums) {
 fn photos(
     set: &benchmark::DataSet,
     folder: &Path,
-    detector: &dyn Detector,
+    detector: &dyn Fn(usize) -> Box<dyn Detector>,
 ) -> Result<Vec<Photo>, Box<dyn std::error::Error>> {
-    let mut all = Vec::new();
+    let mut all: Vec<Photo> = Vec::new();
     for (name, camera) in &set.cameras {
         let path = folder.join(name);
         if path.is_file() {
             let photo = relievo_media::decode_photo(&path)?;
-            let features = detector.detect(&photo.rgb, None, &Task::silent())?;
+            let features = detector(all.len()).detect(&photo.rgb, None, &Task::silent())?;
             all.push(Photo {
                 camera: *camera,
                 features,
@@ -197,14 +198,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         },
         ..ours.clone()
     };
-    let theirs = relievo_opencv::OpenCvSift::new(budget);
-    let detectors: [(&str, &dyn Detector); 3] = [
-        ("ours", &ours),
-        ("ours, alike", &alike),
-        ("OpenCV", &theirs),
+    let theirs = photos(&set, folder, &|_| {
+        Box::new(relievo_opencv::OpenCvSift::new(budget))
+    })?;
+    let counts: Vec<usize> = theirs.iter().map(|p| p.features.keypoints.len()).collect();
+    let as_many = |photo: usize| Sift {
+        options: SiftOptions {
+            max_keypoints: counts[photo],
+            min_keypoints: ours.options.min_keypoints.min(counts[photo]),
+            ..ours.options.clone()
+        },
+        ..ours.clone()
+    };
+    let found = [
+        ("ours", photos(&set, folder, &|_| Box::new(ours.clone()))?),
+        (
+            "ours, alike",
+            photos(&set, folder, &|_| Box::new(alike.clone()))?,
+        ),
+        (
+            "ours, as many",
+            photos(&set, folder, &|k| Box::new(as_many(k)))?,
+        ),
+        ("OpenCV", theirs),
     ];
-    for (name, detector) in detectors {
-        let photos = photos(&set, folder, detector)?;
+    for (name, photos) in found {
         let mut sums = Sums::default();
         for step in [1, 2] {
             for (a, b) in photos.iter().zip(photos.iter().skip(step)) {
@@ -221,7 +239,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             sums.keypoints
         };
         print!(
-            "{:<12} {} pairs, {:.0} keypoints a photo, ",
+            "{:<13} {} pairs, {:.0} keypoints a photo, ",
             name,
             sums.pairs,
             share(sums.keypoints, sums.pairs)
