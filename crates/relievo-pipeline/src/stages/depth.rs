@@ -352,8 +352,7 @@ impl Stage for Depth {
         figures.insert("pixels".into(), pixels.into());
         let share = super::sparse::round(confirmed as f64 / pixels.max(1) as f64, 4);
         figures.insert("confirmed_share".into(), share.into());
-        // Maps of an earlier run do not tell any more.
-        if let Some(all) = comparisons(ctx, last) {
+        if let Some(all) = comparisons(ctx, last, maps) {
             let a_pixel = super::sparse::round(all as f64 / pixels.max(1) as f64, 1);
             figures.insert("comparisons_a_pixel".into(), a_pixel.into());
         }
@@ -367,14 +366,24 @@ fn maps_of(ctx: &StageContext, pass: u32) -> impl Iterator<Item = Output> {
     ctx.pass_outputs(pass).into_iter().filter(is_map)
 }
 
-/// Comparisons of patches in the passes up to `last`; none where they are not all known.
-fn comparisons(ctx: &StageContext, last: u32) -> Option<u64> {
-    let of_pass = |pass| {
-        let all = ctx.pass_outputs(pass).into_iter();
-        let numbers = all.filter(|o| o.name.ends_with(COMPARISONS));
-        numbers.map(|o| serde_json::from_slice::<u64>(&fs_err::read(&o.path).ok()?).ok())
-    };
-    (0..=last).flat_map(of_pass).sum()
+/// Comparisons of patches in the passes up to `last`; none where they are not known of each of
+/// `maps` maps in every pass, because some are of an earlier run.
+fn comparisons(ctx: &StageContext, last: u32, maps: usize) -> Option<u64> {
+    let mut sum = 0;
+    for pass in 0..=last {
+        let all = ctx.pass_outputs(pass);
+        let numbers: Vec<&Output> = all
+            .iter()
+            .filter(|o| o.name.ends_with(COMPARISONS))
+            .collect();
+        if numbers.len() != maps {
+            return None;
+        }
+        for number in numbers {
+            sum += serde_json::from_slice::<u64>(&fs_err::read(&number.path).ok()?).ok()?;
+        }
+    }
+    Some(sum)
 }
 
 fn missing(name: &str) -> PipelineError {
