@@ -27,7 +27,7 @@ pub fn best_shifts(
     let mut patch = Patch::ZERO;
     for y in (BORDER..reference.height().saturating_sub(BORDER)).step_by(4) {
         for x in (BORDER..reference.width().saturating_sub(BORDER + 2 * LANES)).step_by(2 * LANES) {
-            patch.load(&padded, x, y, &weights);
+            patch.load(kernel, &padded, x, y, &weights);
             let (mut least, mut at) = ([f32::INFINITY; LANES], [0; LANES]);
             for (i, shift) in shifts_px.iter().enumerate() {
                 let warp = Warp {

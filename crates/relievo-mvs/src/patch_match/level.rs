@@ -1,7 +1,7 @@
 //! One level of the pyramid: the reference, its sources and how they lie.
 
 use super::half_field::{F, I, LANES, Planes, each};
-use super::ncc::{Kernel, MAX_EXTENT, Warp};
+use super::ncc::{Kernel, MAX_EXTENT, REACH, Warp};
 use super::packed_image::{Arena, PaddedBytes, Target, halve, halve_mask};
 use super::stereo_view::StereoView;
 use super::view_choice::MAX_SOURCES;
@@ -336,7 +336,7 @@ impl LaneSources {
             let uy = (self.my[0][l] + self.t[0][l] * gy - u * zy) * inv;
             let vy = (self.my[1][l] + self.t[1][l] * gy - v * zy) * inv;
             let det = ux * vy - uy * vx;
-            let extent = 5.0 * (ux.abs() + uy.abs()).max(vx.abs() + vy.abs());
+            let extent = REACH as f32 * (ux.abs() + uy.abs()).max(vx.abs() + vy.abs());
             // Comparisons are false for NaN.
             w.inside[l] = (q > 0.0)
                 & (hz > 1e-6)

@@ -2,7 +2,7 @@
 //!
 //! Per tap: position in 16.16 fixed point, one load of a 2 × 2 sample,
 //! bilinear interpolation in integers with 8-bit fractions (f and 255 − f, which one
-//! shuffle of bytes gives), three weighted sums in f32. The patch moves by an affine map; over 11 px the second-order part
+//! shuffle of bytes gives), three weighted sums in f32. The patch moves by an affine map; over 9 px the second-order part
 //! of the plane's homography is below 0.01 px.
 //!
 //! Portable and SIMD kernels share everything up to the order and fusing of the
@@ -14,18 +14,15 @@ use super::view_choice::MAX_SOURCES;
 #[cfg(target_arch = "x86_64")]
 use super::{ncc_avx2, ncc_avx512};
 
-/// Taps of a patch: 6 × 6 without the corners, stride 2.
-pub(crate) const TAPS: usize = 32;
+/// Taps of a patch: 5 × 5 without the corners, stride 2.
+pub(crate) const TAPS: usize = 21;
 
 /// Rows of the patch: Δy, first Δx, number of taps (stride 2).
-pub(crate) const TAP_ROWS: [(i32, i32, usize); 6] = [
-    (-5, -3, 4),
-    (-3, -5, 6),
-    (-1, -5, 6),
-    (1, -5, 6),
-    (3, -5, 6),
-    (5, -3, 4),
-];
+pub(crate) const TAP_ROWS: [(i32, i32, usize); 5] =
+    [(-4, -2, 3), (-2, -4, 5), (0, -4, 5), (2, -4, 5), (4, -2, 3)];
+
+/// Taps lie nearer than this to the patch's centre, on either axis.
+pub(crate) const REACH: i32 = 5;
 
 /// Farthest a warped tap may lie from the patch's centre, on either axis.
 pub(crate) const MAX_EXTENT: f32 = 18.0;
@@ -63,20 +60,19 @@ pub(crate) struct Patch {
     pub(crate) variance: F,
 }
 
-/// Look-up tables of the bilateral weight.
+/// The bilateral weight as a product of three numbers: exp(−|Δgrey| / 2 σ_c) is one for the
+/// four high bits of |Δgrey| and one for the low ones, which a register holds each.
 #[derive(Debug)]
 pub(crate) struct BilateralWeights {
-    by_difference: [f32; 256],
+    by_high_bits: F,
+    by_low_bits: F,
     by_tap: [f32; TAPS],
 }
 
 impl BilateralWeights {
     /// exp(−|Δgrey| / (2 σ_c)) · exp(−Δ² / (2 σ_s²)), as in ACMM's code.
     pub(crate) fn new(sigma_color: f32, sigma_space_px: f32) -> Self {
-        let mut by_difference = [0.0; 256];
-        for (d, w) in by_difference.iter_mut().enumerate() {
-            *w = (-(d as f32) / (2.0 * sigma_color.max(1e-3))).exp();
-        }
+        let by_difference = |d: usize| (-(d as f32) / (2.0 * sigma_color.max(1e-3))).exp();
         let mut by_tap = [0.0; TAPS];
         let mut k = 0;
         for (dy, first, n) in TAP_ROWS {
@@ -88,10 +84,21 @@ impl BilateralWeights {
             }
         }
         Self {
-            by_difference,
+            by_high_bits: each(|k| by_difference(16 * k)),
+            by_low_bits: each(by_difference),
             by_tap,
         }
     }
+}
+
+/// Every other one of 32 bytes.
+#[inline(always)]
+fn every_other(bytes: &[u8]) -> I {
+    let mut out = [0; LANES];
+    for (to, two) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
+        *to = i32::from(u16::from_le_bytes(*two) & 0xff);
+    }
+    out
 }
 
 impl Patch {
@@ -107,15 +114,15 @@ impl Patch {
     #[inline(always)]
     pub(crate) fn load(
         &mut self,
+        kernel: Kernel,
         image: &PaddedBytes,
         x: usize,
         y: usize,
         weights: &BilateralWeights,
     ) {
         let middle = &image.data[(y + PAD) * image.stride + x + PAD..][..2 * LANES];
-        let mut c = [0_i32; LANES];
+        let c = every_other(middle);
         for l in 0..LANES {
-            c[l] = i32::from(middle[2 * l]);
             self.center[l] = (c[l] - 128) * WHOLE * WHOLE;
         }
         let mut sum_w = [0.0_f32; LANES];
@@ -127,12 +134,13 @@ impl Patch {
             for i in 0..n {
                 let dx = first + 2 * i as i32;
                 let at = (row + x + PAD).wrapping_add_signed(dx as isize);
-                let values = &image.data[at..][..2 * LANES];
+                let values = every_other(&image.data[at..][..2 * LANES]);
+                let d: I = each(|l| values[l] - c[l]);
+                let high = kernel.permute(&weights.by_high_bits, &each(|l| d[l].abs() >> 4));
+                let low = kernel.permute(&weights.by_low_bits, &each(|l| d[l].abs() & 15));
                 for l in 0..LANES {
-                    let d = i32::from(values[2 * l]) - c[l];
-                    let w = weights.by_tap[k]
-                        * weights.by_difference[(d.unsigned_abs() & 255) as usize];
-                    let r = d as f32;
+                    let w = weights.by_tap[k] * high[l] * low[l];
+                    let r = d[l] as f32;
                     self.w[k][l] = w;
                     self.wr[k][l] = w * r;
                     sum_w[l] += w;
@@ -172,7 +180,7 @@ pub(crate) struct Warp {
     pub(crate) inside: [bool; LANES],
 }
 
-/// Weighted sums over the 32 taps, value = (sample − centre) × 255².
+/// Weighted sums over the taps, value = (sample − centre) × 255².
 #[derive(Debug)]
 pub(crate) struct Sums {
     /// Σ w s
@@ -317,7 +325,7 @@ pub(crate) fn sums_portable(patch: &Patch, warp: &Warp, target: &Target, arena: 
         rs: [0.0; LANES],
     };
     let stride = arena.stride() as i32;
-    let quads = arena.quads();
+    let pairs = arena.pairs();
     let fixed = |v: &F, origin: f32| v.map(|v| ((v + origin) * FIXED) as i32);
     let (x0, y0) = (fixed(&warp.u, ORIGIN), fixed(&warp.v, ORIGIN));
     let (ax, ay) = (fixed(&warp.ux, 0.0), fixed(&warp.vx, 0.0));
@@ -327,7 +335,7 @@ pub(crate) fn sums_portable(patch: &Patch, warp: &Warp, target: &Target, arena: 
         let y0 = y0[l].clamp(Arena::MIN, target.y_max[l]);
         let fits = |a: i32, b: i32| {
             let extent = a.unsigned_abs().max(b.unsigned_abs()) < (1 << 20)
-                && 5 * (a.abs() + b.abs()) <= Arena::MIN;
+                && REACH * (a.abs() + b.abs()) <= Arena::MIN;
             if extent { (a, b) } else { (0, 0) }
         };
         let ((ax, bx), (ay, by)) = (fits(ax[l], bx[l]), fits(ay[l], by[l]));
@@ -337,12 +345,13 @@ pub(crate) fn sums_portable(patch: &Patch, warp: &Warp, target: &Target, arena: 
                 let dx = first + 2 * i as i32;
                 let x = x0 + dx * ax + dy * bx;
                 let y = y0 + dx * ay + dy * by;
-                let at = target.base[l] + (y >> 16) * stride + (x >> 16);
-                let quad = quads[at as usize].to_le_bytes().map(|b| i32::from(b as i8));
+                let at = (target.base[l] + (y >> 16) * stride + (x >> 16)) as usize;
                 let (fx, fy) = ((x >> 8) & WHOLE, (y >> 8) & WHOLE);
-                let top = quad[0] * (WHOLE - fx) + quad[1] * fx;
-                let bottom = quad[2] * (WHOLE - fx) + quad[3] * fx;
-                let value = top * (WHOLE - fy) + bottom * fy - patch.center[l];
+                let column = |at: usize| {
+                    let [top, bottom] = pairs[at].map(|b| i32::from(b as i8));
+                    top * (WHOLE - fy) + bottom * fy
+                };
+                let value = column(at) * (WHOLE - fx) + column(at + 1) * fx - patch.center[l];
                 let s = value as f32;
                 let ws = patch.w[k][l] * s;
                 sums.s[l] += ws;
@@ -400,7 +409,7 @@ mod tests {
     fn loaded(image: &Raster<u8>) -> Patch {
         let mut patch = Patch::ZERO;
         let weights = BilateralWeights::new(9.0, 5.0);
-        patch.load(&PaddedBytes::new(image), 20, 30, &weights);
+        patch.load(Kernel::Portable, &PaddedBytes::new(image), 20, 30, &weights);
         patch
     }
 

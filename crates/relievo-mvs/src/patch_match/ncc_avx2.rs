@@ -3,7 +3,7 @@
 #![allow(clippy::wildcard_imports, reason = "three dozen intrinsics")]
 
 use super::half_field::{F, I, LANES};
-use super::ncc::{FIXED, FOUR, LaneWork, ORIGIN, Patch, Sums, TAP_ROWS, TAPS, TWO, Warp};
+use super::ncc::{FIXED, FOUR, LaneWork, ORIGIN, Patch, REACH, Sums, TAP_ROWS, TAPS, TWO, Warp};
 use super::packed_image::{Arena, Target};
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
@@ -149,7 +149,7 @@ unsafe fn load_fixed(v: &F, origin: f32, at: usize) -> __m256i {
 fn fitting(a: __m256i, b: __m256i) -> (__m256i, __m256i) {
     let (x, y) = (_mm256_abs_epi32(a), _mm256_abs_epi32(b));
     // |i32::MIN| and sums past 2³¹ are large as unsigned numbers.
-    let limit = _mm256_set1_epi32(Arena::MIN / 5);
+    let limit = _mm256_set1_epi32(Arena::MIN / REACH);
     let below = |v| _mm256_cmpeq_epi32(_mm256_min_epu32(v, limit), v);
     let small = _mm256_and_si256(below(_mm256_max_epu32(x, y)), below(_mm256_add_epi32(x, y)));
     (_mm256_and_si256(small, a), _mm256_and_si256(small, b))
@@ -189,15 +189,18 @@ struct Indices([MaybeUninit<[u32; 8]>; TAPS]);
 /// loads, and Intel's no less.
 ///
 /// # Safety
-/// `index` points to eight indices, and each lies in `quads`.
+/// `index` points to eight indices, and each and the next lie in `pairs`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-pub(crate) unsafe fn loads(quads: *const i32, index: *const [u32; 8]) -> __m256i {
+pub(crate) unsafe fn loads(pairs: *const [u8; 2], index: *const [u32; 8]) -> __m256i {
     // SAFETY: the caller's promise. Volatile
     // reads keep the indices in memory: moving them between registers one by
     // one takes longer.
     unsafe {
-        let word = |l: usize| *quads.add(index.cast::<u32>().add(l).read_volatile() as usize);
+        let word = |l: usize| {
+            let at = index.cast::<u32>().add(l).read_volatile() as usize;
+            pairs.add(at).cast::<i32>().read_unaligned()
+        };
         _mm256_setr_epi32(
             word(0),
             word(1),
@@ -263,12 +266,12 @@ unsafe fn half(
             TWO[0], TWO[1], TWO[2], TWO[3], TWO[0], TWO[1], TWO[2], TWO[3],
         ),
     );
-    let flip_x = _mm256_set1_epi32(0x00ff_00ff);
-    let flip_y = _mm256_set1_epi32(0x0000_00ff);
+    let flip_y = _mm256_set1_epi32(0x00ff_00ff);
+    let flip_x = _mm256_set1_epi32(0x0000_00ff);
     let mut s = _mm256_setzero_ps();
     let mut ss = _mm256_setzero_ps();
     let mut rs = _mm256_setzero_ps();
-    let quads = arena.quads().as_ptr().cast::<i32>();
+    let pairs = arena.pairs().as_ptr();
     // All indices first: what was just stored is slow to load in parts.
     let mut indices = Indices([const { MaybeUninit::uninit() }; TAPS]);
     let mut rest = indices.0.iter_mut();
@@ -287,14 +290,14 @@ unsafe fn half(
         let mut x = row_start(x0, [ax, bx], dy, first);
         let mut y = row_start(y0, [ay, by], dy, first);
         for _ in 0..n {
-            // SAFETY: all indices are inside of `quads` by the contract; k < TAPS, and the
+            // SAFETY: all indices are inside of `pairs` by the contract; k < TAPS, and the
             // rows above have written as many.
-            let quad = unsafe { loads(quads, indices.0.get_unchecked(k).as_ptr()) };
-            // Bytes (255 - fx, fx, 255 - fx, fx) and halves (255 - fy, fy).
-            let wx = _mm256_xor_si256(_mm256_shuffle_epi8(x, four), flip_x);
-            let wy = _mm256_xor_si256(_mm256_shuffle_epi8(y, two), flip_y);
-            let rows = _mm256_maddubs_epi16(wx, quad);
-            let value = _mm256_sub_epi32(_mm256_madd_epi16(rows, wy), center);
+            let quad = unsafe { loads(pairs, indices.0.get_unchecked(k).as_ptr()) };
+            // Bytes (255 - fy, fy, 255 - fy, fy) and halves (255 - fx, fx).
+            let wy = _mm256_xor_si256(_mm256_shuffle_epi8(y, four), flip_y);
+            let wx = _mm256_xor_si256(_mm256_shuffle_epi8(x, two), flip_x);
+            let columns = _mm256_maddubs_epi16(wy, quad);
+            let value = _mm256_sub_epi32(_mm256_madd_epi16(columns, wx), center);
             let v = _mm256_cvtepi32_ps(value);
             // SAFETY: k < TAPS, 32 readable bytes from lane 0 or 8.
             let (w, wr) = unsafe {

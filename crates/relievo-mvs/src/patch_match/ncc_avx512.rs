@@ -3,7 +3,7 @@
 #![allow(clippy::wildcard_imports, reason = "three dozen intrinsics")]
 
 use super::half_field::{F, I, LANES};
-use super::ncc::{FIXED, FOUR, LaneWork, ORIGIN, Patch, Sums, TAP_ROWS, TAPS, TWO, Warp};
+use super::ncc::{FIXED, FOUR, LaneWork, ORIGIN, Patch, REACH, Sums, TAP_ROWS, TAPS, TWO, Warp};
 use super::ncc_avx2;
 use super::packed_image::{Arena, Target};
 use std::arch::x86_64::*;
@@ -122,7 +122,7 @@ fn load_fixed(v: &F, origin: f32) -> __m512i {
 fn fitting(a: __m512i, b: __m512i) -> (__m512i, __m512i) {
     let (x, y) = (_mm512_abs_epi32(a), _mm512_abs_epi32(b));
     // |i32::MIN| and sums past 2³¹ are large as unsigned numbers.
-    let limit = _mm512_set1_epi32(Arena::MIN / 5);
+    let limit = _mm512_set1_epi32(Arena::MIN / REACH);
     let small = _mm512_cmple_epu32_mask(_mm512_max_epu32(x, y), limit)
         & _mm512_cmple_epu32_mask(_mm512_add_epi32(x, y), limit);
     (
@@ -147,15 +147,15 @@ struct Indices([MaybeUninit<[u32; LANES]>; TAPS]);
 /// The words at 16 indices, one by one: see [`super::ncc_avx2::loads`].
 ///
 /// # Safety
-/// `index` points to 16 indices, and each lies in `quads`.
+/// `index` points to 16 indices, and each and the next lie in `pairs`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn loads(quads: *const i32, index: *const [u32; LANES]) -> __m512i {
+unsafe fn loads(pairs: *const [u8; 2], index: *const [u32; LANES]) -> __m512i {
     // SAFETY: the caller's promise, for both halves.
     unsafe {
         let half = index.cast::<[u32; LANES / 2]>();
-        let low = ncc_avx2::loads(quads, half);
-        let high = ncc_avx2::loads(quads, half.add(1));
+        let low = ncc_avx2::loads(pairs, half);
+        let high = ncc_avx2::loads(pairs, half.add(1));
         _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
     }
 }
@@ -190,12 +190,12 @@ unsafe fn sums_avx512(patch: &Patch, warp: &Warp, target: &Target, arena: &Arena
         _mm512_set4_epi32(TWO[3], TWO[2], TWO[1], TWO[0]),
     );
     let high = _mm512_set1_epi32(0xffff_0000_u32 as i32);
-    let flip_x = _mm512_set1_epi32(0x00ff_00ff);
-    let flip_y = _mm512_set1_epi32(0x0000_00ff);
+    let flip_y = _mm512_set1_epi32(0x00ff_00ff);
+    let flip_x = _mm512_set1_epi32(0x0000_00ff);
     let mut s = _mm512_setzero_ps();
     let mut ss = _mm512_setzero_ps();
     let mut rs = _mm512_setzero_ps();
-    let quads = arena.quads().as_ptr().cast::<i32>();
+    let pairs = arena.pairs().as_ptr();
     // All indices first: what was just stored is slow to load in parts.
     let mut indices = Indices([const { MaybeUninit::uninit() }; TAPS]);
     let mut rest = indices.0.iter_mut();
@@ -217,14 +217,14 @@ unsafe fn sums_avx512(patch: &Patch, warp: &Warp, target: &Target, arena: &Arena
         let mut x = row_start(x0, [ax, bx], dy, first);
         let mut y = row_start(y0, [ay, by], dy, first);
         for _ in 0..n {
-            // SAFETY: all indices are inside of `quads` by the contract; k < TAPS, and the
+            // SAFETY: all indices are inside of `pairs` by the contract; k < TAPS, and the
             // rows above have written as many.
-            let quad = unsafe { loads(quads, indices.0.get_unchecked(k).as_ptr()) };
-            // Bytes (255 - fx, fx, 255 - fx, fx) and halves (255 - fy, fy).
-            let wx = _mm512_xor_si512(_mm512_shuffle_epi8(x, four), flip_x);
-            let wy = _mm512_xor_si512(_mm512_shuffle_epi8(y, two), flip_y);
-            let rows = _mm512_maddubs_epi16(wx, quad);
-            let value = _mm512_sub_epi32(_mm512_madd_epi16(rows, wy), center);
+            let quad = unsafe { loads(pairs, indices.0.get_unchecked(k).as_ptr()) };
+            // Bytes (255 - fy, fy, 255 - fy, fy) and halves (255 - fx, fx).
+            let wy = _mm512_xor_si512(_mm512_shuffle_epi8(y, four), flip_y);
+            let wx = _mm512_xor_si512(_mm512_shuffle_epi8(x, two), flip_x);
+            let columns = _mm512_maddubs_epi16(wy, quad);
+            let value = _mm512_sub_epi32(_mm512_madd_epi16(columns, wx), center);
             let v = _mm512_cvtepi32_ps(value);
             // SAFETY: k < TAPS, 64 readable bytes each.
             let (w, wr) = unsafe {

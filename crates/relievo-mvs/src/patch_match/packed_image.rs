@@ -1,9 +1,10 @@
 //! Pictures laid out for the NCC kernel.
 //!
-//! A source pixel is one 32-bit word with the four values of a bilinear sample
-//! (the pixel, right, below, below right), as signed bytes (grey − 128). One
-//! gather fetches a sample. All sources of a level share one arena and one row
-//! stride, so that each lane may look into another source.
+//! A source pixel is a pair of signed bytes (grey − 128), its own and that of the pixel
+//! below, so that the four values of a bilinear sample (the pixel, below, right,
+//! below right) are 32 bits at any place: one load, and half the memory of a word
+//! a pixel. All sources of a level share one arena and one row stride, so
+//! that each lane may look into another source.
 
 use super::half_field::{I, LANES};
 use rayon::prelude::*;
@@ -40,16 +41,17 @@ impl PaddedBytes {
 /// All sources of a level.
 #[derive(Debug)]
 pub(crate) struct Arena {
-    quads: Vec<u32>,
+    /// One more than there are pixels.
+    pairs: Vec<[u8; 2]>,
     stride: usize,
-    /// First word and height of each source.
+    /// First pair and height of each source.
     sources: Vec<(i32, i32)>,
 }
 
 /// Where 16 lanes look: a source each of one arena.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
-    /// First word of the source.
+    /// First pair of the source.
     pub(crate) base: I,
     /// Largest y of a patch's centre in the arena, 16.16.
     pub(crate) y_max: I,
@@ -72,8 +74,8 @@ impl Arena {
             i32::try_from(rows * stride).is_ok(),
             "the sources of a level exceed a 31-bit index"
         );
-        let mut quads = vec![0_u32; rows * stride];
-        let mut rest = quads.as_mut_slice();
+        let mut pairs = vec![[0; 2]; rows * stride + 1];
+        let mut rest = pairs.as_mut_slice();
         for image in images {
             let (part, tail) = rest.split_at_mut((image.height() + 2 * PAD + 2) * stride);
             rest = tail;
@@ -82,19 +84,19 @@ impl Arena {
                 .for_each(|(y, out)| pack_row(image, y, out));
         }
         Self {
-            quads,
+            pairs,
             stride,
             sources,
         }
     }
 
-    /// The words of all sources.
+    /// The pairs of all sources; a sample is one and the next.
     #[inline(always)]
-    pub(crate) fn quads(&self) -> &[u32] {
-        &self.quads
+    pub(crate) fn pairs(&self) -> &[[u8; 2]] {
+        &self.pairs
     }
 
-    /// Words in a row, below 2¹⁵.
+    /// Pairs in a row, below 2¹⁵.
     #[inline(always)]
     pub(crate) fn stride(&self) -> usize {
         self.stride
@@ -127,13 +129,13 @@ impl Arena {
     }
 }
 
-fn pack_row(image: &Raster<u8>, y: usize, out: &mut [u32]) {
+fn pack_row(image: &Raster<u8>, y: usize, out: &mut [[u8; 2]]) {
     let clamp = |v: usize, n: usize| v.saturating_sub(PAD).min(n - 1);
     let top = image.row(clamp(y, image.height()));
     let bottom = image.row(clamp(y + 1, image.height()));
-    for (x, word) in out.iter_mut().enumerate() {
-        let (a, b) = (clamp(x, top.len()), clamp(x + 1, top.len()));
-        *word = u32::from_le_bytes([top[a], top[b], bottom[a], bottom[b]].map(|v| v ^ 0x80));
+    for (x, pair) in out.iter_mut().enumerate() {
+        let x = clamp(x, top.len());
+        *pair = [top[x], bottom[x]].map(|v| v ^ 0x80);
     }
 }
 

@@ -244,7 +244,7 @@ fn update(
         geometric,
         compared,
     } = scratch;
-    patch.load(&level.image, block.x, block.y, sweep.weights);
+    patch.load(sweep.kernel, &level.image, block.x, block.y, sweep.weights);
     let pixels = Pixels::new(sweep, block, patch, compared);
 
     let present = row.planes(block.at);
@@ -357,7 +357,7 @@ fn score(sweep: &Sweep<'_>, block: &Block, row: &mut Row, random: bool, scratch:
     let level = sweep.level;
     let sources = level.sources.len().min(MAX_SOURCES);
     let keep = sweep.options.views_per_pixel.clamp(1, sources.max(1));
-    patch.load(&level.image, block.x, block.y, sweep.weights);
+    patch.load(sweep.kernel, &level.image, block.x, block.y, sweep.weights);
     let pixels = Pixels::new(sweep, block, patch, compared);
     let judge = judge(sweep, block, pixels, &pixels.toward(0));
     let now = row.planes(block.at);

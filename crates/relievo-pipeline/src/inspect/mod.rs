@@ -183,7 +183,10 @@ fn inspect_ply(bytes: &[u8], with_picture: bool) -> Result<Finding, relievo_form
             "components": t.components, "border_edges": t.border_edges,
             "nonmanifold_edges": t.nonmanifold_edges });
         let mut found = finding("a triangle mesh", figures, broken(mesh.check()));
-        found.picture = with_picture.then(|| turntable::mesh_picture(&mesh, 1024));
+        found.picture = with_picture.then(|| {
+            let standpoint = turntable::from_outside(&mesh.positions, 1024);
+            turntable::mesh_picture(&mesh, &standpoint)
+        });
         return Ok(found);
     }
     let cloud = relievo_formats::ply::decode_cloud(bytes)?;
@@ -192,6 +195,9 @@ fn inspect_ply(bytes: &[u8], with_picture: bool) -> Result<Finding, relievo_form
         json!({ "points": cloud.len() }),
         broken(cloud.check()),
     );
-    found.picture = with_picture.then(|| turntable::cloud_picture(&cloud, 1024));
+    found.picture = with_picture.then(|| {
+        let standpoint = turntable::from_outside(&cloud.positions, 1024);
+        turntable::cloud_picture(&cloud, &standpoint)
+    });
     Ok(found)
 }

@@ -1,10 +1,14 @@
 //! Pictures of a work folder: depth, normals, confidence, matches, coverage.
 
+use super::turntable;
 use crate::error::PipelineError;
 use relievo_formats::native;
 use relievo_image::Raster;
 use relievo_scene::DepthMap;
 use std::path::Path;
+
+/// Longer side of pictures of clouds and meshes, pixels.
+const PICTURE_PX: u32 = 1024;
 
 /// Blue = near … red = far, between the 2nd and 98th percentile; black = none.
 pub fn colorize_depth(depth: &Raster<f32>) -> Raster<[u8; 3]> {
@@ -145,43 +149,46 @@ pub fn work_pictures(work: &Path, to: &Path) -> Result<Vec<std::path::PathBuf>, 
             &map.confidence.map(|&c| [c; 3]),
         )?;
     }
+    // As one of the photos shows it: up is where the photographer had it, and a room
+    // is seen from inside.
+    let sparse = work.join("sparse").join("model");
+    let photo = relievo_formats::colmap::read_model(&sparse)
+        .ok()
+        .and_then(|model| turntable::from_photo(&model, PICTURE_PX));
+    let standpoint = |positions: &[[f32; 3]]| {
+        photo
+            .clone()
+            .unwrap_or_else(|| turntable::from_outside(positions, PICTURE_PX))
+    };
     let cloud = work.join("cloud").join("dense.ply");
     if cloud.is_file() {
-        let points = relievo_formats::ply::read_cloud(&cloud).map_err(|e| PipelineError::File {
-            path: cloud.clone(),
-            what: e.to_string(),
-        })?;
+        let mut points = relievo_formats::ply::read_cloud(&cloud)
+            .map_err(|e| PipelineError::file(&cloud, &e))?;
+        let from = standpoint(&points.positions);
         save(
             "cloud.png".to_owned(),
-            &super::turntable::cloud_picture(&points, 1024),
+            &turntable::cloud_picture(&points, &from),
         )?;
         let views = work.join("cloud").join("dense.views");
         if let Ok(bytes) = fs_err::read(&views) {
-            let mut points = points;
-            native::cloud_views::decode_into(&mut points, &bytes).map_err(|e| {
-                PipelineError::File {
-                    path: views,
-                    what: e.to_string(),
-                }
-            })?;
+            native::cloud_views::decode_into(&mut points, &bytes)
+                .map_err(|e| PipelineError::file(&views, &e))?;
             for i in 0..points.len() {
                 points.colors[i] = rainbow(1.0 - points.views(i).len() as f32 / 10.0);
             }
             save(
                 "coverage.png".to_owned(),
-                &super::turntable::cloud_picture(&points, 1024),
+                &turntable::cloud_picture(&points, &from),
             )?;
         }
     }
     let mesh = work.join("mesh").join("surface.ply");
     if mesh.is_file() {
-        let surface = relievo_formats::ply::read_mesh(&mesh).map_err(|e| PipelineError::File {
-            path: mesh.clone(),
-            what: e.to_string(),
-        })?;
+        let surface =
+            relievo_formats::ply::read_mesh(&mesh).map_err(|e| PipelineError::file(&mesh, &e))?;
         save(
             "mesh.png".to_owned(),
-            &super::turntable::mesh_picture(&surface, 1024),
+            &turntable::mesh_picture(&surface, &standpoint(&surface.positions)),
         )?;
     }
     Ok(written)

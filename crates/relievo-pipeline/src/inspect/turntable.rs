@@ -2,8 +2,10 @@
 
 use relievo_geometry::{CameraModel, Mat3, Rigid3, Sim3, Vec2, Vec3};
 use relievo_image::Raster;
-use relievo_scene::{Camera, PointCloud, SparseModel, TexturedMesh, TriMesh};
+use relievo_scene::{Camera, PointCloud, SparseModel, TexturedMesh, TriMesh, ViewId};
 use relievo_spatial::{RenderStyle, render_cloud, render_mesh, render_textured};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// Height of the camera above the middle, degrees.
 const ELEVATION_DEG: f64 = 20.0;
@@ -117,16 +119,59 @@ pub fn turntable(
         .collect()
 }
 
+/// Where a picture is taken from: a pinhole camera of the picture's size and its
+/// pose.
+pub type Standpoint = (Camera, Rigid3);
+
+/// A standpoint from which all of a Y-up model is seen.
+pub fn from_outside(positions: &[[f32; 3]], side: u32) -> Standpoint {
+    view(Frame::of(positions), 0.5, side)
+}
+
+/// The standpoint of the photo that sees most of the points, without its
+/// distortion; the longer side has `side` pixels. None where nothing is
+/// registered.
+pub fn from_photo(model: &SparseModel, side: u32) -> Option<Standpoint> {
+    let mut seen: BTreeMap<ViewId, usize> = BTreeMap::new();
+    for track in model.tracks.values() {
+        for observation in &track.observations {
+            *seen.entry(observation.view_id).or_default() += 1;
+        }
+    }
+    // Of equals the first.
+    let (_, view, pose) = model
+        .registered()
+        .max_by_key(|(id, ..)| (seen.get(id).copied(), Reverse(*id)))?;
+    let camera = model.cameras.get(&view.camera_id)?;
+    let longer = f64::from(camera.width_px.max(camera.height_px).max(1));
+    let scale = f64::from(side) / longer;
+    let (fx, fy) = camera.model.focal_px();
+    let center = camera.model.principal_point_px();
+    let pixels = |n: u32| ((f64::from(n) * scale).round() as u32).max(1);
+    Some((
+        Camera {
+            model: CameraModel::Pinhole {
+                fx: fx * scale,
+                fy: fy * scale,
+                cx: center.x * scale,
+                cy: center.y * scale,
+            },
+            width_px: pixels(camera.width_px),
+            height_px: pixels(camera.height_px),
+            has_prior_focal: camera.has_prior_focal,
+        },
+        pose,
+    ))
+}
+
 /// One picture of a mesh in its vertex colours.
-pub fn mesh_picture(mesh: &TriMesh, side: u32) -> Raster<[u8; 3]> {
-    let (camera, pose) = view(Frame::of(&mesh.positions), 0.5, side);
-    render_mesh(mesh, &camera, &pose, &style())
+pub fn mesh_picture(mesh: &TriMesh, (camera, pose): &Standpoint) -> Raster<[u8; 3]> {
+    render_mesh(mesh, camera, pose, &style())
 }
 
 /// One picture of a cloud.
-pub fn cloud_picture(cloud: &PointCloud, side: u32) -> Raster<[u8; 3]> {
-    let (camera, pose) = view(Frame::of(&cloud.positions), 0.5, side);
-    render_cloud(cloud, &camera, &pose, 1, [255; 3])
+pub fn cloud_picture(cloud: &PointCloud, (camera, pose): &Standpoint) -> Raster<[u8; 3]> {
+    render_cloud(cloud, camera, pose, 1, [255; 3])
 }
 
 fn style() -> RenderStyle {
@@ -169,4 +214,69 @@ fn view(frame: Frame, azimuth: f64, side: u32) -> (Camera, Rigid3) {
         },
         pose,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use relievo_scene::{CameraId, Observation, Track, TrackId, View};
+
+    /// Two photos side by side, y down; the second sees more points.
+    fn two_photos() -> SparseModel {
+        let mut model = SparseModel::default();
+        let camera = Camera {
+            model: CameraModel::SimplePinhole {
+                f: 400.0,
+                cx: 200.0,
+                cy: 150.0,
+            },
+            width_px: 400,
+            height_px: 300,
+            has_prior_focal: true,
+        };
+        model.cameras.insert(CameraId(1), camera);
+        for (id, x) in [(1, 0.0), (2, 1.0)] {
+            let view = View {
+                camera_id: CameraId(1),
+                name: format!("{id}.jpg"),
+                cam_from_world: Some(Rigid3::from_matrix(
+                    &Mat3::identity(),
+                    Vec3::new(-x, 0.0, 0.0),
+                )),
+                points_px: vec![[200.0, 150.0]; 2],
+            };
+            model.views.insert(ViewId(id), view);
+        }
+        for (id, seen_by) in [(1, vec![1, 2]), (2, vec![2])] {
+            let observations = seen_by.into_iter().map(|view| Observation {
+                view_id: ViewId(view),
+                point_idx: id - 1,
+            });
+            let track = Track {
+                observations: observations.collect(),
+                position_in_world: Some(Vec3::new(1.0, 0.0, 4.0)),
+                color: [0; 3],
+            };
+            model.tracks.insert(TrackId(id.into()), track);
+        }
+        model
+    }
+
+    #[test]
+    fn a_cloud_is_drawn_as_the_photo_that_sees_most_shows_it() {
+        let mut cloud = PointCloud::default();
+        // Above the middle of the second photo.
+        cloud.positions.push([1.0, -0.5, 4.0]);
+        cloud.colors.push([255, 0, 0]);
+        let standpoint = from_photo(&two_photos(), 800).expect("two are registered");
+        let picture = cloud_picture(&cloud, &standpoint);
+        assert_eq!((picture.width(), picture.height()), (800, 600));
+        assert_eq!(picture[(400, 200)], [255, 0, 0]);
+        assert_eq!(picture[(400, 400)], [255; 3]);
+    }
+
+    #[test]
+    fn where_nothing_is_registered_there_is_no_standpoint() {
+        assert!(from_photo(&SparseModel::default(), 800).is_none());
+    }
 }

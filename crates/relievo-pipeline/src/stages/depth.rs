@@ -128,7 +128,7 @@ impl Stage for Depth {
     }
 
     fn version(&self) -> u32 {
-        6
+        7
     }
 
     fn depends_on(&self) -> &[&'static str] {
