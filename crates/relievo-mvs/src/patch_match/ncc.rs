@@ -64,8 +64,8 @@ pub(crate) struct Patch {
 /// four high bits of |Δgrey| and one for the low ones, which a register holds each.
 #[derive(Debug)]
 pub(crate) struct BilateralWeights {
-    by_high_bits: F,
-    by_low_bits: F,
+    high_bits: F,
+    low_bits: F,
     by_tap: [f32; TAPS],
 }
 
@@ -84,8 +84,8 @@ impl BilateralWeights {
             }
         }
         Self {
-            by_high_bits: each(|k| by_difference(16 * k)),
-            by_low_bits: each(by_difference),
+            high_bits: each(|k| by_difference(16 * k)),
+            low_bits: each(by_difference),
             by_tap,
         }
     }
@@ -136,8 +136,8 @@ impl Patch {
                 let at = (row + x + PAD).wrapping_add_signed(dx as isize);
                 let values = every_other(&image.data[at..][..2 * LANES]);
                 let d: I = each(|l| values[l] - c[l]);
-                let high = kernel.permute(&weights.by_high_bits, &each(|l| d[l].abs() >> 4));
-                let low = kernel.permute(&weights.by_low_bits, &each(|l| d[l].abs() & 15));
+                let high = kernel.permute(&weights.high_bits, &each(|l| d[l].abs() >> 4));
+                let low = kernel.permute(&weights.low_bits, &each(|l| d[l].abs() & 15));
                 for l in 0..LANES {
                     let w = weights.by_tap[k] * high[l] * low[l];
                     let r = d[l] as f32;

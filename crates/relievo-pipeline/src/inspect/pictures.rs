@@ -156,9 +156,7 @@ pub fn work_pictures(work: &Path, to: &Path) -> Result<Vec<std::path::PathBuf>, 
         .ok()
         .and_then(|model| turntable::from_photo(&model, PICTURE_PX));
     let standpoint = |positions: &[[f32; 3]]| {
-        photo
-            .clone()
-            .unwrap_or_else(|| turntable::from_outside(positions, PICTURE_PX))
+        photo.unwrap_or_else(|| turntable::from_outside(positions, PICTURE_PX))
     };
     let cloud = work.join("cloud").join("dense.ply");
     if cloud.is_file() {
