@@ -221,8 +221,8 @@ impl Stage for Depth {
                     .max()
                     .unwrap_or(0)
             });
-        // Pictures, hypotheses and costs of the reference; sources and their
-        // quads; the maps of the pass before.
+        // Pictures, hypotheses and costs of the reference; sources, once more
+        // as the kernel takes them; the maps of the pass before.
         Parallelism::OneAtATime {
             memory_bytes: pixels * 310,
         }
