@@ -10,6 +10,7 @@
 //! | [`commands`] | by which command line, from which start |
 //! | [`timed`] | one run of a program: wall, CPU, memory |
 //! | [`calibrate`] | a fixed piece of work: how fast the machine is just now |
+//! | [`kernel`] | the depth kernel alone |
 //! | [`quality`] | what a result is worth, by `relievo bench` and `relievo eval` |
 //! | [`machine`] | where, when and from which commit rows are |
 //! | [`results`] | rows on disk, which of them count, medians |
@@ -20,6 +21,7 @@ mod bal;
 mod calibrate;
 mod commands;
 mod compare;
+mod kernel;
 mod known;
 mod machine;
 mod photos;

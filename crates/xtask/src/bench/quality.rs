@@ -1,6 +1,7 @@
 //! What a result is worth: every tool's result goes through the same scorer.
 
 use super::commands::Steps;
+use super::kernel;
 use super::results::{Better, Metric};
 use super::sets::Set;
 use super::tools::{Tool, relievo};
@@ -78,21 +79,20 @@ pub(crate) fn of(
 }
 
 /// What the kernel of the depth stage did: patches compared a pixel, and a second of all
-/// processor time of the stage.
+/// processor time of the stage; and what the kernel alone does just now.
 fn comparisons(depth: &Value, rows: &mut Vec<Metric>) {
     let a_pixel = &depth["comparisons_a_pixel"];
     push(rows, "comparisons_a_pixel", a_pixel, "", Better::Neither);
     let number = |v: &Value| v.as_f64();
     let (pixels, seconds) = (number(&depth["pixels"]), number(&depth["cpu_s"]));
     if let (Some(n), Some(pixels), Some(seconds)) = (number(a_pixel), pixels, seconds) {
-        let rate = Value::from(1e-6 * n * pixels / seconds);
-        push(
-            rows,
-            "comparisons_per_cpu_second",
-            &rate,
-            "million",
-            Better::Neither,
-        );
+        let alone = kernel::million_per_cpu_second();
+        for (name, rate) in [
+            ("comparisons_per_cpu_second", 1e-6 * n * pixels / seconds),
+            ("kernel_alone_per_cpu_second", alone),
+        ] {
+            push(rows, name, &Value::from(rate), "million", Better::Neither);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::tools::PEERS;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-/// Figures of quality in a row.
+/// Figures of quality in a row of a table.
 const SHOWN: usize = 5;
 
 /// Figures of several thresholds: how their names begin, and how they are told.
@@ -33,8 +33,9 @@ impl Group<'_> {
         (values.len() > 1 && middle > 0.0).then(|| 50.0 * (high - low) / middle)
     }
 
-    /// Medians, the most telling first; F at all thresholds is one of them.
-    fn quality(&self) -> Vec<String> {
+    /// Medians, the most telling first; F at all thresholds is one of them. The first
+    /// [`SHOWN`] stand in the row, the rest below its table.
+    fn figures(&self) -> Vec<String> {
         let Some(first) = self.runs.iter().find(|r| r.note.is_none()) else {
             return Vec::new();
         };
@@ -70,9 +71,22 @@ impl Group<'_> {
             let (limits, values) = (limits.join("/"), values.join("/"));
             told.push(format!("{name} at {limits} {unit} {values}"));
         }
-        told.truncate(SHOWN);
         told
     }
+}
+
+/// What the rows have no place for, a line a tool; nothing where there is no more.
+fn further(tools: &[(&str, Group<'_>)]) -> String {
+    let lines: Vec<String> = tools
+        .iter()
+        .map(|(name, g)| (name, g.figures()))
+        .filter(|(_, figures)| figures.len() > SHOWN)
+        .map(|(name, figures)| format!("- {name}: {}\n", figures[SHOWN..].join(", ")))
+        .collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!("\nFurther figures:\n\n{}", lines.concat())
 }
 
 /// Class, figure and threshold of `class_<class>_<figure>_<threshold>`.
@@ -181,7 +195,8 @@ fn line(name: &str, group: &Group<'_>, own_cpu: Option<f64>) -> [String; 7] {
         (n, Some(s)) => format!("{n} runs ± {s:.0} %"),
     };
     let ratio = own_cpu.filter(|own| *own > 0.0).map(|own| cpu / own);
-    let mut quality = group.quality().join(", ");
+    let figures = group.figures();
+    let mut quality = figures[..figures.len().min(SHOWN)].join(", ");
     if group.failed > 0 {
         let all = group.failed + group.runs.len();
         quality = format!("{} of {all} runs failed; {quality}", group.failed);
@@ -326,6 +341,7 @@ pub(crate) fn markdown(rows: &[Record]) -> String {
                 cells.map(|c| c.replace('|', "/")).join(" | ")
             );
         }
+        text += &further(tools);
         text += &class_table(tools);
     }
     text
@@ -441,6 +457,26 @@ mod tests {
         });
         assert!(markdown(&rows).contains("### demo\n\nA, 64 threads, 16 GiB\n\n| tool"));
         assert!(markdown(&rows).contains("### fox\n\nA, 2 threads, 16 GiB\n\n| tool"));
+    }
+
+    #[test]
+    fn figures_beyond_the_first_stand_below_the_table() {
+        let mut rows = [
+            row("relievo", "1", 0, 2.0, 0.5),
+            row("open3d", "0.20", 0, 4.0, 0.5),
+        ];
+        assert!(!markdown(&rows).contains("Further"));
+        let more = ["a", "b", "c", "d"].map(|name| Metric {
+            name: name.to_owned(),
+            value: 2.0,
+            unit: "mm".to_owned(),
+            better: Better::Neither,
+        });
+        rows[0].quality.extend(more);
+        let text = markdown(&rows);
+        assert!(text.contains("faces 1234, a 2 mm, b 2 mm |\n"), "{text}");
+        let below = "\n\nFurther figures:\n\n- relievo: c 2 mm, d 2 mm\n";
+        assert!(text.ends_with(below), "{text}");
     }
 
     #[test]
