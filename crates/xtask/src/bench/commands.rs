@@ -3,6 +3,7 @@
 use super::bal;
 use super::known::{TrueCamera, photos_with_matrix};
 use super::photos::{KeyFrame, frames_alone, key_frames, photo_names, photos_alone};
+use super::posed;
 use super::sets::Set;
 use super::tools::{Kind, RunId, Tool, python, relievo, said, words};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -70,7 +71,7 @@ fn steps(stage: &str, set: &Set, tool: &Tool, id: RunId) -> Result<Steps, String
         options: &tool.options,
         seed: id.0,
         folder: &folder,
-        held: stage == "texture" || tool.share,
+        held: stage == "texture" || (tool.share && stage != "posed"),
     };
     let base = || start.upto(stage);
     let known = TrueCamera::of(set).filter(|_| stage == "known");
@@ -153,7 +154,7 @@ fn steps(stage: &str, set: &Set, tool: &Tool, id: RunId) -> Result<Steps, String
                 Path::new("/dev/null")
             };
             said(&words([&python, &script, &model, input, &held, &out]))?;
-            if stage == "dense" {
+            if stage == "dense" || stage == "posed" {
                 let command = words([&"sh", &peer("dense_openmvs.sh"), &out]);
                 Steps::new(command, work, out.join("scene_dense.ply"))
             } else {
@@ -184,7 +185,7 @@ fn span(stage: &str) -> (Option<&'static str>, &'static str) {
     match stage {
         "features" => (None, "features"),
         "sparse" | "known" => (None, "sparse"),
-        "dense" => (Some("depth"), "cloud"),
+        "dense" | "posed" => (Some("depth"), "cloud"),
         "mesh" => (Some("mesh"), "mesh"),
         _ => (Some("texture"), "export"),
     }
@@ -210,7 +211,11 @@ fn ours(stage: &str, start: &Start<'_>, (seed, run): RunId) -> Result<Steps, Str
     let (first, last) = span(stage);
     let (work, mut command) = if let Some(first) = first {
         let work = start.upto(stage)?;
-        let command = words([&program, &"run", &"-o", &work, &"--from", &first]);
+        let command = if stage == "posed" {
+            posed::command(&program, &work, seed, start.options)
+        } else {
+            words([&program, &"run", &"-o", &work, &"--from", &first])
+        };
         (work, command)
     } else {
         // The first sparse run is what the later stages start from.
@@ -231,7 +236,7 @@ fn ours(stage: &str, start: &Start<'_>, (seed, run): RunId) -> Result<Steps, Str
     command.extend(words([&"--until", &last, &"--progress", &"none"]));
     let output = match stage {
         "sparse" | "known" => work.join("sparse/model"),
-        "dense" => work.join("cloud/dense.ply"),
+        "dense" | "posed" => work.join("cloud/dense.ply"),
         "mesh" => work.join("mesh/surface.ply"),
         _ => work.clone(),
     };
@@ -299,6 +304,10 @@ impl Start<'_> {
     /// The work folder, made as far as `stage` needs it; kept between runs of
     /// the same program, so that peers start from the same points.
     fn upto(&self, stage: &str) -> Result<PathBuf, String> {
+        if stage == "posed" {
+            let work = self.name("posed");
+            return posed::work_folder(self.set, &work).map(|()| work);
+        }
         let until = match stage {
             "bundle" | "dense" => "sparse",
             "mesh" => "cloud",

@@ -5,6 +5,7 @@
 //! | [`sets`] | the data sets that are here |
 //! | [`bal`] | problems of bundle adjustment in the large, and Ceres on them |
 //! | [`known`] | true intrinsics, for every tool alike |
+//! | [`posed`] | true poses, for every tool alike |
 //! | [`request`] | what was asked for |
 //! | [`tools`] | who does a stage |
 //! | [`commands`] | by which command line, from which start |
@@ -25,6 +26,7 @@ mod kernel;
 mod known;
 mod machine;
 mod photos;
+mod posed;
 mod quality;
 mod report;
 mod request;
@@ -44,8 +46,8 @@ use std::time::Instant;
 type Problems = Vec<String>;
 
 /// Stages in the order of a full run.
-const STAGES: [&str; 8] = [
-    "features", "sparse", "known", "bundle", "bal", "dense", "mesh", "texture",
+const STAGES: [&str; 9] = [
+    "features", "sparse", "known", "bundle", "bal", "dense", "posed", "mesh", "texture",
 ];
 /// A tool that took longer than this on a set runs there once.
 const ONCE_OVER_S: f64 = 300.0;

@@ -33,7 +33,7 @@ pub(crate) fn of(
         }
         "sparse" | "known" => sparse(set, tool, steps, &mut rows)?,
         "bundle" | "bal" => bundle(&steps.output, &mut rows)?,
-        "dense" => {
+        "dense" | "posed" => {
             surface("cloud", set, steps, &mut rows)?;
             if tool.ours {
                 comparisons(&report(&steps.work)?["stages"]["depth"], &mut rows);

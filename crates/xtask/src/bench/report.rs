@@ -297,7 +297,8 @@ pub(crate) fn markdown(rows: &[Record]) -> String {
         also carves, repairs and simplifies), `texture` surface to model. For texture every eighth\n\
         photo is kept out of the run and re-rendered; where a version says so below, dense and mesh are\n\
         of the same runs, without these photos. `known` is `sparse` under the true intrinsics,\n\
-        `bal` problems of bundle adjustment with the statistics of Ladybug. Of a video, peers are given\n\
+        `posed` is `dense` under the true poses with maps of half the photos' size (`dense`: ours are at\n\
+        least 800 pixels long), `bal` problems of bundle adjustment with the statistics of Ladybug. Of a video, peers are given\n\
         the key frames that Relievo takes; its own seconds include decoding and choosing them.\n\n"
         .to_owned();
     let shown = groups(rows);

@@ -36,7 +36,7 @@ impl Request {
             runs: 3,
             seeds: 1,
             repeat_for: Duration::MAX,
-            peer_limit_s: 600,
+            peer_limit_s: 1800,
             share: false,
             set: Vec::new(),
             results: PathBuf::new(),

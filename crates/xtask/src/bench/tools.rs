@@ -2,6 +2,7 @@
 
 use super::bal;
 use super::known::TrueCamera;
+use super::posed;
 use super::request::Request;
 use super::sets::Set;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -127,7 +128,12 @@ pub(crate) fn of_stage(stage: &str, set: &Set, request: &Request) -> Vec<Tool> {
             share: request.share,
         });
     };
-    if !set.has(stage) || (stage == "known" && TrueCamera::of(set).is_none()) {
+    let lacks = match stage {
+        "known" => TrueCamera::of(set).is_none(),
+        "posed" => !posed::is_known(set),
+        _ => false,
+    };
+    if lacks || !set.has(stage) {
         return tools;
     }
     add("relievo", Kind::Relievo, own);
@@ -156,7 +162,7 @@ pub(crate) fn of_stage(stage: &str, set: &Set, request: &Request) -> Vec<Tool> {
         }
         "bundle" => add("ceres (pycolmap)", Kind::Ceres, package("pycolmap")),
         "bal" => add("ceres", Kind::CeresProgram, bal::ceres_version()),
-        "dense" => add(
+        "dense" | "posed" => add(
             "openmvs",
             Kind::Openmvs,
             video(program("DensifyPointCloud")),
