@@ -236,6 +236,7 @@ pub(crate) fn execute(
     };
     let mut listed: BTreeMap<(u32, String), Item> = BTreeMap::new();
     let mut count = Count::default();
+    let mut before = 0;
     for pass in 0..stage.passes(ctx).max(1) {
         let items = list_items(stage, ctx, pass)?;
         let states = check_items(&dir, &items, &past.records, &verified, true);
@@ -255,16 +256,16 @@ pub(crate) fn execute(
         count.reused += items.len() - stale.len();
         count.made += stale.len();
         let remake = making.dropped_inputs(&stale);
-        let total = items.iter().map(|i| i.weight).sum::<u64>()
+        let of_pass = items.iter().map(|i| i.weight).sum::<u64>()
             + remake
                 .iter()
                 .filter_map(|n| listed.get(n))
                 .map(|i| i.weight)
                 .sum::<u64>();
-        let progress = ctx.task().progress(stage.name(), total);
-        if done > 0 {
-            progress.add(done);
-        }
+        let total = before + of_pass + stage.weight_after(ctx, pass);
+        let task = ctx.task();
+        let progress = task.progress_from(stage.name(), before + done, total);
+        before += of_pass;
         for earlier in 0..pass {
             let again: Vec<&Item> = remake
                 .iter()

@@ -93,6 +93,12 @@ pub trait Stage: Send + Sync {
     /// The items of one pass; asked when the pass before is complete.
     fn items(&self, ctx: &StageContext, pass: u32) -> Result<Vec<Item>, BoxError>;
 
+    /// Weight of all items of the passes after this one, as far as it can be told: what
+    /// is still to come counts in the time to go.
+    fn weight_after(&self, _ctx: &StageContext, _pass: u32) -> u64 {
+        0
+    }
+
     /// How the items of a pass share threads and memory.
     fn parallelism(&self, _ctx: &StageContext, _pass: u32) -> Parallelism {
         Parallelism::Parallel {

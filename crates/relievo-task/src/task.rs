@@ -22,6 +22,10 @@ pub enum Isa {
 
 /// Receives progress; implementations draw bars, print lines or emit JSON.
 pub trait ProgressSink: Send + Sync {
+    /// Work on `label` begins, or goes on with another part of it; `done` of `total`
+    /// units cost nothing or were finished before, and tell nothing about its speed.
+    fn begin(&self, label: &str, done: u64, total: u64);
+
     /// `done` of `total` units of `label` are finished.
     fn advance(&self, label: &str, done: u64, total: u64);
 }
@@ -31,6 +35,7 @@ pub trait ProgressSink: Send + Sync {
 pub struct SilentSink;
 
 impl ProgressSink for SilentSink {
+    fn begin(&self, _label: &str, _done: u64, _total: u64) {}
     fn advance(&self, _label: &str, _done: u64, _total: u64) {}
 }
 
@@ -135,13 +140,19 @@ impl Task {
 
     /// A counter of `total` units called `label`.
     pub fn progress(&self, label: &str, total: u64) -> Progress {
+        self.progress_from(label, 0, total)
+    }
+
+    /// A counter of which `done` units stand already: kept from an earlier run, or made
+    /// by an earlier pass.
+    pub fn progress_from(&self, label: &str, done: u64, total: u64) -> Progress {
         let progress = Progress {
             task: self.clone(),
             label: label.to_owned(),
-            done: AtomicU64::new(0),
+            done: AtomicU64::new(done),
             total,
         };
-        self.0.sink.advance(label, 0, total);
+        self.0.sink.begin(label, done.min(total), total);
         progress
     }
 }

@@ -156,6 +156,13 @@ impl Stage for Blur {
     fn passes(&self, _: &StageContext) -> u32 {
         2
     }
+    fn weight_after(&self, _: &StageContext, pass: u32) -> u64 {
+        if pass == 0 {
+            self.0.words.len() as u64
+        } else {
+            0
+        }
+    }
     fn items(&self, ctx: &StageContext, pass: u32) -> Result<Vec<Item>, BoxError> {
         let words = ctx.outputs_by_item("words")?;
         let names: Vec<&String> = words.keys().filter(|n| !n.is_empty()).collect();
@@ -313,10 +320,19 @@ pub fn run_plan(
     dir: &Path,
     selection: &Selection,
 ) -> Result<Vec<StageReport>, EngineError> {
+    run_task(plan, dir, selection, &relievo_task::Task::silent())
+}
+
+/// The same with a task of the test's own.
+pub fn run_task(
+    plan: Vec<Box<dyn Stage>>,
+    dir: &Path,
+    selection: &Selection,
+    task: &relievo_task::Task,
+) -> Result<Vec<StageReport>, EngineError> {
     let work = Work::create(dir)?;
     let lock = work.lock("toy")?;
-    let task = relievo_task::Task::silent();
-    Engine::new(&work, plan)?.run(&lock, selection, &task, &NoObserver)
+    Engine::new(&work, plan)?.run(&lock, selection, task, &NoObserver)
 }
 
 /// Status of each stage in words.

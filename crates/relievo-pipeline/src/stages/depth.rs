@@ -9,7 +9,7 @@ use relievo_engine::{
 };
 use relievo_formats::native::depth as format;
 use relievo_mvs::{DepthOptions, DepthPlan, GeometricPass, StereoView, ViewSelectionOptions};
-use relievo_scene::{Camera, DepthMap, SparseModel, ViewId};
+use relievo_scene::{Camera, DepthMap, SparseModel, View, ViewId};
 use relievo_task::Warning;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +42,16 @@ struct Views {
 pub(super) struct Plan {
     pub(super) model: SparseModel,
     pub(super) views: BTreeMap<ViewId, DepthPlan>,
+}
+
+impl Plan {
+    /// Expected work of a pass that refines the map of a view.
+    fn weight(&self, view: &View) -> u64 {
+        let camera = self.model.cameras.get(&view.camera_id);
+        camera.map_or(1, |c| {
+            (u64::from(c.width_px) * u64::from(c.height_px) / 10_000).max(1)
+        })
+    }
 }
 
 impl Depth {
@@ -193,16 +203,21 @@ impl Stage for Depth {
                     sources.push(other.name.clone());
                 }
             }
-            let camera = plan.model.cameras.get(&view.camera_id);
-            let pixels = camera.map_or(1, |c| {
-                u64::from(c.width_px) * u64::from(c.height_px) / 10_000
-            });
             // The first pass goes through all levels, later ones refine.
-            let weight = pixels * if pass == 0 { 3 } else { 1 };
+            let weight = plan.weight(view) * if pass == 0 { 3 } else { 1 };
             let key = key.value("sources", sources).finish();
             items.push(Item::new(&view.name, key).with_weight(weight));
         }
         Ok(items)
+    }
+
+    fn weight_after(&self, ctx: &StageContext, pass: u32) -> u64 {
+        let later = u64::from(self.passes(ctx).saturating_sub(pass + 1));
+        let of_pass = self.plan(ctx).map_or(0, |plan| {
+            let views = plan.views.keys().filter_map(|id| plan.model.views.get(id));
+            views.map(|view| plan.weight(view)).sum()
+        });
+        later * of_pass
     }
 
     fn parallelism(&self, ctx: &StageContext, _pass: u32) -> Parallelism {
