@@ -212,7 +212,9 @@ fn ours(stage: &str, start: &Start<'_>, (seed, run): RunId) -> Result<Steps, Str
     let (work, mut command) = if let Some(first) = first {
         let work = start.upto(stage)?;
         let command = if stage == "posed" {
-            posed::command(&program, &work, seed, start.options)
+            let mut command = posed::command(&program, &work, seed, start.options);
+            command.extend(words([&"--from", &first]));
+            command
         } else {
             words([&program, &"run", &"-o", &work, &"--from", &first])
         };
@@ -306,7 +308,8 @@ impl Start<'_> {
     fn upto(&self, stage: &str) -> Result<PathBuf, String> {
         if stage == "posed" {
             let work = self.name("posed");
-            return posed::work_folder(self.set, &work).map(|()| work);
+            posed::work_folder(self.set, &work, self.seed, self.options)?;
+            return Ok(work);
         }
         let until = match stage {
             "bundle" | "dense" => "sparse",

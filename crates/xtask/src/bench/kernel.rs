@@ -1,5 +1,5 @@
-//! The depth kernel with nothing around it: what the depth stage could at most do on
-//! this machine.
+//! The depth kernel with nothing around it: the most that the depth stage could do with
+//! this kernel on this machine.
 
 use super::timed::own_cpu_s;
 use relievo_image::Raster;

@@ -14,21 +14,27 @@ pub(crate) fn is_known(set: &Set) -> bool {
 }
 
 /// A work folder with the true poses and points under them; made anew, so that what
-/// another build triangulated is not taken.
-pub(crate) fn work_folder(set: &Set, work: &Path) -> Result<(), String> {
+/// another build triangulated is not taken. `command` goes on from there.
+pub(crate) fn work_folder(
+    set: &Set,
+    work: &Path,
+    seed: usize,
+    options: &[String],
+) -> Result<(), String> {
     let _ = fs_err::remove_dir_all(work);
     let (program, model) = (relievo(), set.root.join("gt"));
     let mut import = words([&program, &"import", &"colmap", &"--model", &model]);
     import.extend(words([&"--images", &set.input, &"-o", &work]));
     said(&import)?;
-    let mut run = words([&program, &"run", &"-o", &work, &"--until", &"sparse"]);
-    run.extend(words([&"--progress", &"none"]));
+    let mut run = command(&program, work, seed, options);
+    run.extend(words([&"--until", &"sparse", &"--progress", &"none"]));
     said(&run).map(|_| ())
 }
 
-/// The command line that goes on from there.
+/// A run on that folder. All runs have the same seed and options, so that none does again what
+/// the one before did.
 pub(crate) fn command(program: &Path, work: &Path, seed: usize, options: &[String]) -> Vec<String> {
-    let mut command = words([&program, &"run", &"-o", &work, &"--from", &"depth"]);
+    let mut command = words([&program, &"run", &"-o", &work]);
     command.extend(["--seed".to_owned(), seed.to_string()]);
     for option in HALF.into_iter().chain(options.iter().map(String::as_str)) {
         command.extend(words([&"--set", &option]));
