@@ -203,8 +203,8 @@ impl Stage for Depth {
                     sources.push(other.name.clone());
                 }
             }
-            // The first pass goes through all levels, later ones refine.
-            let weight = plan.weight(view) * if pass == 0 { 3 } else { 1 };
+            // The first pass goes through all levels, later ones refine (Herz-Jesus: 93 and 43 s).
+            let weight = plan.weight(view) * if pass == 0 { 2 } else { 1 };
             let key = key.value("sources", sources).finish();
             items.push(Item::new(&view.name, key).with_weight(weight));
         }
