@@ -202,7 +202,7 @@ fn main() {
         shots: &shots,
         maps: &maps,
     };
-    let cloud = fuse(&views, &neighbours, &fusion, &task).unwrap();
+    let cloud = fuse(&views, &neighbours, &fusion, &std::env::temp_dir(), &task).unwrap();
     println!(
         "fusion: {} points, {:.2} s wall, {:.2} s CPU",
         cloud.len(),

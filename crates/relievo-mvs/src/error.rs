@@ -44,4 +44,15 @@ pub enum MvsError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Points did not fit into memory, and their file on disk could not be used.
+    #[error("points of the cloud could not be put aside on disk")]
+    Scratch(#[source] std::io::Error),
+    /// The finished cloud would not fit into memory.
+    #[error("the cloud has more than {points} points, which do not fit into {budget_mib} MiB")]
+    CloudTooLarge {
+        /// Points found before it was given up.
+        points: usize,
+        /// What a cloud may take.
+        budget_mib: u64,
+    },
 }

@@ -7,7 +7,10 @@
 //! averaging moves points along rays only.
 
 use crate::error::MvsError;
-use crate::outliers::without_outliers;
+use crate::fused::{CloudInParts, Fused, MAX_NEIGHBOURS, kept_of};
+use crate::mirrors::no_ghosts;
+use crate::outliers::near_others;
+use crate::point_store::PointStore;
 use crate::spacing::spaced;
 use crate::view_cache::ViewCache;
 use rayon::prelude::*;
@@ -17,6 +20,7 @@ use relievo_image::{Raster, Rgb8};
 use relievo_scene::{DepthMap, PointCloud, ViewId};
 use relievo_task::Task;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,6 +47,9 @@ relievo_task::options! {
         outlier_footprints: f32 = 5.0, "pixel footprints", "judgement; 0 keeps all";
         /// Points within cells of this side (rounded down to a power of two) are averaged to one.
         spacing_footprints: f32 = 0.5, "pixel footprints", "judgement; 0 keeps all";
+        /// What is seen in mirrors, glass and polished floors is taken out, where it is the room
+        /// turned round.
+        clear_mirrors: bool = true, "", "ghosts behind walls";
     }
 }
 
@@ -68,17 +75,24 @@ pub trait FusionViews: Sync {
 ///
 /// A pixel becomes a point when enough neighbours' maps agree with it, tested
 /// on the maps alone; then the lowest view id claims the agreeing pixels, so
-/// that a surface gives its points once. How many views are held in memory
-/// follows `task.memory_bytes()` and never changes the result.
+/// that a surface gives its points once.
+///
+/// How many views are held at a time follows `task.memory_bytes()`, and so does whether the
+/// points are: where they are too many they go to a file without a name in `scratch` and are
+/// filtered and spaced a part at a time. Neither changes the result.
 pub fn fuse(
     views: &dyn FusionViews,
     neighbours: &BTreeMap<ViewId, Vec<ViewId>>,
     options: &FusionOptions,
+    scratch: &Path,
     task: &Task,
 ) -> Result<PointCloud, MvsError> {
-    let mut cache = ViewCache::new(views, task.memory_bytes());
+    // A quarter for views, then for work on the points; the finished cloud stands beside that.
+    let quarter = task.memory_bytes() / 4;
+    let mut cache = ViewCache::new(views, quarter);
     let mut claimed: BTreeMap<ViewId, Claims> = BTreeMap::new();
-    let mut points: Vec<Fused> = Vec::new();
+    let mut centers: BTreeMap<ViewId, Vec3> = BTreeMap::new();
+    let mut points = PointStore::new(scratch, (quarter / POINT_BYTES) as usize);
     let progress = task.progress("fuse", neighbours.len() as u64);
     let asked: BTreeMap<ViewId, Vec<ViewId>> = neighbours
         .iter()
@@ -108,37 +122,32 @@ pub fn fuse(
             .zip(&loaded)
             .map(|(id, view)| Posed::new(*id, view))
             .collect::<Result<_, _>>()?;
-        points.par_extend(fuse_view(&posed, &claimed, options));
+        centers.insert(id, loaded[0].cam_from_world.center());
+        points.add(&fuse_view(&posed, &claimed, options))?;
         claimed.remove(&id);
         progress.add(1);
     }
     drop(cache);
+    let kept = near_others(&points, options.outlier_footprints, task)?;
+    let mut cloud = CloudInParts::new(&asked, 2 * quarter);
+    spaced(&points, &kept, options.spacing_footprints, task, &mut cloud)?;
+    drop(points);
+    let cloud = cloud.finish();
     task.check()?;
-    Ok(cloud_of(
-        &spaced(
-            without_outliers(points, options.outlier_footprints),
-            options.spacing_footprints,
-        ),
-        &asked,
-    ))
+    let no_ghosts = if options.clear_mirrors {
+        no_ghosts(&cloud, &centers)
+    } else {
+        None
+    };
+    Ok(match no_ghosts {
+        Some(keep) => kept_of(&cloud, &keep),
+        None => cloud,
+    })
 }
 
-/// A point of the cloud before it is packed.
-#[derive(Clone, Debug)]
-pub(crate) struct Fused {
-    pub(crate) position: [f32; 3],
-    /// Distance between two pixels of its view on the surface.
-    pub(crate) footprint: f32,
-    pub(crate) normal: [f32; 3],
-    pub(crate) color: Rgb8,
-    pub(crate) confidence: u8,
-    /// The view that made it, and bit k: its k-th neighbour agrees.
-    pub(crate) view: ViewId,
-    pub(crate) agreeing: u32,
-}
-
-/// Neighbours that a bit of [`Fused::agreeing`] can name.
-const MAX_NEIGHBOURS: usize = 32;
+/// What a point takes while it is filtered and spaced: itself twice, its place, its key, and
+/// the kd-tree over it.
+const POINT_BYTES: u64 = 160;
 
 /// One bit a pixel: a view of lower id has made a point of it.
 struct Claims {
@@ -430,30 +439,7 @@ fn average(
         normal: [n.x as f32, n.y as f32, n.z as f32],
         color: color.map(|c| linear_to_srgb(c / count)),
         confidence: (sure.round() as u8).max(1),
-        view: own.id,
+        view: own.id.0,
         agreeing: bits,
     }
-}
-
-fn cloud_of(points: &[Fused], asked: &BTreeMap<ViewId, Vec<ViewId>>) -> PointCloud {
-    let mut cloud = PointCloud {
-        positions: points.iter().map(|p| p.position).collect(),
-        normals: points.iter().map(|p| p.normal).collect(),
-        colors: points.iter().map(|p| p.color).collect(),
-        confidence: points.iter().map(|p| p.confidence).collect(),
-        view_starts: vec![0],
-        view_ids: Vec::new(),
-    };
-    for p in points {
-        let first = cloud.view_ids.len();
-        cloud.view_ids.push(p.view);
-        for (k, other) in asked[&p.view].iter().enumerate() {
-            if p.agreeing >> k & 1 == 1 {
-                cloud.view_ids.push(*other);
-            }
-        }
-        cloud.view_ids[first..].sort_unstable();
-        cloud.view_starts.push(cloud.view_ids.len() as u32);
-    }
-    cloud
 }

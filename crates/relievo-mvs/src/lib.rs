@@ -6,7 +6,7 @@
 //! [`DepthMap`](relievo_scene::DepthMap)s in the camera frame of each view
 //! (z-depth, normal towards the camera, confidence) and a
 //! [`PointCloud`](relievo_scene::PointCloud) in the world frame. Nothing here
-//! opens a file.
+//! opens a file, but [`fuse`] puts points aside in one where memory is short.
 //!
 //! How a caller runs it, one item a view and pass, every pass reading only the
 //! pass before it:
@@ -24,16 +24,24 @@
 //! | [`exposure`], [`sky`] | pixels without signal emptied, and sky |
 //! | [`fusion`] | consistency between maps, averaging, the cloud |
 //! | `weak_regions`, `detail` | connected pixels without edges; whether photos agree in them |
-//! | `view_cache`, `outliers`, `spacing` | views within the memory budget; points that stand alone, or too close |
+//! | `fused`, `point_store` | points in the making, on disk where they are too many |
+//! | `tiles`, `outliers`, `spacing` | parts of space; points that stand alone, or too close |
+//! | `planes`, `mirrors` | large planes, and what is seen mirrored in them |
+//! | `view_cache` | views within the memory budget |
 
 mod detail;
 pub mod error;
 pub mod exposure;
+mod fused;
 pub mod fusion;
+mod mirrors;
 mod outliers;
 pub mod patch_match;
+mod planes;
+mod point_store;
 pub mod sky;
 mod spacing;
+mod tiles;
 mod view_cache;
 pub mod view_selection;
 mod weak_regions;

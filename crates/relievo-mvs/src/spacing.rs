@@ -7,54 +7,115 @@
 //! apart and need no neighbour search: keys are sorted, and a cell's points are
 //! averaged by confidence, which also takes noise off.
 
-use crate::fusion::Fused;
+use crate::error::MvsError;
+use crate::fused::{CloudInParts, Fused};
+use crate::outliers::Kept;
+use crate::point_store::PointStore;
 use rayon::prelude::*;
+use relievo_task::Task;
 
-/// Averages the points of each cell of `footprints` times their footprint
-/// (rounded down to a power of two); 0 keeps all. The order of first points
-/// stays.
-pub(crate) fn spaced(points: Vec<Fused>, footprints: f32) -> Vec<Fused> {
-    if !(footprints > 0.0) {
-        return points;
+/// Gives `cloud` the points that stay, those of each cell of `footprints` times their footprint
+/// (rounded down to a power of two) averaged; 0 averages none. A cell has the place of its
+/// first point.
+///
+/// Where not all points are held, cells are dealt out to parts by their hash, so that a part's
+/// points are held and no cell is divided.
+pub(crate) fn spaced(
+    points: &PointStore,
+    kept: &Kept,
+    footprints: f32,
+    task: &Task,
+    cloud: &mut CloudInParts,
+) -> Result<(), MvsError> {
+    if let Some(all) = points.all_held() {
+        let places: Vec<u32> = (0..all.len() as u32).filter(|i| kept.holds(*i)).collect();
+        return cloud.add(&of_part(&places, |k| &all[places[k] as usize], footprints));
     }
-    let mut keyed: Vec<(i32, [i64; 3], u32)> = points
-        .par_iter()
-        .enumerate()
-        .map(|(k, p)| {
-            let level = (p.footprint * footprints)
-                .max(f32::MIN_POSITIVE)
-                .log2()
-                .floor();
-            let side = f64::from(level).exp2();
-            let cell = p.position.map(|v| (f64::from(v) / side).floor() as i64);
-            (level as i32, cell, k as u32)
-        })
-        .collect();
+    let parts = points.len().div_ceil(points.most_held().max(1)) as u64;
+    for part in 0..parts {
+        task.check()?;
+        let (mut places, mut held) = (Vec::new(), Vec::new());
+        points.for_each(|index, p| {
+            if kept.holds(index) && part_of(cell(p, footprints), parts) == part {
+                places.push(index);
+                held.push(*p);
+            }
+        })?;
+        cloud.add(&of_part(&places, |k| &held[k], footprints))?;
+    }
+    Ok(())
+}
+
+/// The cell of a point: ten bits of level, 28 of each axis, and 32 of nothing.
+///
+/// Cells 2^28 apart would be taken for one: a scene 130 km wide at a millimetre a pixel.
+fn cell(p: &Fused, footprints: f32) -> u128 {
+    let side = if footprints > 0.0 {
+        p.footprint * footprints
+    } else {
+        p.footprint
+    };
+    let level = side.max(f32::MIN_POSITIVE).log2().floor();
+    let side = f64::from(level).exp2();
+    let axes = p
+        .position
+        .map(|v| (f64::from(v) / side).floor() as i64 as u128 & 0xfff_ffff);
+    let level = level as i32 as u128 & 0x3ff;
+    (level << 84 | axes[0] << 56 | axes[1] << 28 | axes[2]) << 32
+}
+
+fn part_of(cell: u128, parts: u64) -> u64 {
+    // Fibonacci hashing of both halves.
+    let mixed = ((cell >> 64) as u64 ^ (cell as u64).rotate_left(17))
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        >> 32;
+    mixed % parts
+}
+
+/// One point a cell, in the order of first points; `place[k]` is that of `point(k)`.
+fn of_part<'a>(
+    places: &[u32],
+    point: impl Fn(usize) -> &'a Fused + Sync,
+    footprints: f32,
+) -> Vec<(u32, Fused)> {
+    if !(footprints > 0.0) {
+        return places
+            .iter()
+            .enumerate()
+            .map(|(k, place)| (*place, *point(k)))
+            .collect();
+    }
     // The index is part of the key: no two are equal, any sort is stable.
+    let mut keyed: Vec<u128> = (0..places.len())
+        .into_par_iter()
+        .map(|k| cell(point(k), footprints) | k as u128)
+        .collect();
     keyed.par_sort_unstable();
-    let mut cells: Vec<&[(i32, [i64; 3], u32)]> =
-        keyed.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).collect();
-    cells.par_sort_unstable_by_key(|c| c[0].2);
+    let mut cells: Vec<&[u128]> = keyed.chunk_by(|a, b| a >> 32 == b >> 32).collect();
+    cells.par_sort_unstable_by_key(|c| index(c[0]));
     cells
         .par_iter()
-        .map(|cell| average(&points, cell))
+        .map(|cell| {
+            let first = places[index(cell[0])];
+            (first, average(cell.iter().map(|key| point(index(*key)))))
+        })
         .collect()
 }
 
+fn index(key: u128) -> usize {
+    key as u32 as usize
+}
+
 /// The surest point of the cell, moved to the mean of those that face its way.
-fn average(points: &[Fused], cell: &[(i32, [i64; 3], u32)]) -> Fused {
-    let mut best = &points[cell[0].2 as usize];
-    for (_, _, k) in cell {
-        let p = &points[*k as usize];
-        if p.confidence > best.confidence {
-            best = p;
-        }
-    }
-    let mut out = best.clone();
+fn average<'a>(points: impl Iterator<Item = &'a Fused> + Clone) -> Fused {
+    let surest = |a: &'a Fused, b: &'a Fused| if b.confidence > a.confidence { b } else { a };
+    let Some(mut out) = points.clone().reduce(surest).copied() else {
+        return bytemuck::Zeroable::zeroed();
+    };
+    let facing = out.normal;
     let (mut weight, mut position, mut normal) = (0.0_f64, [0.0_f64; 3], [0.0_f64; 3]);
-    for (_, _, k) in cell {
-        let p = &points[*k as usize];
-        let along: f32 = (0..3).map(|i| p.normal[i] * best.normal[i]).sum();
+    for p in points {
+        let along: f32 = (0..3).map(|i| p.normal[i] * facing[i]).sum();
         if along < 0.5 {
             continue;
         }
@@ -76,7 +137,6 @@ fn average(points: &[Fused], cell: &[(i32, [i64; 3], u32)]) -> Fused {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use relievo_scene::ViewId;
 
     fn point(x: f32, footprint: f32, confidence: u8) -> Fused {
         Fused {
@@ -85,31 +145,51 @@ mod tests {
             normal: [0.0, 0.0, -1.0],
             color: [0; 3],
             confidence,
-            view: ViewId(1),
+            view: 1,
             agreeing: 0,
         }
+    }
+
+    fn spaced(points: &[Fused], footprints: f32) -> Vec<Fused> {
+        let places: Vec<u32> = (0..points.len() as u32).collect();
+        let found = of_part(&places, |k| &points[k], footprints);
+        assert!(found.is_sorted_by_key(|(place, _)| *place));
+        found.into_iter().map(|(_, p)| p).collect()
     }
 
     #[test]
     fn a_cell_keeps_one_point_and_footprints_do_not_mix() {
         let near: Vec<Fused> = (0..100)
-            .map(|k| point(k as f32 * 0.25 + 0.1, 1.0, 9))
+            .map(|k| point(k as f32 * 0.25 + 0.1 - 12.0, 1.0, 9))
             .collect();
-        assert_eq!(spaced(near.clone(), 0.0).len(), 100);
-        let thin = spaced(near.clone(), 1.0);
+        assert_eq!(spaced(&near, 0.0).len(), 100);
+        let thin = spaced(&near, 1.0);
         assert_eq!(thin.len(), 25);
-        assert!((thin[0].position[0] - 0.475).abs() < 1e-6);
+        assert!((thin[0].position[0] + 11.525).abs() < 1e-6);
         let mut mixed = near;
         mixed.push(point(0.1, 8.0, 9));
-        assert_eq!(spaced(mixed, 1.0).len(), 26);
+        assert_eq!(spaced(&mixed, 1.0).len(), 26);
     }
 
     #[test]
     fn the_surer_point_weighs_more_and_a_back_side_not_at_all() {
         let mut back = point(0.9, 1.0, 50);
         back.normal = [0.0, 0.0, 1.0];
-        let one = spaced(vec![point(0.1, 1.0, 100), point(0.5, 1.0, 100), back], 1.0);
+        let one = spaced(&[point(0.1, 1.0, 100), point(0.5, 1.0, 100), back], 1.0);
         assert_eq!(one.len(), 1);
         assert!((one[0].position[0] - 0.3).abs() < 1e-6);
+    }
+
+    #[test]
+    fn parts_are_about_alike() {
+        let mut counts = [0; 5];
+        for k in 0..10_000 {
+            let p = point(k as f32, 0.5 * (1 + k % 3) as f32, 1);
+            counts[part_of(cell(&p, 1.0), 5) as usize] += 1;
+        }
+        assert!(
+            counts.iter().all(|c| (1700..2300).contains(c)),
+            "{counts:?}"
+        );
     }
 }

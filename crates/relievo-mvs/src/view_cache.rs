@@ -16,11 +16,11 @@ pub(crate) struct ViewCache<'a> {
 }
 
 impl<'a> ViewCache<'a> {
-    /// Half of `memory_bytes` is for views, the rest for points.
-    pub(crate) fn new(views: &'a dyn FusionViews, memory_bytes: u64) -> Self {
+    /// Holds `budget_bytes` of views, or those of one call where these are more.
+    pub(crate) fn new(views: &'a dyn FusionViews, budget_bytes: u64) -> Self {
         Self {
             views,
-            budget_bytes: (memory_bytes / 2) as usize,
+            budget_bytes: budget_bytes as usize,
             clock: 0,
             held: BTreeMap::new(),
         }

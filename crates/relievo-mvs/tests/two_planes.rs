@@ -6,8 +6,9 @@ use nalgebra::UnitQuaternion;
 use relievo_geometry::{CameraModel, Rigid3, Vec2, Vec3};
 use relievo_image::{Raster, Rgb8};
 use relievo_mvs::{
-    DepthOptions, DepthPlan, FusionOptions, FusionView, FusionViews, GeometricPass, StereoView,
-    ViewSelectionOptions, estimate_depth_geometric, estimate_depth_photometric, fuse, select_views,
+    DepthOptions, DepthPlan, FusionOptions, FusionView, FusionViews, GeometricPass, MvsError,
+    StereoView, ViewSelectionOptions, estimate_depth_geometric, estimate_depth_photometric, fuse,
+    select_views,
 };
 use relievo_scene::{
     Camera, CameraId, DepthMap, Observation, SparseModel, Track, TrackId, View, ViewId,
@@ -15,6 +16,7 @@ use relievo_scene::{
 use relievo_synth::{assert_all_busy, on_threads};
 use relievo_task::{Isa, SilentSink, Task};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 const WIDTH: u32 = 240;
 const HEIGHT: u32 = 180;
@@ -188,10 +190,14 @@ fn options() -> DepthOptions {
 }
 
 fn task(isa: Isa) -> Task {
+    task_within(1 << 30, isa)
+}
+
+fn task_within(memory_bytes: u64, isa: Isa) -> Task {
     Task::new(
         Box::new(SilentSink),
         std::sync::Arc::default(),
-        1 << 30,
+        memory_bytes,
         0,
         isa,
     )
@@ -325,6 +331,7 @@ fn depth_and_cloud_match_the_scene() {
         &views,
         &neighbours,
         &FusionOptions::default(),
+        &std::env::temp_dir(),
         &task(Isa::Native),
     )
     .unwrap();
@@ -370,7 +377,9 @@ fn threads_do_not_show_and_portable_kernels_agree() {
                 .iter()
                 .map(|(id, p)| (*id, p.sources.clone()))
                 .collect();
-            let cloud = fuse(&views, &neighbours, &FusionOptions::default(), &task(isa)).unwrap();
+            let options = FusionOptions::default();
+            let scratch = std::env::temp_dir();
+            let cloud = fuse(&views, &neighbours, &options, &scratch, &task(isa)).unwrap();
             (maps, cloud)
         })
     };
@@ -383,6 +392,55 @@ fn threads_do_not_show_and_portable_kernels_agree() {
         let (a, _) = score(map, &scene, *id);
         let (b, _) = score(&portable[id], &scene, *id);
         assert!((a - b).abs() < 0.01, "view {id}: {a} against {b}");
+    }
+}
+
+#[test]
+fn memory_does_not_show_in_the_cloud() {
+    let scene = scene();
+    let mut plans = select_views(
+        &scene.model,
+        &BTreeSet::new(),
+        &ViewSelectionOptions::default(),
+    );
+    for plan in plans.values_mut() {
+        plan.sources.truncate(2);
+    }
+    let maps = all_maps(&scene, &plans, Isa::Native);
+    let views = InMemory {
+        scene: &scene,
+        maps: &maps,
+    };
+    let neighbours = plans
+        .iter()
+        .map(|(id, p)| (*id, p.sources.clone()))
+        .collect();
+    for (outlier_footprints, spacing_footprints) in [(5.0, 0.5), (2.0, 2.0), (5.0, 0.0), (0.0, 1.0)]
+    {
+        let options = FusionOptions {
+            outlier_footprints,
+            spacing_footprints,
+            ..FusionOptions::default()
+        };
+        let within = |mib: u64, scratch: &Path| {
+            let task = task_within(mib << 20, Isa::Native);
+            fuse(&views, &neighbours, &options, scratch, &task)
+        };
+        let scratch = std::env::temp_dir();
+        let expected = within(1 << 14, &scratch).unwrap();
+        assert!(expected.len() > 5_000, "{}", expected.len());
+        // A quarter of 16 MiB holds 26 thousand points and all views, of 8 MiB half of both.
+        for mib in [16, 8, 4] {
+            match within(mib, &scratch) {
+                Ok(cloud) => assert!(cloud == expected, "{mib} MiB"),
+                Err(MvsError::CloudTooLarge { .. }) => assert!(mib < 8),
+                Err(e) => panic!("{e}"),
+            }
+        }
+        let nowhere = Path::new("/nowhere/at/all");
+        assert!(within(1 << 14, nowhere).unwrap() == expected);
+        let refused = within(8, nowhere).unwrap_err();
+        assert!(matches!(refused, MvsError::Scratch(_)), "{refused}");
     }
 }
 
@@ -502,7 +560,8 @@ fn two_views_that_alone_see_a_surface_give_it_points() {
             ..FusionOptions::default()
         };
         let views = InMemory { scene, maps };
-        fuse(&views, &neighbours, &options, &task(Isa::Native))
+        let scratch = std::env::temp_dir();
+        fuse(&views, &neighbours, &options, &scratch, &task(Isa::Native))
             .unwrap()
             .len()
     };

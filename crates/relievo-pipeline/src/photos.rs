@@ -101,20 +101,12 @@ impl PhotoStore {
         }
     }
 
-    /// The upright photo.
+    /// The upright photo, kept while the budget allows.
     pub fn photo(&self, id: ViewId) -> Result<Arc<Raster<Rgb8>>, PipelineError> {
         if let Some(found) = self.lock().photos.get(&id) {
             return Ok(Arc::clone(found));
         }
-        let (_, source) = self.source(id)?;
-        let photo = decode(&source.photo).map_err(|e| PipelineError::Input {
-            what: e.to_string(),
-            hint:
-                "put the photo back where it was and run the same command again; what is done is \
-                   kept"
-                    .to_owned(),
-        })?;
-        let photo = Arc::new(photo);
+        let photo = Arc::new(self.decoded(id)?);
         let bytes = pixel_bytes(&photo);
         let mut cache = self.lock();
         while cache.used + bytes > self.budget {
@@ -132,6 +124,23 @@ impl PhotoStore {
             cache.order.push_back(id);
         }
         Ok(photo)
+    }
+
+    /// The upright photo for a caller that keeps what it makes of it; it is not kept here.
+    pub fn photo_once(&self, id: ViewId) -> Result<Arc<Raster<Rgb8>>, PipelineError> {
+        let found = self.lock().photos.get(&id).map(Arc::clone);
+        found.map_or_else(|| Ok(Arc::new(self.decoded(id)?)), Ok)
+    }
+
+    fn decoded(&self, id: ViewId) -> Result<Raster<Rgb8>, PipelineError> {
+        let (_, source) = self.source(id)?;
+        decode(&source.photo).map_err(|e| PipelineError::Input {
+            what: e.to_string(),
+            hint:
+                "put the photo back where it was and run the same command again; what is done is \
+                   kept"
+                    .to_owned(),
+        })
     }
 
     /// The mask, 0 = ignore, where there is one.
@@ -221,6 +230,11 @@ mod tests {
         let none = store(dir.path(), BYTES - 1);
         let one = none.photo(ViewId(1)).unwrap();
         assert!(!same(&none, 1, &one), "a photo over the budget is not kept");
+        let once = store(dir.path(), 2 * BYTES);
+        let one = once.photo_once(ViewId(1)).unwrap();
+        assert!(!same(&once, 1, &one), "a photo asked for once is not kept");
+        let one = once.photo(ViewId(1)).unwrap();
+        assert!(Arc::ptr_eq(&once.photo_once(ViewId(1)).unwrap(), &one));
     }
 
     #[test]

@@ -1,16 +1,19 @@
 //! cloud: one dense point cloud from all depth maps.
 
-use super::depth::{EXTENSION, held_out, model_outputs, read, undistorted};
+use super::depth::{EXTENSION, held_out, largest_px, model_outputs, read, undistorted};
 use super::ingest::IngestTable;
-use super::{Setup, read_model};
+use super::{Setup, memory, read_model};
 use crate::error::PipelineError;
 use relievo_engine::{
     BoxError, Figures, Item, ItemWriter, Output, Parallelism, Stage, StageContext, file_name,
 };
-use relievo_mvs::{DepthOptions, FusionOptions, FusionView, FusionViews, ViewSelectionOptions};
+use relievo_mvs::{
+    DepthOptions, FusionOptions, FusionView, FusionViews, MvsError, ViewSelectionOptions,
+};
 use relievo_scene::{SparseModel, ViewId};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::Arc;
 
 /// The cloud.
@@ -36,7 +39,7 @@ impl Stage for Cloud {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn depends_on(&self) -> &[&'static str] {
@@ -61,9 +64,21 @@ impl Stage for Cloud {
         Ok(vec![Item::new("cloud", key.finish())])
     }
 
-    fn parallelism(&self, _ctx: &StageContext, _pass: u32) -> Parallelism {
+    fn parallelism(&self, ctx: &StageContext, _pass: u32) -> Parallelism {
+        let pixels = self
+            .0
+            .options_for_scene("depth", ctx)
+            .ok()
+            .zip(read_model(ctx).ok());
+        let (map_px, photo_px) = pixels.map_or((0, 0), |(options, model)| {
+            largest_px(&model, &options.get::<DepthOptions>())
+        });
+        let views = self
+            .0
+            .options_for_scene("cloud", ctx)
+            .map_or(1, |o| 1 + o.get::<FusionOptions>().max_neighbours as u64);
         Parallelism::OneAtATime {
-            memory_bytes: 1 << 30,
+            memory_bytes: memory::of_cloud(views, map_px, photo_px),
         }
     }
 
@@ -110,8 +125,10 @@ impl Stage for Cloud {
             &views,
             &neighbours,
             &options.get::<FusionOptions>(),
+            out.dir(),
             ctx.task(),
-        )?;
+        )
+        .map_err(with_remedy)?;
         if cloud.len() < options.get::<CloudStageOptions>().min_points {
             return Err(Box::new(PipelineError::Data {
                 stage: "cloud",
@@ -131,12 +148,37 @@ impl Stage for Cloud {
 
     fn finish(&self, ctx: &StageContext, _out: &mut ItemWriter) -> Result<Figures, BoxError> {
         let path = ctx.output("cloud", CLOUD_FILE)?.path;
-        let cloud =
-            relievo_formats::ply::read_cloud(&path).map_err(|e| super::file_error(&path, &e))?;
+        let mut header = Vec::new();
+        fs_err::File::open(&path)?
+            .take(1 << 12)
+            .read_to_end(&mut header)?;
+        let points = relievo_formats::ply::count_vertices(&header)
+            .map_err(|e| super::file_error(&path, &e))?;
         let mut figures = Figures::new();
-        figures.insert("points".into(), cloud.len().into());
+        figures.insert("points".into(), points.into());
         Ok(figures)
     }
+}
+
+/// What to do about a cloud that the machine cannot hold.
+fn with_remedy(error: MvsError) -> BoxError {
+    let hint = match &error {
+        MvsError::CloudTooLarge { .. } => {
+            "allow more with --memory, take smaller depth maps with --set depth.scale=0.35, or fewer points with \
+             --set cloud.spacing_footprints=1; the depth maps are kept"
+        }
+        MvsError::Scratch(_) => "free some disk, or allow more with --memory",
+        _ => return Box::new(error),
+    };
+    let what = match std::error::Error::source(&error) {
+        Some(why) => format!("{error}: {why}"),
+        None => error.to_string(),
+    };
+    Box::new(PipelineError::Data {
+        stage: "cloud",
+        what,
+        hint: hint.to_owned(),
+    })
 }
 
 /// Depth maps and pictures from the work folder.

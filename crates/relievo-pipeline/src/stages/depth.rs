@@ -1,7 +1,7 @@
 //! depth: a depth map per view, in passes; pass k reads only pass k − 1.
 
 use super::ingest::IngestTable;
-use super::{Setup, file_error, json_bytes, read_model};
+use super::{Setup, file_error, json_bytes, memory, read_model};
 use crate::error::PipelineError;
 use relievo_engine::{
     BoxError, Digest, Figures, Item, ItemWriter, Output, Parallelism, Stage, StageContext,
@@ -33,8 +33,33 @@ pub struct Depth {
 #[derive(Debug, Default)]
 struct Views {
     of: Vec<Digest>,
-    used: u64,
-    kept: BTreeMap<ViewId, Arc<StereoView>>,
+    clock: u64,
+    kept: BTreeMap<ViewId, (u64, Arc<StereoView>)>,
+}
+
+impl Views {
+    fn get(&mut self, id: ViewId) -> Option<Arc<StereoView>> {
+        self.clock += 1;
+        let (used, view) = self.kept.get_mut(&id)?;
+        *used = self.clock;
+        Some(Arc::clone(view))
+    }
+
+    /// Keeps a view; those not used for longest go where all take more than `budget_bytes`.
+    fn keep(&mut self, view: &Arc<StereoView>, budget_bytes: u64) {
+        // Grey values, and which of them count.
+        let size = |view: &StereoView| 2 * view.gray.as_slice().len() as u64;
+        self.clock += 1;
+        self.kept.insert(view.id, (self.clock, Arc::clone(view)));
+        let mut used: u64 = self.kept.values().map(|(_, v)| size(v)).sum();
+        while used > budget_bytes {
+            let oldest = self.kept.iter().min_by_key(|(_, (used, _))| *used);
+            let Some(id) = oldest.map(|(id, _)| *id) else {
+                return;
+            };
+            used -= self.kept.remove(&id).map_or(0, |(_, v)| size(&v));
+        }
+    }
 }
 
 /// The model, and what is to be done with it.
@@ -110,8 +135,8 @@ impl Depth {
                     ..Views::default()
                 };
             }
-            if let Some(found) = views.kept.get(&id) {
-                return Ok(Arc::clone(found));
+            if let Some(found) = views.get(id) {
+                return Ok(found);
             }
         }
         let undistorted = undistorted(&self.setup, ctx, &plan.model, id, options)?;
@@ -122,12 +147,10 @@ impl Depth {
             gray: relievo_image::luma(&undistorted.color),
             valid: Some(undistorted.valid),
         });
-        let bytes = 2 * view.gray.as_slice().len() as u64;
-        let mut views = lock();
-        if views.used + bytes < ctx.task().memory_bytes() / 8 {
-            views.used += bytes;
-            views.kept.insert(id, Arc::clone(&view));
-        }
+        let budget = ctx.task().memory_bytes();
+        let pixels = largest_px(&plan.model, options).0;
+        let spare = budget.saturating_sub(memory::of_depth(pixels));
+        lock().keep(&view, spare.min(budget / 8));
         Ok(view)
     }
 }
@@ -221,25 +244,10 @@ impl Stage for Depth {
     }
 
     fn parallelism(&self, ctx: &StageContext, _pass: u32) -> Parallelism {
-        let pixels = self
-            .plan(ctx)
-            .ok()
-            .zip(self.options_of(ctx).ok())
-            .map_or(0, |(p, o)| {
-                p.model
-                    .cameras
-                    .values()
-                    .map(|c| {
-                        let (w, h) = o.size_px(c.width_px, c.height_px);
-                        u64::from(w) * u64::from(h)
-                    })
-                    .max()
-                    .unwrap_or(0)
-            });
-        // Pictures, hypotheses and costs of the reference; sources, once more
-        // as the kernel takes them; the maps of the pass before.
+        let known = self.plan(ctx).ok().zip(self.options_of(ctx).ok());
+        let pixels = known.map_or(0, |(p, options)| largest_px(&p.model, &options).0);
         Parallelism::OneAtATime {
-            memory_bytes: pixels * 310,
+            memory_bytes: memory::of_depth(pixels),
         }
     }
 
@@ -409,6 +417,17 @@ fn missing(name: &str) -> PipelineError {
     }
 }
 
+/// Pixels of the largest depth map and of the largest photo.
+pub(super) fn largest_px(model: &SparseModel, options: &DepthOptions) -> (u64, u64) {
+    let product = |(w, h)| u64::from(w) * u64::from(h);
+    let cameras = || model.cameras.values().map(|c| (c.width_px, c.height_px));
+    let maps = cameras().map(|(w, h)| product(options.size_px(w, h)));
+    (
+        maps.max().unwrap_or(0),
+        cameras().map(product).max().unwrap_or(0),
+    )
+}
+
 /// Views that are posed but kept out of depth and texture.
 pub(super) fn held_out(table: &IngestTable, model: &SparseModel) -> BTreeSet<ViewId> {
     let names: BTreeSet<&str> = table
@@ -466,7 +485,7 @@ pub(super) fn undistorted(
     let table = IngestTable::read(ctx)?;
     let entry = super::features::entry_named(&table, &view.name)?;
     let store = setup.photos(ctx)?;
-    let photo = store.photo(entry.photo.view_id)?;
+    let photo = store.photo_once(entry.photo.view_id)?;
     let photo_size = (camera.width_px, camera.height_px);
     if (photo.width() as u32, photo.height() as u32) != photo_size {
         return Err(PipelineError::Data {

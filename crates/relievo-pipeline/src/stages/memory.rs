@@ -1,4 +1,4 @@
-//! What the stages up to the poses hold at most, from what they read.
+//! What stages hold at most, from what they read.
 //!
 //! Upper bounds that measured peaks stay below (docs/decisions.md); a budget that is less
 //! is refused before the work, and parallel items are as many as fit.
@@ -43,9 +43,11 @@ impl Given {
     }
 }
 
-/// One photo in features: blurred in strips, so that large ones cost no more.
+/// One photo in features: blurred in strips, so that of large ones only the photo itself, as it
+/// is decoded and as grey values, costs more.
 pub(super) fn of_features(ctx: &StageContext) -> u64 {
-    (BASE + 60 * Given::new(ctx).largest_photo_px).min(300 * MIB)
+    let pixels = Given::new(ctx).largest_photo_px;
+    (BASE + 60 * pixels).min(300 * MIB).max(BASE + 8 * pixels)
 }
 
 /// One item of a pass of matches.
@@ -71,4 +73,23 @@ pub(super) fn of_sparse(ctx: &StageContext) -> u64 {
     let given = Given::new(ctx);
     let reduced = (given.photos * given.photos * 36 * 8).min(2 << 30);
     BASE + 2 * given.features + 8 * given.matches + reduced
+}
+
+/// A view in depth: pictures, hypotheses and costs of the reference; sources, once more as the
+/// kernel takes them; the maps of the pass before.
+pub(super) fn of_depth(map_px: u64) -> u64 {
+    BASE + map_px * 310
+}
+
+/// The fusion of a view with `views` of maps, each with its picture; points go to disk where
+/// they are too many. A quarter of the budget is theirs while views are held.
+pub(super) fn of_cloud(views: u64, map_px: u64, photo_px: u64) -> u64 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "as many photos are decoded at a time; changes no result"
+    )]
+    let threads = rayon::current_num_threads() as u64;
+    // A photo while it is decoded; its map as it is stored and as it is used.
+    let loading = threads.min(views) * (6 * photo_px + 20 * map_px);
+    (BASE + views * 10 * map_px + loading) * 4 / 3
 }

@@ -1,0 +1,126 @@
+//! Points of a cloud in the making.
+
+use crate::error::MvsError;
+use bytemuck::{Pod, Zeroable};
+use relievo_image::Rgb8;
+use relievo_scene::{PointCloud, ViewId};
+use std::collections::BTreeMap;
+
+/// Neighbours that a bit of [`Fused::agreeing`] can name.
+pub(crate) const MAX_NEIGHBOURS: usize = 32;
+
+/// A point of the cloud before it is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Fused {
+    pub(crate) position: [f32; 3],
+    /// Distance between two pixels of its view on the surface.
+    pub(crate) footprint: f32,
+    pub(crate) normal: [f32; 3],
+    pub(crate) color: Rgb8,
+    pub(crate) confidence: u8,
+    /// Id of the view that made it.
+    pub(crate) view: u32,
+    /// Bit k: the k-th neighbour of that view agrees.
+    pub(crate) agreeing: u32,
+}
+
+/// A cloud in the making, and the place that each point has in it.
+#[derive(Debug)]
+pub(crate) struct CloudInParts<'a> {
+    asked: &'a BTreeMap<ViewId, Vec<ViewId>>,
+    most_bytes: u64,
+    places: Vec<u32>,
+    cloud: PointCloud,
+}
+
+impl<'a> CloudInParts<'a> {
+    /// An empty one that may take `most_bytes`; `asked` gives the neighbours of each view.
+    pub(crate) fn new(asked: &'a BTreeMap<ViewId, Vec<ViewId>>, most_bytes: u64) -> Self {
+        Self {
+            asked,
+            most_bytes,
+            places: Vec::new(),
+            cloud: PointCloud {
+                view_starts: vec![0],
+                ..PointCloud::default()
+            },
+        }
+    }
+
+    /// Adds points with the places by which they will be in order.
+    pub(crate) fn add(&mut self, points: &[(u32, Fused)]) -> Result<(), MvsError> {
+        let cloud = &mut self.cloud;
+        for (place, p) in points {
+            self.places.push(*place);
+            cloud.positions.push(p.position);
+            cloud.normals.push(p.normal);
+            cloud.colors.push(p.color);
+            cloud.confidence.push(p.confidence);
+            let first = cloud.view_ids.len();
+            let view = ViewId(p.view);
+            cloud.view_ids.push(view);
+            for (k, other) in self.asked[&view].iter().enumerate() {
+                if p.agreeing >> k & 1 == 1 {
+                    cloud.view_ids.push(*other);
+                }
+            }
+            cloud.view_ids[first..].sort_unstable();
+            cloud.view_starts.push(cloud.view_ids.len() as u32);
+        }
+        // Four columns, two indices, and one column more while it is put in order.
+        let bytes = (28 + 4 + 4 + 12) * cloud.len() as u64 + 8 * cloud.view_ids.len() as u64;
+        if bytes > self.most_bytes {
+            return Err(MvsError::CloudTooLarge {
+                points: cloud.len(),
+                budget_mib: self.most_bytes >> 20,
+            });
+        }
+        Ok(())
+    }
+
+    /// The cloud, its points in the order of their places.
+    pub(crate) fn finish(mut self) -> PointCloud {
+        if self.places.is_sorted() {
+            return self.cloud;
+        }
+        let mut order: Vec<u32> = (0..self.places.len() as u32).collect();
+        order.sort_unstable_by_key(|&i| self.places[i as usize]);
+        self.places = Vec::new();
+        let cloud = &mut self.cloud;
+        cloud.positions = ordered(&cloud.positions, &order);
+        cloud.normals = ordered(&cloud.normals, &order);
+        cloud.colors = ordered(&cloud.colors, &order);
+        cloud.confidence = ordered(&cloud.confidence, &order);
+        let mut ids = Vec::with_capacity(cloud.view_ids.len());
+        let mut starts = Vec::with_capacity(cloud.view_starts.len());
+        starts.push(0);
+        for &i in &order {
+            ids.extend_from_slice(cloud.views(i as usize));
+            starts.push(ids.len() as u32);
+        }
+        (cloud.view_ids, cloud.view_starts) = (ids, starts);
+        self.cloud
+    }
+}
+
+fn ordered<T: Copy>(column: &[T], order: &[u32]) -> Vec<T> {
+    order.iter().map(|&i| column[i as usize]).collect()
+}
+
+/// The points of a cloud that `keep` names.
+pub(crate) fn kept_of(cloud: &PointCloud, keep: &[bool]) -> PointCloud {
+    let mut out = PointCloud {
+        view_starts: vec![0],
+        ..PointCloud::default()
+    };
+    for i in (0..cloud.len()).filter(|&i| keep[i]) {
+        out.positions.push(cloud.positions[i]);
+        out.normals.push(cloud.normals[i]);
+        out.colors.push(cloud.colors[i]);
+        out.confidence.push(cloud.confidence[i]);
+        out.view_ids.extend_from_slice(cloud.views(i));
+        out.view_starts.push(out.view_ids.len() as u32);
+    }
+    out
+}

@@ -1,0 +1,422 @@
+//! Ghosts behind mirrors, glass and polished floors.
+//!
+//! To the photos a mirror is a window into a room that is this room turned
+//! round, and no geometry of theirs tells the two apart. What does is the
+//! likeness: what lies behind the wall, mirrored at it, falls onto what lies in
+//! front of it, in place, direction and colour, as no other room does.
+//!
+//! The large planes of the cloud are candidates. One is first fitted so that
+//! the points behind it fall onto those in front (point-to-plane ICP over the
+//! plane's three parameters), as a mirror hangs before its wall. Then the
+//! sight lines of the points behind are cut with it, and each connected piece of
+//! it through which mostly likenesses are seen is a mirror; all that is seen
+//! through it is taken out. Walls, floors and ceilings that stand across the
+//! plane are mirrored onto themselves and say nothing.
+
+use crate::planes::{Plane, extent, large_planes, vec3};
+use relievo_geometry::Vec3;
+use relievo_scene::{PointCloud, ViewId};
+use relievo_spatial::KdTree;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Points on a plane are this near, of the scene's extent.
+const ON_PLANE: f64 = 0.004;
+/// Nothing nearer to the plane than this is behind it, of the scene's extent.
+const BEHIND: f64 = 0.012;
+/// A mirror hangs this far from its wall at most, of the scene's extent.
+const HANGS: f64 = 0.02;
+/// Points behind a plane from which on it is worth a look.
+const LEAST_BEHIND: usize = 300;
+/// Points that a plane is fitted with.
+const FITTED: usize = 4000;
+const ROUNDS: usize = 8;
+/// A likeness is this near, of the scene's extent and of the way of its light.
+const NEAR: (f64, f64) = (0.002, 0.004);
+/// Cosine between the directions of a point and its likeness.
+const ALIKE_COS: f64 = 0.8;
+/// Mean difference of their colours.
+const ALIKE_COLOR: i32 = 40;
+/// Cosine to the plane's normal from which on a direction says something.
+const TELLING_COS: f64 = 0.3;
+/// Cells of a plane along the scene's extent.
+const CELLS: f64 = 96.0;
+/// Points through a cell that is looked at.
+const LEAST_IN_CELL: usize = 3;
+/// Telling points through a mirror, and the share of them that are likenesses.
+const LEAST_TELLING: usize = 150;
+const LEAST_SHARE: f64 = 0.6;
+
+/// Which points are no ghosts; `None` where all are none.
+pub(crate) fn no_ghosts(cloud: &PointCloud, centers: &BTreeMap<ViewId, Vec3>) -> Option<Vec<bool>> {
+    let extent = extent(cloud);
+    let mut keep = vec![true; cloud.len()];
+    let mut tree = None;
+    for wall in large_planes(cloud, ON_PLANE * extent) {
+        let behind = behind(cloud, centers, &wall, (HANGS + BEHIND) * extent);
+        if behind.len() < LEAST_BEHIND {
+            continue;
+        }
+        let tree = tree.get_or_insert_with(|| KdTree::new(&cloud.positions));
+        let scene = Scene {
+            cloud,
+            tree,
+            extent,
+        };
+        let Some(mirror) = scene.fitted(&wall, &behind) else {
+            continue;
+        };
+        for ghost in scene.ghosts(&mirror, &behind) {
+            keep[ghost] = false;
+        }
+    }
+    keep.contains(&false).then_some(keep)
+}
+
+/// A point behind a plane and the camera that sees it through the plane.
+#[derive(Clone, Copy)]
+struct Behind {
+    point: usize,
+    center: Vec3,
+}
+
+fn behind(
+    cloud: &PointCloud,
+    centers: &BTreeMap<ViewId, Vec3>,
+    plane: &Plane,
+    margin: f64,
+) -> Vec<Behind> {
+    let seen_through = |i: usize| {
+        let mut seeing = cloud.views(i).iter().filter_map(|v| centers.get(v));
+        let center = *seeing.next()?;
+        let in_front = |c: &Vec3| plane.distance(c) > 0.0;
+        (in_front(&center) && seeing.all(in_front)).then_some(Behind { point: i, center })
+    };
+    (0..cloud.len())
+        .filter(|&i| plane.distance(&vec3(cloud.positions[i])) < -margin)
+        .filter_map(seen_through)
+        .collect()
+}
+
+struct Scene<'a> {
+    cloud: &'a PointCloud,
+    tree: &'a KdTree,
+    extent: f64,
+}
+
+impl Scene<'_> {
+    /// What stands where each of `points` is mirrored to, within `reach`, and faces as it does.
+    fn likenesses(
+        &self,
+        plane: &Plane,
+        points: &[Behind],
+        reach: impl Fn(&Behind) -> f64,
+    ) -> Vec<Option<usize>> {
+        let places: Vec<[f32; 3]> = points
+            .iter()
+            .map(|b| {
+                let there = plane.mirrored(&vec3(self.cloud.positions[b.point]));
+                [there.x as f32, there.y as f32, there.z as f32]
+            })
+            .collect();
+        let nearest = self.tree.nearest_batch(&places);
+        points
+            .iter()
+            .zip(nearest)
+            .map(|(b, found)| {
+                let found = found?;
+                let other = found.index as usize;
+                let turned = plane.turned(&vec3(self.cloud.normals[b.point]));
+                let alike = turned.dot(&vec3(self.cloud.normals[other])) > ALIKE_COS
+                    && f64::from(found.distance_squared.sqrt()) < reach(b)
+                    && plane.distance(&vec3(self.cloud.positions[other])) > 0.0;
+                alike.then_some(other)
+            })
+            .collect()
+    }
+
+    /// Whether the point's direction is changed by mirroring at the plane.
+    fn is_telling(&self, plane: &Plane, point: usize) -> bool {
+        plane.normal.dot(&vec3(self.cloud.normals[point])).abs() > TELLING_COS
+    }
+
+    /// The plane moved and tilted so that telling points fall onto what is in front.
+    fn fitted(&self, wall: &Plane, behind: &[Behind]) -> Option<Plane> {
+        let telling: Vec<Behind> = behind
+            .iter()
+            .filter(|b| self.is_telling(wall, b.point))
+            .copied()
+            .collect();
+        let step = telling.len().div_ceil(FITTED).max(1);
+        let some: Vec<Behind> = telling.into_iter().step_by(step).collect();
+        let mut plane = *wall;
+        for round in 0..ROUNDS {
+            let closer = 0.65_f64.powi(round as i32);
+            let reach = self.extent * (2.0 * HANGS * closer).max(2.0 * NEAR.0);
+            let found = self.likenesses(&plane, &some, |_| reach);
+            let pairs = some.iter().zip(&found).filter_map(|(b, f)| {
+                let other = (*f)?;
+                Some((
+                    vec3(self.cloud.positions[b.point]),
+                    vec3(self.cloud.positions[other]),
+                    vec3(self.cloud.normals[other]),
+                ))
+            });
+            plane = improved(&plane, pairs)?;
+        }
+        (wall.normal.dot(&plane.normal) > 0.98).then_some(plane)
+    }
+
+    /// The points that are seen through pieces of the plane that show likenesses.
+    fn ghosts(&self, mirror: &Plane, behind: &[Behind]) -> Vec<usize> {
+        let found = self.likenesses(mirror, behind, |b| {
+            let way = (vec3(self.cloud.positions[b.point]) - b.center).norm();
+            NEAR.0 * self.extent + NEAR.1 * way
+        });
+        let (u, v) = across(&mirror.normal);
+        let cell_of = |b: &Behind| {
+            let x = vec3(self.cloud.positions[b.point]);
+            let (near, far) = (mirror.distance(&b.center), mirror.distance(&x));
+            let cut = b.center + (x - b.center) * (near / (near - far)) - mirror.at;
+            let cell = |axis: &Vec3| (axis.dot(&cut) * CELLS / self.extent).floor() as i64;
+            (cell(&u), cell(&v))
+        };
+        let mut cells: BTreeMap<(i64, i64), Vec<usize>> = BTreeMap::new();
+        for (k, b) in behind.iter().enumerate() {
+            cells.entry(cell_of(b)).or_default().push(k);
+        }
+        cells.retain(|_, through| through.len() >= LEAST_IN_CELL);
+        let mut ghosts = Vec::new();
+        for piece in pieces(cells.keys().copied().collect()) {
+            let through = || piece.iter().flat_map(|cell| &cells[cell]).copied();
+            let telling = through().filter(|&k| self.is_telling(mirror, behind[k].point));
+            let (mut all, mut alike) = (0, 0);
+            for k in telling {
+                all += 1;
+                let same = found[k].is_some_and(|o| self.same_color(behind[k].point, o));
+                alike += usize::from(same);
+            }
+            if all >= LEAST_TELLING && alike as f64 >= LEAST_SHARE * f64::from(all as u32) {
+                ghosts.extend(through().map(|k| behind[k].point));
+            }
+        }
+        ghosts
+    }
+
+    fn same_color(&self, a: usize, b: usize) -> bool {
+        let (a, b) = (self.cloud.colors[a], self.cloud.colors[b]);
+        let off: i32 = (0..3)
+            .map(|k| (i32::from(a[k]) - i32::from(b[k])).abs())
+            .sum();
+        off <= 3 * ALIKE_COLOR
+    }
+}
+
+/// Two unit directions in a plane.
+fn across(normal: &Vec3) -> (Vec3, Vec3) {
+    let other = if normal.x.abs() < 0.6 {
+        Vec3::x()
+    } else {
+        Vec3::y()
+    };
+    let u = normal.cross(&other).normalize();
+    (u, normal.cross(&u))
+}
+
+/// One step of Gauss-Newton on the plane: mirrored points towards the tangent planes of their
+/// likenesses, `(point, likeness, normal of the likeness)`.
+fn improved(plane: &Plane, pairs: impl Iterator<Item = (Vec3, Vec3, Vec3)>) -> Option<Plane> {
+    let (u, v) = across(&plane.normal);
+    let m = plane.normal;
+    let mut left = nalgebra::Matrix3::zeros();
+    let mut right = Vec3::zeros();
+    let mut count = 0;
+    for (x, other, n) in pairs {
+        let s = plane.distance(&x);
+        let from = x - plane.at;
+        // The mirrored point as the normal turns by a u + b v, and as the plane moves by d.
+        let turn = |t: &Vec3| -2.0 * (m * t.dot(&from) + t * s);
+        let row = Vec3::new(n.dot(&turn(&u)), n.dot(&turn(&v)), 2.0 * n.dot(&m));
+        left += row * row.transpose();
+        right += row * n.dot(&(other - plane.mirrored(&x)));
+        count += 1;
+    }
+    if count < LEAST_TELLING {
+        return None;
+    }
+    // A little damping: all likenesses may lie on one plane.
+    let step = (left + nalgebra::Matrix3::identity() * (1e-9 * left.trace())).cholesky()?;
+    let step = step.solve(&right);
+    Some(Plane {
+        at: plane.at + m * step.z,
+        normal: (m + u * step.x + v * step.y).normalize(),
+    })
+}
+
+/// Cells that touch at a side or corner.
+fn pieces(mut cells: BTreeSet<(i64, i64)>) -> Vec<Vec<(i64, i64)>> {
+    let mut found = Vec::new();
+    while let Some(first) = cells.pop_first() {
+        let (mut piece, mut next) = (vec![first], 0);
+        while next < piece.len() {
+            let (x, y) = piece[next];
+            next += 1;
+            for (dx, dy) in (-1..=1).flat_map(|dx| (-1..=1).map(move |dy| (dx, dy))) {
+                let beside = (x + dx, y + dy);
+                if cells.remove(&beside) {
+                    piece.push(beside);
+                }
+            }
+        }
+        found.push(piece);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use relievo_synth::scene::uniform;
+
+    /// A hole or a mirror in the wall x = 0, three centimetres before it.
+    const OPENING: Plane = Plane {
+        at: Vec3::new(0.03, 2.0, 1.4),
+        normal: Vec3::new(1.0, 0.0, 0.0),
+    };
+
+    fn in_opening(from: &Vec3, to: &Vec3) -> bool {
+        let (near, far) = (OPENING.distance(from), OPENING.distance(to));
+        let cut = from + (to - from) * (near / (near - far));
+        near > 0.0 && far < 0.0 && (cut.y - 2.0).abs() < 0.6 && (cut.z - 1.4).abs() < 0.5
+    }
+
+    fn centers() -> BTreeMap<ViewId, Vec3> {
+        (0..12)
+            .map(|k| {
+                let y = 0.6 + 0.25 * f64::from(k);
+                (ViewId(k), Vec3::new(2.4 - 0.1 * f64::from(k % 4), y, 1.3))
+            })
+            .collect()
+    }
+
+    /// A box from the origin with things in it: position, direction, colour.
+    fn room(seed: u64, size: Vec3) -> Vec<(Vec3, Vec3, [u8; 3])> {
+        let mut random = relievo_task::rng(seed, "room", "");
+        let mut all = Vec::new();
+        let paint = |x: &Vec3, hue: u64| {
+            let wave = (3.0 * x.x).sin() + (4.0 * x.y).sin() + (5.0 * x.z).sin();
+            let grey = (120.0 + 30.0 * wave) as u8;
+            [grey, grey ^ (hue as u8 & 31), (40 * (hue % 6)) as u8]
+        };
+        for axis in 0..3 {
+            for side in [0.0, 1.0] {
+                for _ in 0..6000 {
+                    let mut x = Vec3::from_fn(|k, _| uniform(&mut random) * size[k]);
+                    x[axis] = side * size[axis];
+                    let mut n = Vec3::zeros();
+                    n[axis] = 1.0 - 2.0 * side;
+                    all.push((x, n, paint(&x, seed + axis as u64)));
+                }
+            }
+        }
+        for thing in 0..8 {
+            let center = Vec3::from_fn(|k, _| (0.2 + 0.6 * uniform(&mut random)) * size[k]);
+            let radius = 0.15 + 0.2 * uniform(&mut random);
+            for _ in 0..1500 {
+                let n = relievo_synth::scene::direction(&mut random);
+                let x = center + n * radius;
+                all.push((x, n, paint(&x, seed + thing)));
+            }
+        }
+        all
+    }
+
+    /// A room, and behind the opening what `behind` makes of these points; how many are behind.
+    fn cloud(behind: &[(Vec3, Vec3, [u8; 3])]) -> (PointCloud, usize) {
+        let centers = centers();
+        let mut cloud = PointCloud {
+            view_starts: vec![0],
+            ..PointCloud::default()
+        };
+        let mut random = relievo_task::rng(9, "noise", "");
+        let mut add = |(x, n, color): &(Vec3, Vec3, [u8; 3]), views: Vec<ViewId>| {
+            if views.len() < 3 {
+                return 0;
+            }
+            let noisy = x + Vec3::from_fn(|_, _| 0.004 * (uniform(&mut random) - 0.5));
+            cloud
+                .positions
+                .push([noisy.x, noisy.y, noisy.z].map(|v| v as f32));
+            cloud.normals.push([n.x, n.y, n.z].map(|v| v as f32));
+            cloud.colors.push(*color);
+            cloud.confidence.push(200);
+            cloud.view_ids.extend(views);
+            cloud.view_starts.push(cloud.view_ids.len() as u32);
+            1
+        };
+        let facing = |x: &Vec3, n: &Vec3, c: &Vec3| n.dot(&(c - x)) > 0.0;
+        for p in room(1, Vec3::new(3.0, 4.0, 2.6)) {
+            let hidden = p.0.x == 0.0 && (p.0.y - 2.0).abs() < 0.6 && (p.0.z - 1.4).abs() < 0.5;
+            let seeing = centers.iter().filter(|(_, c)| facing(&p.0, &p.1, c));
+            let views = seeing.map(|(v, _)| *v).collect();
+            if !hidden {
+                add(&p, views);
+            }
+        }
+        let mut count = 0;
+        for p in behind {
+            let seeing = centers
+                .iter()
+                .filter(|(_, c)| facing(&p.0, &p.1, c) && in_opening(c, &p.0));
+            count += add(p, seeing.map(|(v, _)| *v).collect());
+        }
+        (cloud, count)
+    }
+
+    #[test]
+    fn what_a_mirror_shows_is_taken_out_and_nothing_else() {
+        // Hung a little forward.
+        let tilted = Plane {
+            normal: Vec3::new(1.0, 0.0, -0.03).normalize(),
+            ..OPENING
+        };
+        let ghosts: Vec<_> = room(1, Vec3::new(3.0, 4.0, 2.6))
+            .iter()
+            .map(|(x, n, color)| {
+                let dimmed = color.map(|c| (0.9 * f32::from(c)) as u8);
+                (tilted.mirrored(x), tilted.turned(n), dimmed)
+            })
+            .collect();
+        let (cloud, count) = cloud(&ghosts);
+        assert!(count > 2000, "{count}");
+        let keep = no_ghosts(&cloud, &centers()).expect("a mirror");
+        let first_ghost = cloud.len() - count;
+        let taken = |range: std::ops::Range<usize>| keep[range].iter().filter(|k| !**k).count();
+        assert_eq!(taken(0..first_ghost), 0);
+        // Those just behind the wall, and the last few at the frame, may stay.
+        let found = taken(first_ghost..cloud.len());
+        assert!(100 * found > 95 * count, "{found} of {count}");
+    }
+
+    #[test]
+    fn another_room_behind_a_door_stays() {
+        // Its floor and ceiling go on, its walls are painted alike; nothing stands where it would.
+        let shift = Vec3::new(-3.4, -0.5, 0.0);
+        let other: Vec<_> = room(2, Vec3::new(3.4, 5.0, 2.6))
+            .into_iter()
+            .map(|(x, n, color)| (x + shift, n, color))
+            .collect();
+        let (cloud, count) = cloud(&other);
+        assert!(count > 1000, "{count}");
+        assert!(no_ghosts(&cloud, &centers()).is_none());
+    }
+
+    #[test]
+    fn an_empty_cloud_and_one_without_views_have_no_ghosts() {
+        let (mut cloud, _) = cloud(&[]);
+        assert!(no_ghosts(&cloud, &centers()).is_none());
+        cloud.view_starts.clear();
+        cloud.view_ids.clear();
+        assert!(no_ghosts(&cloud, &centers()).is_none());
+        assert!(no_ghosts(&PointCloud::default(), &centers()).is_none());
+    }
+}
