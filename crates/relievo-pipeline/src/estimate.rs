@@ -7,6 +7,7 @@
 use crate::input_scan::{InputKind, InputScan};
 use crate::settings::{Quality, Settings};
 use rayon::prelude::*;
+use relievo_mvs::DepthOptions;
 use serde::Serialize;
 
 /// Expected cost of a whole run.
@@ -42,13 +43,15 @@ pub fn estimate(scan: &InputScan, settings: &Settings, threads: usize) -> Estima
         .filter(|f| f.kind == InputKind::Video)
         .count();
     let mut pixels: Vec<f64> = sizes.iter().map(|(w, h)| w * h).collect();
-    let mut depth: Vec<f64> = sizes
-        .iter()
-        .map(|&(w, h)| depth_pixels(w, h, settings.quality))
-        .collect();
+    let options = depth_options(settings);
+    let depth_pixels = |width: f64, height: f64| {
+        let (w, h) = options.size_px(width as u32, height as u32);
+        f64::from(w) * f64::from(h)
+    };
+    let mut depth: Vec<f64> = sizes.iter().map(|&(w, h)| depth_pixels(w, h)).collect();
     for _ in 0..videos * FRAMES_OF_VIDEO {
         pixels.push(FRAME_PIXELS);
-        depth.push(depth_pixels(1280.0, 780.0, settings.quality));
+        depth.push(depth_pixels(1280.0, 780.0));
     }
     let n = pixels.len() as f64;
     let megapixels = pixels.iter().sum::<f64>() / 1e6;
@@ -106,13 +109,9 @@ struct Effort {
     texture: f64,
 }
 
-/// Pixels of a depth map, as the depth stage sizes it.
-fn depth_pixels(width: f64, height: f64, quality: Quality) -> f64 {
-    let options = match quality {
-        Quality::Draft => relievo_mvs::DepthOptions::draft(),
-        Quality::Normal => relievo_mvs::DepthOptions::normal(),
-        Quality::High => relievo_mvs::DepthOptions::high(),
-    };
-    let (w, h) = options.size_px(width as u32, height as u32);
-    f64::from(w) * f64::from(h)
+/// Options of depth as the run will resolve them, as far as that is known before the kind of
+/// scene is.
+fn depth_options(settings: &Settings) -> DepthOptions {
+    crate::catalog::resolve("depth", settings, settings.preset)
+        .map_or_else(|_| DepthOptions::normal(), |o| o.get::<DepthOptions>())
 }

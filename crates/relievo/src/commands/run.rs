@@ -5,7 +5,7 @@ use crate::args::{ProgressStyle, RunArgs};
 use crate::progress::human_seconds;
 use crate::{Done, Failure};
 use relievo_engine::{Observer, Selection, StageReport, StageStatus};
-use relievo_pipeline::estimate::estimate;
+use relievo_pipeline::estimate::{Estimate, estimate};
 use relievo_pipeline::run::{self, Request};
 use relievo_pipeline::settings::Settings;
 use relievo_pipeline::stages::Setup;
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Done, Failure> {
     };
     let loud = args.compute.progress != ProgressStyle::None;
     if args.dry_run {
-        print_plan(&work, &setup, &selection, &task)?;
+        print_plan(&work, &setup, &selection, (&task, args.compute.threads))?;
         return Ok(Done::Whole);
     }
     let json = args.compute.progress == ProgressStyle::Json;
@@ -213,10 +213,15 @@ fn merge(args: &RunArgs, old: Option<Settings>) -> Result<Settings, Failure> {
     Ok(s)
 }
 
-fn say_estimate(setup: &Setup, threads: Option<u16>, json: bool) {
+/// What a whole run takes on as many threads as were asked for.
+fn estimate_of(setup: &Setup, threads: Option<u16>) -> Estimate {
     let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = threads.map_or(available, usize::from);
-    let e = estimate(&setup.scan, &setup.settings, threads);
+    estimate(&setup.scan, &setup.settings, threads)
+}
+
+fn say_estimate(setup: &Setup, threads: Option<u16>, json: bool) {
+    let e = estimate_of(setup, threads);
     if json {
         eprintln!(
             "{}",
@@ -237,7 +242,7 @@ fn print_plan(
     work: &Path,
     setup: &std::sync::Arc<Setup>,
     selection: &Selection,
-    task: &relievo_task::Task,
+    (task, threads): (&relievo_task::Task, Option<u16>),
 ) -> Result<(), Failure> {
     if work.exists() {
         let rows = run::status(work, setup, selection, task)?;
@@ -250,8 +255,7 @@ fn print_plan(
             }
         }
     }
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let e = estimate(&setup.scan, &setup.settings, threads);
+    let e = estimate_of(setup, threads);
     if e.photos < 2 {
         return Ok(());
     }
