@@ -243,13 +243,16 @@ fn repeated_structure_does_not_fold_the_model() {
     });
     assert_eq!(look_alikes(&mut scene, &mut graph, 100), 10);
     for mapper in MAPPERS {
-        let result = map(
-            &input(&scene, &graph, scene.camera()),
-            &with(mapper, &fixed()),
-        );
-        assert!(result.unregistered.is_empty(), "{mapper:?}");
-        let near = tolerance(2e-2, 0.5, 16, 200);
-        assert_model_near(&result.models[0], &scene.truth, near);
+        for options in [fixed(), SfmOptions::default()] {
+            let result = map(
+                &input(&scene, &graph, scene.camera()),
+                &with(mapper, &options),
+            );
+            let what = format!("{mapper:?}, fixed: {}", options.fix_intrinsics);
+            assert!(result.unregistered.is_empty(), "{what}");
+            let near = tolerance(2e-2, 0.5, 16, 200);
+            assert_model_near(&result.models[0], &scene.truth, near);
+        }
     }
 }
 
@@ -589,6 +592,49 @@ fn exif_that_the_photos_contradict_is_not_held_to() {
             off(free.1) < 0.05 && free.0 < fixed.0,
             "{factor}: {free:?} {fixed:?}"
         );
+    }
+}
+
+/// A principal point is freed where the photos determine it, and where they do not it stays
+/// where it was, whatever it is.
+#[test]
+fn a_principal_point_moves_only_where_it_is_determined() {
+    let off_center = |dx: f64, dy: f64| Camera {
+        model: CameraModel::SimpleRadial {
+            f: 1000.0,
+            cx: 500.0 + dx,
+            cy: 375.0 + dy,
+            k: 0.0,
+        },
+        ..camera(1000.0, 0.0, true)
+    };
+    let found = |motion, views, truth: Camera| {
+        let scene = Scene::new(&SceneOptions {
+            camera: truth,
+            views,
+            motion,
+            points: 2000,
+            noise_px: 0.3,
+            ..SceneOptions::default()
+        });
+        let graph = scene.view_graph();
+        let start = off_center(0.0, 0.0);
+        let result = map(&input(&scene, &graph, start), &SfmOptions::default());
+        result.models[0].cameras[&CameraId(1)]
+            .model
+            .principal_point_px()
+    };
+    for (dx, dy) in [(14.0, -9.0), (0.0, 0.0)] {
+        let truth = off_center(dx, dy);
+        let near = (found(Motion::Orbit(5.0), 24, truth) - truth.model.principal_point_px()).amax();
+        assert!(near < 3.0, "{near} px off");
+        for (motion, views) in [(Motion::Sideways, 8), (Motion::Orbit(0.15), 5)] {
+            let kept = found(motion, views, truth);
+            assert!(
+                kept == off_center(0.0, 0.0).model.principal_point_px(),
+                "{kept:?}"
+            );
+        }
     }
 }
 

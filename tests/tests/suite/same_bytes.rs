@@ -1,12 +1,13 @@
 //! Threads, memory, kills and interrupts change no byte.
 
-use super::small::{arguments, arguments_and, go_on, small};
+use super::small::{arguments, arguments_and, copy, go_on, small};
 use relievo_tests::data::Random;
 use relievo_tests::program::{relievo, start};
 use relievo_tests::work::{assert_same, promised_tree};
 use relievo_tests::{is_quick, skipped_when_quick};
 use rustix::process::Signal;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 #[test]
 fn threads_and_memory_change_no_byte() {
@@ -58,6 +59,54 @@ fn a_killed_run_goes_on_to_the_same_bytes() {
     );
     relievo(&next).ends(0);
     assert_same(&expected, &promised_tree(&work), "after kills");
+}
+
+/// Depth maps in a work folder, of all passes.
+fn depth_maps(work: &Path) -> usize {
+    let in_folder = |folder: &Path| {
+        fs_err::read_dir(folder).map_or(0, |entries| {
+            let paths = entries.flatten().map(|e| e.path());
+            paths
+                .filter(|p| p.extension().is_some_and(|e| e == "depth"))
+                .count()
+        })
+    };
+    let depth = work.join("depth");
+    in_folder(&depth) + in_folder(&depth.join("pass0"))
+}
+
+#[test]
+fn a_kill_in_depth_costs_at_most_one_view() {
+    let expected = promised_tree(&small().work);
+    for wanted in [1, 4, 8] {
+        let (_folder, work) = copy();
+        fs_err::remove_dir_all(work.join("depth")).unwrap();
+        let running = start(go_on(&work));
+        let begun = Instant::now();
+        while depth_maps(&work) < wanted {
+            assert!(begun.elapsed() < Duration::from_mins(2), "no maps come");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert!(running.kill(), "it had ended");
+        let there = depth_maps(&work);
+        let ran = relievo(go_on(&work)).ends(0);
+        let (made, kept) = ran.made()["depth"];
+        // Two passes over six photos.
+        assert_eq!(made + kept, 12, "{made} made, {kept} kept");
+        assert!(there >= wanted && kept + 1 >= there, "{kept} of {there}");
+        assert_same(&expected, &promised_tree(&work), "after a kill in depth");
+    }
+}
+
+#[test]
+fn the_order_of_photos_changes_no_byte() {
+    let expected = promised_tree(&small().work);
+    let folder = tempfile::tempdir().unwrap();
+    let work = folder.path().join("backwards.relievo");
+    let mut backwards = arguments(&work);
+    backwards[1..=6].reverse();
+    relievo(backwards).ends(0);
+    assert_same(&expected, &promised_tree(&work), "photos named backwards");
 }
 
 #[test]
