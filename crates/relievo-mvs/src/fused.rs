@@ -25,20 +25,34 @@ pub(crate) struct Fused {
     pub(crate) agreeing: u32,
 }
 
+/// The neighbours that each view asks.
+pub(crate) type Neighbours = BTreeMap<ViewId, Vec<ViewId>>;
+
+impl Fused {
+    /// The view that made it and those that agree.
+    pub(crate) fn seen_by(&self, neighbours: &Neighbours) -> impl Iterator<Item = ViewId> {
+        let view = ViewId(self.view);
+        let others = neighbours.get(&view).map_or(&[][..], |n| n);
+        let agree = others.iter().enumerate();
+        let agree = agree.filter(|(k, _)| self.agreeing >> k & 1 == 1);
+        [view].into_iter().chain(agree.map(|(_, other)| *other))
+    }
+}
+
 /// A cloud in the making, and the place that each point has in it.
 #[derive(Debug)]
 pub(crate) struct CloudInParts<'a> {
-    asked: &'a BTreeMap<ViewId, Vec<ViewId>>,
+    neighbours: &'a Neighbours,
     most_bytes: u64,
     places: Vec<u32>,
     cloud: PointCloud,
 }
 
 impl<'a> CloudInParts<'a> {
-    /// An empty one that may take `most_bytes`; `asked` gives the neighbours of each view.
-    pub(crate) fn new(asked: &'a BTreeMap<ViewId, Vec<ViewId>>, most_bytes: u64) -> Self {
+    /// An empty one that may take `most_bytes`.
+    pub(crate) fn new(neighbours: &'a Neighbours, most_bytes: u64) -> Self {
         Self {
-            asked,
+            neighbours,
             most_bytes,
             places: Vec::new(),
             cloud: PointCloud {
@@ -58,13 +72,7 @@ impl<'a> CloudInParts<'a> {
             cloud.colors.push(p.color);
             cloud.confidence.push(p.confidence);
             let first = cloud.view_ids.len();
-            let view = ViewId(p.view);
-            cloud.view_ids.push(view);
-            for (k, other) in self.asked[&view].iter().enumerate() {
-                if p.agreeing >> k & 1 == 1 {
-                    cloud.view_ids.push(*other);
-                }
-            }
+            cloud.view_ids.extend(p.seen_by(self.neighbours));
             cloud.view_ids[first..].sort_unstable();
             cloud.view_starts.push(cloud.view_ids.len() as u32);
         }

@@ -135,7 +135,7 @@ pub fn fuse(
     let cloud = cloud.finish();
     task.check()?;
     let no_ghosts = if options.clear_mirrors {
-        no_ghosts(&cloud, &centers)
+        no_ghosts(&cloud, &centers, task)?
     } else {
         None
     };
@@ -387,7 +387,7 @@ fn fuse_pixel(
     let needed = if could_see <= options.few_views && close && seen_through == 0 {
         1
     } else {
-        options.min_agreeing_views.min(posed.len() - 1)
+        options.min_agreeing_views.min((posed.len() - 1).max(1))
     };
     if agreeing.len() < needed || seen_through > agreeing.len() + options.max_seen_through {
         return None;

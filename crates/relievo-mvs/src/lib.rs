@@ -25,7 +25,7 @@
 //! | [`fusion`] | consistency between maps, averaging, the cloud |
 //! | `weak_regions`, `detail` | connected pixels without edges; whether photos agree in them |
 //! | `fused`, `point_store` | points in the making, on disk where they are too many |
-//! | `tiles`, `outliers`, `spacing` | parts of space; points that stand alone, or too close |
+//! | `outliers`, `spacing` | points that stand alone, or too close |
 //! | `planes`, `mirrors` | large planes, and what is seen mirrored in them |
 //! | `view_cache` | views within the memory budget |
 
@@ -41,7 +41,6 @@ mod planes;
 mod point_store;
 pub mod sky;
 mod spacing;
-mod tiles;
 mod view_cache;
 pub mod view_selection;
 mod weak_regions;

@@ -3,18 +3,15 @@
 use crate::error::MvsError;
 use crate::fused::Fused;
 use crate::point_store::PointStore;
-use crate::tiles::{Tile, tiles};
 use rayon::prelude::*;
 use relievo_spatial::KdTree;
 use relievo_task::Task;
 
 /// Neighbours that a point of a surface has nearby.
 const NEIGHBOURS: usize = 4;
-/// Points that tiles are chosen by.
-const SAMPLES: usize = 1 << 16;
 
 /// One bit a point.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Kept(Vec<u64>);
 
 impl Kept {
@@ -22,24 +19,25 @@ impl Kept {
         Self(vec![if all { u64::MAX } else { 0 }; points.div_ceil(64)])
     }
 
-    fn keep(&mut self, index: u32) {
-        self.0[index as usize / 64] |= 1 << (index % 64);
+    fn keep(&mut self, index: usize) {
+        self.0[index / 64] |= 1 << (index % 64);
     }
 
     /// Whether the point stays.
-    pub(crate) fn holds(&self, index: u32) -> bool {
-        self.0[index as usize / 64] >> (index % 64) & 1 == 1
+    pub(crate) fn holds(&self, index: usize) -> bool {
+        self.0[index / 64] >> (index % 64) & 1 == 1
     }
 }
 
 /// The points whose fourth neighbour is no farther than `footprints` times the distance that two
-/// pixels of their view have on the surface.
+/// pixels of their view have on the surface; 0 keeps all.
 ///
-/// The measure is each point's own, so that near and far parts of a scene are judged alike; a
-/// tile of space is asked together with all around it that a point in it may reach, so that the
-/// division changes nothing. 0 keeps all.
+/// The measure is each point's own, so that near and far parts of a scene are judged alike. Where
+/// not all points are held, a block of them is asked first: a view's points follow one another,
+/// so that nearly all find their neighbours there. The few that do not ask all other blocks,
+/// and the least distances of all are the least of all blocks: no division changes anything.
 pub(crate) fn near_others(
-    points: &PointStore,
+    points: &PointStore<Fused>,
     footprints: f32,
     task: &Task,
 ) -> Result<Kept, MvsError> {
@@ -47,68 +45,94 @@ pub(crate) fn near_others(
         return Ok(Kept::new(points.len(), true));
     }
     let mut kept = Kept::new(points.len(), false);
-    for (tile, reach) in division(points, footprints)? {
+    let mut asking: Vec<Asking> = Vec::new();
+    let most = points.most_held();
+    points.for_each_block(most, |first, block| {
         task.check()?;
-        let (mut positions, mut members) = (Vec::new(), Vec::new());
-        let mut around = Vec::new();
-        points.for_each(|index, p| {
-            if tile.holds(&p.position) {
-                positions.push(p.position);
-                members.push((index, footprints * p.footprint));
-            } else if tile.surrounds(&p.position, reach) {
-                around.push(p.position);
-            }
-        })?;
-        positions.append(&mut around);
-        let tree = KdTree::new(&positions);
-        let found: Vec<bool> = members
-            .par_chunks(1024)
-            .zip(positions.par_chunks(1024))
-            .flat_map_iter(|(chunk, at)| {
-                let mut near = Vec::new();
-                chunk
-                    .iter()
-                    .zip(at)
-                    .map(|((_, reach), p)| {
-                        // The point itself is its own nearest.
-                        tree.k_nearest_into(*p, NEIGHBOURS + 1, &mut near);
-                        near.get(NEIGHBOURS)
-                            .is_some_and(|n| n.distance_squared.sqrt() <= *reach)
-                    })
-                    .collect::<Vec<bool>>()
-            })
+        let mut own: Vec<Asking> = block
+            .iter()
+            .enumerate()
+            .map(|(k, p)| Asking::new(first + k, p, footprints))
             .collect();
-        for ((index, _), _) in members.iter().zip(found).filter(|(_, keep)| *keep) {
-            kept.keep(*index);
+        Asking::all(&mut own, block);
+        for a in own {
+            if a.has_neighbours() {
+                kept.keep(a.index);
+            } else if block.len() < points.len() {
+                asking.push(a);
+            }
+        }
+        Ok(())
+    })?;
+    for some in asking.chunks_mut(most) {
+        points.for_each_block(most, |first, block| {
+            task.check()?;
+            // Those of this block have asked it.
+            let before = some.partition_point(|a| a.index < first);
+            let behind = some.partition_point(|a| a.index < first + block.len());
+            let (others, rest) = some.split_at_mut(behind);
+            Asking::two(&mut others[..before], rest, block);
+            Ok(())
+        })?;
+        for a in some.iter().filter(|a| a.has_neighbours()) {
+            kept.keep(a.index);
         }
     }
     Ok(kept)
 }
 
-/// Tiles that hold no more points than the store may, with the farthest that a point in each
-/// looks for neighbours.
-fn division(points: &PointStore, footprints: f32) -> Result<Vec<(Tile, f32)>, MvsError> {
-    if points.all_held().is_some() {
-        return Ok(tiles(&mut [], 1).into_iter().map(|t| (t, 0.0)).collect());
+/// A point and the least squared distances to others so far, itself among them.
+#[derive(Clone, Copy, Debug)]
+struct Asking {
+    index: usize,
+    position: [f32; 3],
+    reach: f32,
+    nearest: [f32; NEIGHBOURS + 1],
+}
+
+impl Asking {
+    fn new(index: usize, p: &Fused, footprints: f32) -> Self {
+        Self {
+            index,
+            position: p.position,
+            reach: footprints * p.footprint,
+            nearest: [f32::INFINITY; NEIGHBOURS + 1],
+        }
     }
-    let step = points.len().div_ceil(SAMPLES).max(1);
-    let mut samples = Vec::with_capacity(points.len() / step + 1);
-    points.for_each(|index, p| {
-        if (index as usize).is_multiple_of(step) && p.position.iter().all(|v| v.is_finite()) {
-            samples.push(p.position);
+
+    fn has_neighbours(&self) -> bool {
+        self.nearest[NEIGHBOURS].sqrt() <= self.reach
+    }
+
+    fn all(asking: &mut [Self], block: &[Fused]) {
+        Self::two(asking, &mut [], block);
+    }
+
+    /// Every one asks the block.
+    fn two(a: &mut [Self], b: &mut [Self], block: &[Fused]) {
+        if a.is_empty() && b.is_empty() {
+            return;
         }
-    })?;
-    // Half of what is allowed, for what lies around.
-    let most = points.most_held() / step / 2;
-    let mut found: Vec<(Tile, f32)> = tiles(&mut samples, most)
-        .into_iter()
-        .map(|t| (t, 0.0))
-        .collect();
-    points.for_each(|_, p: &Fused| {
-        if let Some((_, reach)) = found.iter_mut().find(|(t, _)| t.holds(&p.position)) {
-            // A little more, for the rounding of distances.
-            *reach = reach.max(1.001 * footprints * p.footprint);
+        let positions: Vec<[f32; 3]> = block.iter().map(|p| p.position).collect();
+        let tree = KdTree::new(&positions);
+        a.par_chunks_mut(1024)
+            .chain(b.par_chunks_mut(1024))
+            .for_each(|chunk| {
+                let mut near = Vec::new();
+                for asking in chunk {
+                    tree.k_nearest_into(asking.position, NEIGHBOURS + 1, &mut near);
+                    for n in &near {
+                        asking.add(n.distance_squared);
+                    }
+                }
+            });
+    }
+
+    fn add(&mut self, distance_squared: f32) {
+        let at = self.nearest.partition_point(|d| *d <= distance_squared);
+        if at <= NEIGHBOURS {
+            self.nearest.copy_within(at..NEIGHBOURS, at + 1);
+            self.nearest[at] = distance_squared;
         }
-    })?;
-    Ok(found)
+    }
 }

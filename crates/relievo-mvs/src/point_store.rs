@@ -1,26 +1,23 @@
-//! Fused points in the order they were made, on disk where they are too many.
+//! Points in the order they were made, on disk where they are too many.
 
 use crate::error::MvsError;
-use crate::fused::Fused;
+use bytemuck::Pod;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::Path;
 
-/// Points read from disk at a time.
-const BLOCK: usize = 1 << 14;
-
 /// Holds at most so many points; all go to a file without a name when they are more, which the
 /// system removes with the program.
 #[derive(Debug)]
-pub(crate) struct PointStore<'a> {
+pub(crate) struct PointStore<'a, T> {
     folder: &'a Path,
     most_held: usize,
-    held: Vec<Fused>,
+    held: Vec<T>,
     spilled: usize,
     file: Option<File>,
 }
 
-impl<'a> PointStore<'a> {
+impl<'a, T: Pod> PointStore<'a, T> {
     /// An empty one that holds `most_held` points and makes its file in `folder`.
     pub(crate) fn new(folder: &'a Path, most_held: usize) -> Self {
         Self {
@@ -39,11 +36,16 @@ impl<'a> PointStore<'a> {
 
     /// Most points that work on it should hold at a time.
     pub(crate) fn most_held(&self) -> usize {
-        self.most_held
+        self.most_held.max(1)
+    }
+
+    /// Where its file is.
+    pub(crate) fn folder(&self) -> &'a Path {
+        self.folder
     }
 
     /// Adds points at the end.
-    pub(crate) fn add(&mut self, points: &[Fused]) -> Result<(), MvsError> {
+    pub(crate) fn add(&mut self, points: &[T]) -> Result<(), MvsError> {
         if self.held.len() + points.len() > self.most_held {
             self.spill(points).map_err(MvsError::Scratch)
         } else {
@@ -53,7 +55,7 @@ impl<'a> PointStore<'a> {
     }
 
     /// Writes all that is held, then `points`.
-    fn spill(&mut self, points: &[Fused]) -> io::Result<()> {
+    fn spill(&mut self, points: &[T]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
             None => self.file.insert(tempfile::tempfile_in(self.folder)?),
@@ -67,33 +69,35 @@ impl<'a> PointStore<'a> {
     }
 
     /// All points if all are held.
-    pub(crate) fn all_held(&self) -> Option<&[Fused]> {
+    pub(crate) fn all_held(&self) -> Option<&[T]> {
         self.file.is_none().then_some(&self.held[..])
     }
 
-    /// Gives `take` all points in order, with the index of each.
-    pub(crate) fn for_each(&self, mut take: impl FnMut(u32, &Fused)) -> Result<(), MvsError> {
-        let mut index = 0;
+    /// Gives `take` all points in order, `most` at a time, with the index of the first.
+    pub(crate) fn for_each_block(
+        &self,
+        most: usize,
+        mut take: impl FnMut(usize, &[T]) -> Result<(), MvsError>,
+    ) -> Result<(), MvsError> {
+        let most = most.max(1);
+        let mut first = 0;
         if let Some(mut file) = self.file.as_ref() {
-            let mut read = || -> io::Result<()> {
-                file.rewind()?;
-                let mut reader = BufReader::with_capacity(1 << 18, file);
-                let mut block = vec![bytemuck::Zeroable::zeroed(); BLOCK];
-                while (index as usize) < self.spilled {
-                    let count = (self.spilled - index as usize).min(BLOCK);
-                    reader.read_exact(bytemuck::cast_slice_mut(&mut block[..count]))?;
-                    for point in &block[..count] {
-                        take(index, point);
-                        index += 1;
-                    }
-                }
-                Ok(())
-            };
-            read().map_err(MvsError::Scratch)?;
+            file.rewind().map_err(MvsError::Scratch)?;
+            let mut reader = BufReader::with_capacity(1 << 18, file);
+            let mut block = vec![T::zeroed(); most.min(self.spilled)];
+            while first < self.spilled {
+                let count = (self.spilled - first).min(most);
+                let block = &mut block[..count];
+                reader
+                    .read_exact(bytemuck::cast_slice_mut(block))
+                    .map_err(MvsError::Scratch)?;
+                take(first, block)?;
+                first += count;
+            }
         }
-        for point in &self.held {
-            take(index, point);
-            index += 1;
+        for block in self.held.chunks(most) {
+            take(first, block)?;
+            first += block.len();
         }
         Ok(())
     }
@@ -103,18 +107,10 @@ impl<'a> PointStore<'a> {
 mod tests {
     use super::*;
 
-    fn point(k: usize) -> Fused {
-        Fused {
-            footprint: k as f32,
-            view: k as u32,
-            ..bytemuck::Zeroable::zeroed()
-        }
-    }
-
     #[test]
     fn points_come_back_in_order_from_memory_and_from_disk() {
         let folder = tempfile::tempdir().unwrap();
-        let all: Vec<Fused> = (0..70_001).map(point).collect();
+        let all: Vec<[f32; 10]> = (0..70_001).map(|k| [k as f32; 10]).collect();
         for most_held in [0, 1, 7, 999, 70_000, 70_001] {
             let mut store = PointStore::new(folder.path(), most_held);
             for some in all.chunks(1000) {
@@ -123,15 +119,15 @@ mod tests {
             }
             assert_eq!(store.len(), all.len());
             assert_eq!(store.all_held().is_some(), most_held > 70_000);
-            for _ in 0..2 {
+            for most in [1, 4096, 1 << 20] {
                 let mut seen = Vec::new();
-                store
-                    .for_each(|index, p| {
-                        assert_eq!(index as usize, seen.len());
-                        seen.push(*p);
-                    })
-                    .unwrap();
-                assert!(seen == all, "{most_held}");
+                let take = |first: usize, block: &[[f32; 10]]| {
+                    assert!(first == seen.len() && block.len() <= most && !block.is_empty());
+                    seen.extend_from_slice(block);
+                    Ok(())
+                };
+                store.for_each_block(most, take).unwrap();
+                assert!(seen == all, "{most_held} {most}");
             }
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -140,7 +136,7 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_is_an_error_of_the_disk() {
         let mut store = PointStore::new(Path::new("/nowhere/at/all"), 0);
-        let error = store.add(&[point(1)]).unwrap_err();
+        let error = store.add(&[1_u32]).unwrap_err();
         assert!(matches!(error, MvsError::Scratch(_)), "{error}");
     }
 }

@@ -11,37 +11,69 @@ use crate::error::MvsError;
 use crate::fused::{CloudInParts, Fused};
 use crate::outliers::Kept;
 use crate::point_store::PointStore;
+use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
 use relievo_task::Task;
+
+/// Parts at most: each has a file open.
+const MOST_PARTS: usize = 256;
+/// Points of a part put aside at a time before they go to its file.
+const PUT_ASIDE: usize = 1 << 12;
+
+/// A point and its place among all.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Placed {
+    place: u32,
+    point: Fused,
+}
 
 /// Gives `cloud` the points that stay, those of each cell of `footprints` times their footprint
 /// (rounded down to a power of two) averaged; 0 averages none. A cell has the place of its
 /// first point.
 ///
-/// Where not all points are held, cells are dealt out to parts by their hash, so that a part's
-/// points are held and no cell is divided.
+/// Where not all points are held, cells are dealt out to parts by their hash, each with a file
+/// of its own, so that a part's points are held and no cell is divided.
 pub(crate) fn spaced(
-    points: &PointStore,
+    points: &PointStore<Fused>,
     kept: &Kept,
     footprints: f32,
     task: &Task,
     cloud: &mut CloudInParts,
 ) -> Result<(), MvsError> {
     if let Some(all) = points.all_held() {
-        let places: Vec<u32> = (0..all.len() as u32).filter(|i| kept.holds(*i)).collect();
-        return cloud.add(&of_part(&places, |k| &all[places[k] as usize], footprints));
+        let places: Vec<u32> = (0..all.len() as u32)
+            .filter(|i| kept.holds(*i as usize))
+            .collect();
+        let point = |k: usize| (places[k], &all[places[k] as usize]);
+        return cloud.add(&of_part(places.len(), point, footprints));
     }
-    let parts = points.len().div_ceil(points.most_held().max(1)) as u64;
-    for part in 0..parts {
+    let parts = points.len().div_ceil(points.most_held()).min(MOST_PARTS);
+    let new = || PointStore::new(points.folder(), PUT_ASIDE);
+    let mut stores: Vec<PointStore<Placed>> = (0..parts).map(|_| new()).collect();
+    points.for_each_block(PUT_ASIDE, |first, block| {
         task.check()?;
-        let (mut places, mut held) = (Vec::new(), Vec::new());
-        points.for_each(|index, p| {
-            if kept.holds(index) && part_of(cell(p, footprints), parts) == part {
-                places.push(index);
-                held.push(*p);
+        for (k, point) in block.iter().enumerate() {
+            if kept.holds(first + k) {
+                let part = part_of(cell(point, footprints), parts as u64);
+                let place = (first + k) as u32;
+                stores[part].add(&[Placed {
+                    place,
+                    point: *point,
+                }])?;
             }
+        }
+        Ok(())
+    })?;
+    for store in stores {
+        task.check()?;
+        let mut part: Vec<Placed> = Vec::with_capacity(store.len());
+        store.for_each_block(PUT_ASIDE, |_, block| {
+            part.extend_from_slice(block);
+            Ok(())
         })?;
-        cloud.add(&of_part(&places, |k| &held[k], footprints))?;
+        let point = |k: usize| (part[k].place, &part[k].point);
+        cloud.add(&of_part(part.len(), point, footprints))?;
     }
     Ok(())
 }
@@ -64,31 +96,28 @@ fn cell(p: &Fused, footprints: f32) -> u128 {
     (level << 84 | axes[0] << 56 | axes[1] << 28 | axes[2]) << 32
 }
 
-fn part_of(cell: u128, parts: u64) -> u64 {
+fn part_of(cell: u128, parts: u64) -> usize {
     // Fibonacci hashing of both halves.
     let mixed = ((cell >> 64) as u64 ^ (cell as u64).rotate_left(17))
         .wrapping_mul(0x9e37_79b9_7f4a_7c15)
         >> 32;
-    mixed % parts
+    (mixed % parts) as usize
 }
 
-/// One point a cell, in the order of first points; `place[k]` is that of `point(k)`.
+/// One point a cell, in the order of first points, of `count` points with their places.
 fn of_part<'a>(
-    places: &[u32],
-    point: impl Fn(usize) -> &'a Fused + Sync,
+    count: usize,
+    point: impl Fn(usize) -> (u32, &'a Fused) + Sync,
     footprints: f32,
 ) -> Vec<(u32, Fused)> {
     if !(footprints > 0.0) {
-        return places
-            .iter()
-            .enumerate()
-            .map(|(k, place)| (*place, *point(k)))
-            .collect();
+        let alone = |k| (point(k).0, *point(k).1);
+        return (0..count).map(alone).collect();
     }
     // The index is part of the key: no two are equal, any sort is stable.
-    let mut keyed: Vec<u128> = (0..places.len())
+    let mut keyed: Vec<u128> = (0..count)
         .into_par_iter()
-        .map(|k| cell(point(k), footprints) | k as u128)
+        .map(|k| cell(point(k).1, footprints) | k as u128)
         .collect();
     keyed.par_sort_unstable();
     let mut cells: Vec<&[u128]> = keyed.chunk_by(|a, b| a >> 32 == b >> 32).collect();
@@ -96,8 +125,8 @@ fn of_part<'a>(
     cells
         .par_iter()
         .map(|cell| {
-            let first = places[index(cell[0])];
-            (first, average(cell.iter().map(|key| point(index(*key)))))
+            let points = cell.iter().map(|key| point(index(*key)).1);
+            (point(index(cell[0])).0, average(points))
         })
         .collect()
 }
@@ -107,6 +136,10 @@ fn index(key: u128) -> usize {
 }
 
 /// The surest point of the cell, moved to the mean of those that face its way.
+///
+/// It keeps the views of the surest: with those of all, surface that is seen at a slant only
+/// is carved from the mesh (rendered room at draft: F at 20 mm .796 to .798, but a held-out
+/// photo is covered by .85 instead of .94).
 fn average<'a>(points: impl Iterator<Item = &'a Fused> + Clone) -> Fused {
     let surest = |a: &'a Fused, b: &'a Fused| if b.confidence > a.confidence { b } else { a };
     let Some(mut out) = points.clone().reduce(surest).copied() else {
@@ -151,8 +184,8 @@ mod tests {
     }
 
     fn spaced(points: &[Fused], footprints: f32) -> Vec<Fused> {
-        let places: Vec<u32> = (0..points.len() as u32).collect();
-        let found = of_part(&places, |k| &points[k], footprints);
+        let point = |k: usize| (k as u32, &points[k]);
+        let found = of_part(points.len(), point, footprints);
         assert!(found.is_sorted_by_key(|(place, _)| *place));
         found.into_iter().map(|(_, p)| p).collect()
     }
@@ -185,7 +218,7 @@ mod tests {
         let mut counts = [0; 5];
         for k in 0..10_000 {
             let p = point(k as f32, 0.5 * (1 + k % 3) as f32, 1);
-            counts[part_of(cell(&p, 1.0), 5) as usize] += 1;
+            counts[part_of(cell(&p, 1.0), 5)] += 1;
         }
         assert!(
             counts.iter().all(|c| (1700..2300).contains(c)),

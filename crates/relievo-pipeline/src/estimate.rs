@@ -83,7 +83,7 @@ pub fn estimate(scan: &InputScan, settings: &Settings, threads: usize) -> Estima
         + 0.12 * megapixels
         + effort.pair * pairs
         + 0.25 * n
-        + effort.depth * depth_megapixels
+        + effort.depth * work_of_depth(&options, settings.quality) * depth_megapixels
         + effort.mesh
         + 0.6 * depth_megapixels
         + effort.texture
@@ -107,6 +107,18 @@ struct Effort {
     pair: f64,
     mesh: f64,
     texture: f64,
+}
+
+/// Work of the depth passes, as a part of what the quality asks for: the first goes through all
+/// levels and weighs as two later ones, and sources are compared as many as there are.
+fn work_of_depth(options: &DepthOptions, quality: Quality) -> f64 {
+    let usual = match quality {
+        Quality::Draft => DepthOptions::draft(),
+        Quality::Normal => DepthOptions::normal(),
+        Quality::High => DepthOptions::high(),
+    };
+    let work = |o: &DepthOptions| (2.0 + o.geometric_passes as f64) * o.max_sources as f64;
+    work(options) / work(&usual)
 }
 
 /// Options of depth as the run will resolve them, as far as that is known before the kind of

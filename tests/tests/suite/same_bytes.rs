@@ -3,9 +3,10 @@
 use super::small::{arguments, arguments_and, copy, go_on, small};
 use relievo_tests::data::Random;
 use relievo_tests::program::{relievo, start};
-use relievo_tests::work::{assert_same, promised_tree};
+use relievo_tests::work::{assert_same, json, promised_tree};
 use relievo_tests::{is_quick, skipped_when_quick};
 use rustix::process::Signal;
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -96,6 +97,28 @@ fn a_kill_in_depth_costs_at_most_one_view() {
         assert!(there >= wanted && kept + 1 >= there, "{kept} of {there}");
         assert_same(&expected, &promised_tree(&work), "after a kill in depth");
     }
+}
+
+/// A quarter of this budget holds a part of the points only: they go through a file.
+#[test]
+fn a_cloud_larger_than_its_budget_has_the_same_bytes() {
+    let expected = promised_tree(&small().work);
+    let (_folder, work) = copy();
+    let mut again = go_on(&work).to_vec();
+    let flags = ["--until", "cloud", "--force", "cloud", "--memory", "140M"];
+    again.extend(flags.map(OsString::from));
+    let ran = relievo(&again).ends(0);
+    assert_eq!(ran.made()["cloud"], (1, 0));
+    assert_same(&expected, &promised_tree(&work), "--memory 140M");
+    let record = json(&work.join("cloud/stage.json"));
+    let points = record["figures"]["points"].as_u64().expect("a figure");
+    assert!(points > 100_000, "{points} points are no test");
+    let peak = record["peak_rss_mib"].as_f64().expect("a peak");
+    assert!(peak < 140.0, "{peak} MiB");
+    // Less than views take is refused, with what to do.
+    again.pop();
+    again.push("60M".into());
+    relievo(&again).ends(1).says(&["cloud", "--memory"]);
 }
 
 #[test]
