@@ -156,7 +156,17 @@ fn hold_to_exif(scene: &Scene<'_>, model: &Model, what: &mut Adjustment) {
     if given.iter().all(Option::is_none) {
         return;
     }
-    let (sigmas, residual_px) = intrinsics_sigmas(scene, model, what, what.options.loss);
+    let loss = what.options.loss;
+    let (mut sigmas, residual_px) = intrinsics_sigmas(scene, model, what, loss);
+    if sigmas.iter().all(Option::is_none) {
+        // One camera that nothing determines hides what is known of the others.
+        for c in (0..given.len()).filter(|&c| given[c].is_some()) {
+            let mut alone = what.clone();
+            let held = (0..given.len()).filter(|&o| o != c);
+            held.for_each(|o| alone.intrinsics[o] = Intrinsics::Fixed);
+            sigmas[c] = intrinsics_sigmas(scene, model, &alone, loss).0[c];
+        }
+    }
     let pull = |c: usize| {
         let focal_px = given[c]?;
         let sigma = sigmas[c].map_or(f64::INFINITY, |s| s.focal);

@@ -18,7 +18,7 @@ const MORE_PHOTOS_ERROR: f64 = 1.2;
 
 impl Mapper<'_, '_> {
     /// Begins again with the global mapper, where the choice is open and the
-    /// incremental one left photos out that matches connect to its best model.
+    /// incremental one found no model, or left photos out that matches connect to its best.
     pub(crate) fn try_globally(&mut self) -> bool {
         let none = vec![false; self.scene.num_views()];
         let best = self.state.done.iter().map(|b| b.model.order.len()).max();
@@ -30,7 +30,7 @@ impl Mapper<'_, '_> {
             .max();
         if self.options.mapper != MapperKind::Auto
             || self.state.first.is_some()
-            || best >= reachable
+            || best.is_some() && best >= reachable
         {
             return false;
         }
@@ -82,7 +82,10 @@ impl Mapper<'_, '_> {
         let taken = self.taken();
         let rest = |b: Built| self.without(b, &taken);
         let rest: Vec<Built> = others.into_iter().filter_map(rest).collect();
-        self.state.done.extend(rest);
+        if !rest.is_empty() {
+            self.state.done.extend(rest);
+            self.join_models()?;
+        }
         Ok(())
     }
 

@@ -19,8 +19,8 @@ pub(crate) fn limits(options: &SfmOptions) -> PointLimits {
     }
 }
 
-/// What may move of each camera, by the number of its registered photos: the
-/// focal length from three on, distortion from four (from three at the end).
+/// What may move of each camera that has a photo in the model, by the number of all its
+/// photos: the focal length from three on, distortion from four (from three at the end).
 pub(crate) fn free_intrinsics(
     scene: &Scene<'_>,
     model: &Model,

@@ -5,10 +5,11 @@ mod common;
 use common::{fixed, input, tolerance};
 use relievo_scene::{Match, ViewGraph, ViewId};
 use relievo_sfm::{
-    Checkpoint, MapperKind, MemoryCheckpoint, NoCheckpoint, SfmOptions, SfmResult, reconstruct,
+    Checkpoint, MapperKind, MemoryCheckpoint, NoCheckpoint, SfmError, SfmOptions, SfmResult,
+    reconstruct,
 };
 use relievo_synth::assert_model_near;
-use relievo_synth::scene::{Scene, SceneOptions};
+use relievo_synth::scene::{Motion, Scene, SceneOptions};
 use relievo_task::Task;
 
 fn map(scene: &Scene, graph: &ViewGraph, mapper: MapperKind) -> SfmResult {
@@ -41,6 +42,44 @@ fn with_a_lonely_photo() -> (Scene, ViewGraph, ViewId) {
         pair.inliers.retain(|m| of_lonely(m) == with_lonely);
     }
     (scene, graph, lonely)
+}
+
+/// No pair is wide enough to begin with; all of them together are.
+#[test]
+fn all_at_once_begins_where_no_pair_can() {
+    let scene = Scene::new(&SceneOptions {
+        views: 60,
+        points: 800,
+        motion: Motion::Orbit(1.6),
+        noise_px: 0.3,
+        ..SceneOptions::default()
+    });
+    let mut graph = scene.view_graph();
+    // 1.6 degrees a step.
+    graph.pairs.retain(|(a, b), _| b.0 - a.0 == 1);
+    // The widest pair, less than two degrees, is to have a quarter of this.
+    let options = |mapper| SfmOptions {
+        mapper,
+        init_min_angle_deg: 40.0,
+        ..fixed()
+    };
+    let input = input(&scene, &graph, scene.camera());
+    let run = |mapper| {
+        let options = options(mapper);
+        reconstruct(&input, &options, &Task::silent(), &mut NoCheckpoint)
+    };
+    let none = run(MapperKind::Incremental);
+    assert!(
+        matches!(none, Err(SfmError::NoInitialPair { .. })),
+        "{none:?}"
+    );
+    let result = run(MapperKind::Auto).expect("a model");
+    assert!(is_global(&result));
+    assert_model_near(
+        &result.models[0],
+        &scene.truth,
+        tolerance(2e-2, 0.5, 55, 500),
+    );
 }
 
 #[test]

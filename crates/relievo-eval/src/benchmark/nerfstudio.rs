@@ -53,7 +53,11 @@ pub fn read_transforms(path: &Path) -> Result<Cameras, EvalError> {
     for frame in frames {
         let number = |name: &str| frame.get(name).or_else(|| whole.get(name))?.as_f64();
         let word = |name: &str| frame.get(name).or_else(|| whole.get(name))?.as_str();
-        if word("camera_model").is_some_and(|m| m.contains("FISHEYE") || m == "EQUIRECTANGULAR") {
+        let flag = |name: &str| frame.get(name).or_else(|| whole.get(name))?.as_bool();
+        let model = word("camera_model");
+        if model.is_some_and(|m| m.contains("FISHEYE") || m == "EQUIRECTANGULAR")
+            || flag("is_fisheye") == Some(true)
+        {
             return Err(fail("has a fisheye or panoramic camera, which is not read"));
         }
         let name = frame
