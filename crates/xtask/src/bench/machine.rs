@@ -18,15 +18,11 @@ impl Machine {
     /// This machine, the commit and today.
     pub(crate) fn here() -> Self {
         let read = |p: &str| fs_err::read_to_string(p).unwrap_or_default();
-        let field = |text: &str, name: &str| {
-            let line = text.lines().find(|l| l.starts_with(name));
-            line.and_then(|l| Some(l.split_once(':')?.1.trim().to_owned()))
-        };
-        let cpu = field(&read("/proc/cpuinfo"), "model name");
+        let cpu = cpu(&read("/proc/cpuinfo"));
         let memory = field(&read("/proc/meminfo"), "MemTotal");
         let kib = memory.and_then(|m| m.split_whitespace().next()?.parse::<f64>().ok());
         Self {
-            cpu: cpu.unwrap_or_else(|| "unknown".to_owned()),
+            cpu,
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             memory_gib: (kib.unwrap_or(0.0) / 1048576.0 * 10.0).round() / 10.0,
             commit: commit(Path::new(".")),
@@ -46,6 +42,36 @@ impl Machine {
         let (cpu, threads, memory) = (&self.cpu, self.threads, self.memory_gib);
         format!("{cpu}, {threads} threads, {memory} GiB")
     }
+}
+
+/// The value of a line `name : value`.
+fn field(text: &str, name: &str) -> Option<String> {
+    let of = |line: &str| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == name).then(|| value.trim().to_owned())
+    };
+    text.lines().find_map(of)
+}
+
+/// The processor. Its name alone may stand for several ("AMD EPYC"), some twice as fast as
+/// others.
+fn cpu(info: &str) -> String {
+    let name = field(info, "model name").unwrap_or_else(|| "unknown".to_owned());
+    let Some((family, model)) = field(info, "cpu family").zip(field(info, "model")) else {
+        return name;
+    };
+    let flags = field(info, "flags").unwrap_or_default();
+    let has = |flag: &str| flags.split_whitespace().any(|f| f == flag);
+    let vectors = if has("avx512_vnni") {
+        ", AVX-512 VNNI"
+    } else if has("avx512bw") {
+        ", AVX-512"
+    } else if has("avx2") {
+        ", AVX2"
+    } else {
+        ""
+    };
+    format!("{name} (family {family}, model {model}{vectors})")
 }
 
 /// The day, UTC.
@@ -96,6 +122,16 @@ mod tests {
         assert!(!with(|m| m.memory_gib = 31.3));
         assert!(!with(|m| m.threads = 4));
         assert!(!with(|m| m.cpu = "B".to_owned()));
+    }
+
+    #[test]
+    fn a_processor_is_told_by_more_than_its_name() {
+        let info = "cpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\nflags\t\t: sse avx2 avx512_vnni\n";
+        assert_eq!(cpu(info), "AMD EPYC (family 26, model 2, AVX-512 VNNI)");
+        let older = info.replace(" avx512_vnni", "").replace("26", "25");
+        assert_eq!(cpu(&older), "AMD EPYC (family 25, model 2, AVX2)");
+        assert_eq!(cpu("model name : A\n"), "A");
+        assert_eq!(cpu(""), "unknown");
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! | [`machine`] | where, when and from which commit rows are |
 //! | [`results`] | rows on disk, which of them count, medians |
 //! | [`compare`] | better, worse or unchanged beyond the noise |
-//! | [`report`] | `docs/benchmarks.md` |
+//! | [`report`], [`summary`] | `docs/benchmarks.md` |
 
 mod bal;
 mod calibrate;
@@ -32,6 +32,7 @@ mod report;
 mod request;
 mod results;
 mod sets;
+mod summary;
 mod timed;
 mod tools;
 
@@ -253,7 +254,10 @@ fn one(
     match timed::run(&steps.command) {
         Ok((mut cost, talk)) => {
             if let Some(shared) = &steps.shared {
-                cost = cost.with(shared);
+                match cost.with(shared) {
+                    Ok(both) => cost = both,
+                    Err(why) => record.failed = Some(why),
+                }
             }
             (record.wall_s, record.cpu_s, record.rss_mib) = (cost.wall_s, cost.cpu_s, cost.rss_mib);
             record.killed = cost.code == -1;

@@ -1,6 +1,7 @@
 //! Rows as text and as `docs/benchmarks.md`.
 
 use super::results::{Record, median, newest};
+use super::summary;
 use super::tools::PEERS;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -12,9 +13,9 @@ const SHOWN: usize = 5;
 const FAMILIES: [(&str, &str); 3] = [("f_", "F"), ("f1_", "F"), ("auc_", "AUC")];
 
 /// Runs of one tool on one set.
-struct Group<'a> {
+pub(super) struct Group<'a> {
     /// Those that ended well; all where none did.
-    runs: Vec<&'a Record>,
+    pub(super) runs: Vec<&'a Record>,
     /// Those that failed beside them.
     failed: usize,
 }
@@ -33,22 +34,24 @@ impl Group<'_> {
         (values.len() > 1 && middle > 0.0).then(|| 50.0 * (high - low) / middle)
     }
 
-    /// Medians, the most telling first; F at all thresholds is one of them. The first
+    /// Mean of a figure over the runs, and so over the seeds.
+    pub(super) fn mean(&self, name: &str) -> f64 {
+        let same = self.runs.iter().flat_map(|r| &r.quality);
+        let values: Vec<f64> = same.filter(|q| q.name == name).map(|q| q.value).collect();
+        values.iter().sum::<f64>() / values.len() as f64
+    }
+
+    /// Means, the most telling first; F at all thresholds is one of them. The first
     /// [`SHOWN`] stand in the row, the rest below its table.
     fn figures(&self) -> Vec<String> {
         let Some(first) = self.runs.iter().find(|r| r.note.is_none()) else {
             return Vec::new();
         };
-        let middle = |name: &str| {
-            let same = self.runs.iter().flat_map(|r| &r.quality);
-            let values: Vec<f64> = same.filter(|q| q.name == name).map(|q| q.value).collect();
-            median(&values)
-        };
         let mut told: Vec<String> = Vec::new();
         // Classes have a table of their own.
         let whole = first.quality.iter().filter(|m| class_of(&m.name).is_none());
         for m in whole {
-            let value = middle(&m.name);
+            let value = self.mean(&m.name);
             // One figure for all thresholds, where the first of them stands.
             let family = FAMILIES.iter().find(|f| m.name.starts_with(f.0));
             let Some((prefix, name)) = family else {
@@ -66,7 +69,7 @@ impl Group<'_> {
             let digits = if name.starts_with('F') { 3 } else { 2 };
             let values: Vec<String> = names
                 .iter()
-                .map(|n| format!("{:.digits$}", middle(&format!("{prefix}{n}"))))
+                .map(|n| format!("{:.digits$}", self.mean(&format!("{prefix}{n}"))))
                 .collect();
             let (limits, values) = (limits.join("/"), values.join("/"));
             told.push(format!("{name} at {limits} {unit} {values}"));
@@ -153,10 +156,12 @@ fn short(v: f64) -> String {
 
 /// Place of a stage in [`super::STAGES`], stage, set.
 type Place<'a> = (usize, &'a str, &'a str);
+/// Tools on a set, ours first.
+pub(super) type Tools<'a> = Vec<(&'a str, Group<'a>)>;
 
 /// The rows that count by stage, set and tool, ours first.
-fn groups(rows: &[Record]) -> BTreeMap<Place<'_>, Vec<(&str, Group<'_>)>> {
-    let mut all: BTreeMap<Place<'_>, Vec<(&str, Group<'_>)>> = BTreeMap::new();
+fn groups(rows: &[Record]) -> BTreeMap<Place<'_>, Tools<'_>> {
+    let mut all: BTreeMap<Place<'_>, Tools<'_>> = BTreeMap::new();
     for r in newest(rows) {
         let order = super::STAGES.iter().position(|s| *s == r.stage);
         let place = (order.unwrap_or(usize::MAX), &*r.stage, &*r.set);
@@ -284,8 +289,9 @@ fn dated<'a>(rows: impl Iterator<Item = (String, &'a str)>) -> Vec<String> {
 pub(crate) fn markdown(rows: &[Record]) -> String {
     let mut text = "# Benchmarks\n\n\
         Written by `scripts/bench report` from the rows that `scripts/bench` stored; no figure is\n\
-        typed by hand. A row is one run, or the median of several, interleaved with the others' runs;\n\
-        the spread tells how many, and half of the range of their CPU seconds over the median. Tools\n\
+        typed by hand. A row is one run, or several, interleaved with the others' runs: medians of\n\
+        time and memory, means of quality (and so over seeds); the spread tells how many, and half of\n\
+        the range of their CPU seconds over the median. Tools\n\
         of one table ran on one machine; a row that was measured there before by the same version is\n\
         kept, so versions stand beside the days of their rows. Seconds and memory are of the whole\n\
         program, quality is scored by the same scorer for every tool (`docs/metrics.md`). A ratio\n\
@@ -322,6 +328,8 @@ pub(crate) fn markdown(rows: &[Record]) -> String {
     for (&(_, stage, set), tools) in &shown {
         if stage != last {
             let _ = write!(text, "\n## {stage}\n");
+            let of_stage = shown.iter().filter(|(place, _)| place.1 == stage);
+            text += &summary::of_stage(of_stage.map(|(place, tools)| (place.2, tools)));
             last = stage;
         }
         let _ = write!(text, "\n### {set}\n\n");

@@ -25,16 +25,20 @@ pub(crate) struct Cost {
 impl Cost {
     /// With a part that an earlier run did for this one: a JSON file with its
     /// `wall_s`, `cpu_s` and `rss_mib`.
-    pub(crate) fn with(self, shared: &Path) -> Self {
-        let read = fs_err::read(shared).unwrap_or_default();
-        let v: serde_json::Value = serde_json::from_slice(&read).unwrap_or_default();
-        let part = |name: &str| v[name].as_f64().unwrap_or(f64::NAN);
-        Self {
-            wall_s: self.wall_s + part("wall_s"),
-            cpu_s: self.cpu_s + part("cpu_s"),
-            rss_mib: self.rss_mib.max(part("rss_mib")),
+    pub(crate) fn with(self, shared: &Path) -> Result<Self, String> {
+        let read = fs_err::read(shared).map_err(|e| e.to_string())?;
+        let v: serde_json::Value = serde_json::from_slice(&read)
+            .map_err(|e| format!("{} is damaged: {e}", shared.display()))?;
+        let part = |name: &str| {
+            let missing = || format!("{} lacks {name}", shared.display());
+            v[name].as_f64().ok_or_else(missing)
+        };
+        Ok(Self {
+            wall_s: self.wall_s + part("wall_s")?,
+            cpu_s: self.cpu_s + part("cpu_s")?,
+            rss_mib: self.rss_mib.max(part("rss_mib")?),
             ..self
-        }
+        })
     }
 }
 
