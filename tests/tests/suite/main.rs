@@ -7,12 +7,13 @@
 //! | `added_photos` | photos added to a finished set |
 //! | `same_bytes` | threads, memory, kills and interrupts change no byte |
 //! | `damage` | a flipped byte, a newer folder, a second run |
-//! | `schedule` | pairs matched from coarse to fine against pairs matched in full |
+//! | `schedule` | pairs matched from coarse to fine or chosen by retrieval against all pairs in full |
 //! | `bad_photos` | input that cannot be used, or only in part |
 //! | `bad_models` | imported models that the dense stages cannot use, or only in part |
 //! | `bad_places` | folders that cannot be written, disks that fill up |
 //! | `video` | key frames, and videos that are none |
 //! | `exchange` | import, export, inspect, options, clean |
+//! | `pictures` | `inspect --pictures`, the right way up |
 //! | `measuring` | bench, scores without truth, two runs side by side, bad truth |
 //! | `measuring_frames` | figures of files in unknown frames and of stages out of date |
 //! | `eth3d` | the demo set in the layout of ETH3D, with its rule |
@@ -31,6 +32,7 @@ mod golden;
 mod mappers;
 mod measuring;
 mod measuring_frames;
+mod pictures;
 mod real_photos;
 mod same_bytes;
 mod schedule;

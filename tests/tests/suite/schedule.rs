@@ -1,4 +1,4 @@
-//! Pairs matched from coarse to fine against pairs matched in full.
+//! Pairs matched from coarse to fine, and pairs chosen by retrieval, against all pairs in full.
 
 use relievo_formats::native::matches;
 use relievo_scene::TwoViewKind;
@@ -67,17 +67,52 @@ fn little_is_lost_from_coarse_to_fine() {
     little_is_lost(&data::demo_photos(1..=12));
 }
 
+/// Every second photo of the room.
+fn room() -> Option<Vec<PathBuf>> {
+    if skipped_when_quick("every second photo of the room") {
+        return None;
+    }
+    let set = data::real("synthetic/room")?;
+    let numbers = (1..=38).step_by(2);
+    Some(
+        numbers
+            .map(|i| set.join(format!("images/{i:04}.jpg")))
+            .collect(),
+    )
+}
+
 #[test]
 fn little_is_lost_of_a_room() {
-    if skipped_when_quick("every second photo of the room") {
-        return;
+    if let Some(photos) = room() {
+        little_is_lost(&photos);
     }
-    let Some(set) = data::real("synthetic/room") else {
+}
+
+/// Of pictures of a room, where much looks alike, five neighbours a photo hold its best partners.
+#[test]
+fn retrieval_tries_the_best_partners() {
+    let Some(photos) = room() else {
         return;
     };
-    let photos: Vec<PathBuf> = (1..=38)
-        .step_by(2)
-        .map(|i| set.join(format!("images/{i:04}.jpg")))
-        .collect();
-    little_is_lost(&photos);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let work = folder.path().join("work");
+    let (all, _) = matched(&photos, &work, &["--set", "matches.pairs=exhaustive"]);
+    let chosen = ["matches.pairs=retrieval", "matches.retrieval_neighbours=5"];
+    let (found, _) = matched(&photos, &work, &["--set", chosen[0], "--set", chosen[1]]);
+    let tried = json(&work.join("matches/stage.json"))["figures"]["pairs_tried"].clone();
+    assert!(tried.as_u64().is_some_and(|n| n <= 5 * 19), "{tried}");
+    let (mut best, mut kept) = (0, 0);
+    for photo in &photos {
+        let name = photo.file_name().expect("a name").to_string_lossy();
+        let mut partners: Vec<_> = all
+            .iter()
+            .filter(|((a, b), _)| *a == name || *b == name)
+            .collect();
+        partners.sort_by_key(|(_, matches)| std::cmp::Reverse(**matches));
+        for (pair, _) in partners.iter().take(2) {
+            best += 1;
+            kept += usize::from(found.contains_key(*pair));
+        }
+    }
+    assert!(best >= 36 && 10 * kept >= 9 * best, "{kept} of {best}");
 }
