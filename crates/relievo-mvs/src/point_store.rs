@@ -130,7 +130,7 @@ mod tests {
                 assert!(seen == all, "{most_held} {most}");
             }
         }
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]
