@@ -49,7 +49,7 @@ relievo_task::options! {
         spacing_footprints: f32 = 0.5, "pixel footprints", "judgement; 0 keeps all";
         /// What is seen in mirrors, glass and polished floors is taken out, where it is the room
         /// turned round.
-        clear_mirrors: bool = true, "", "ghosts behind walls";
+        clear_mirrors: bool = false, "", "not tried on photographs of mirrors";
     }
 }
 

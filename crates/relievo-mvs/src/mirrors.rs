@@ -50,6 +50,8 @@ const ALIKE_COLOR: i32 = 40;
 const TELLING_COS: (f64, f64) = (0.25, 0.95);
 /// Cells of a plane along the scene's extent.
 const CELLS: f64 = 96.0;
+/// Cosine between the normals of a wall and of its points.
+const ON_WALL_COS: f64 = 0.9;
 /// Points through a cell that is looked at.
 const LEAST_IN_CELL: usize = 3;
 /// Telling points through a mirror, and the share of them that are likenesses: a mirror shows
@@ -92,7 +94,7 @@ pub(crate) fn no_ghosts(
         let Some(mirror) = scene.fitted(&wall, &behind) else {
             continue;
         };
-        for ghost in scene.ghosts(&mirror, &behind) {
+        for ghost in scene.ghosts((&wall, &mirror), &behind) {
             keep[ghost] = false;
         }
     }
@@ -218,7 +220,7 @@ impl Scene<'_> {
     }
 
     /// The points that are seen through pieces of the plane that show likenesses.
-    fn ghosts(&self, mirror: &Plane, behind: &[Behind]) -> Vec<usize> {
+    fn ghosts(&self, (wall, mirror): (&Plane, &Plane), behind: &[Behind]) -> Vec<usize> {
         let position = |i: usize| vec3(self.cloud.positions[i]);
         let cell_of = |b: &Behind| self.crossing(mirror, &b.center, &position(b.point));
         let mut cells: BTreeMap<Cell, Vec<usize>> = BTreeMap::new();
@@ -228,28 +230,37 @@ impl Scene<'_> {
             }
         }
         cells.retain(|_, through| through.len() >= LEAST_IN_CELL);
-        let judged = self.telling(mirror, behind, JUDGED);
-        let found = self.likenesses(mirror, &judged, |b| {
-            NEAR.0 * self.extent + NEAR.1 * (position(b.point) - b.center).norm()
-        });
-        // Telling points and likenesses through each cell.
-        let mut told: BTreeMap<Cell, (usize, usize)> = BTreeMap::new();
-        for (b, likeness) in judged.iter().zip(found) {
-            if let Some(cell) = cell_of(b) {
-                let (all, alike) = told.entry(cell).or_default();
-                *all += 1;
-                *alike += usize::from(likeness.is_some_and(|o| self.same_color(b.point, o)));
+        // Points and likenesses through each cell.
+        let tell = |judged: &[Behind]| {
+            let found = self.likenesses(mirror, judged, |b| {
+                NEAR.0 * self.extent + NEAR.1 * (position(b.point) - b.center).norm()
+            });
+            let mut told: BTreeMap<Cell, (usize, usize)> = BTreeMap::new();
+            for (b, likeness) in judged.iter().zip(found) {
+                if let Some(cell) = cell_of(b) {
+                    let (all, alike) = told.entry(cell).or_default();
+                    *all += 1;
+                    *alike += usize::from(likeness.is_some_and(|o| self.same_color(b.point, o)));
+                }
             }
-        }
+            told
+        };
+        let telling = tell(&self.telling(mirror, behind, JUDGED));
+        let some = behind.iter().step_by(behind.len().div_ceil(JUDGED));
+        let any = tell(&some.copied().collect::<Vec<_>>());
         let mut ghosts = Vec::new();
         for piece in pieces(cells.keys().copied().collect()) {
-            let sum = |of: fn(&(usize, usize)) -> usize| -> usize {
-                piece.iter().filter_map(|c| told.get(c)).map(of).sum()
+            let share = |told: &BTreeMap<Cell, (usize, usize)>| {
+                let cells = || piece.iter().filter_map(|c| told.get(c));
+                let all: usize = cells().map(|t| t.0).sum();
+                let alike: usize = cells().map(|t| t.1).sum();
+                (all, alike as f64 / f64::from(all.max(1) as u32))
             };
-            let (all, alike) = (sum(|t| t.0), sum(|t| t.1));
-            if all >= LEAST_TELLING
-                && alike as f64 >= LEAST_SHARE * f64::from(all as u32)
-                && self.has_frame(mirror, &piece)
+            let (count, telling) = share(&telling);
+            if count >= LEAST_TELLING
+                && telling >= LEAST_SHARE
+                && share(&any).1 >= LEAST_SHARE
+                && self.has_frame(wall, mirror, &piece)
                 && !self.is_seen_through(mirror, &piece)
             {
                 ghosts.extend(piece.iter().flat_map(|cell| &cells[cell]).copied());
@@ -258,24 +269,25 @@ impl Scene<'_> {
         ghosts
     }
 
-    /// Whether the plane goes on around a piece of it: in most cells beside it there are points.
-    fn has_frame(&self, mirror: &Plane, piece: &[Cell]) -> bool {
+    /// Whether the wall goes on around a piece of it: in most cells beside it there are points
+    /// of the wall, that face as it does.
+    fn has_frame(&self, wall: &Plane, mirror: &Plane, piece: &[Cell]) -> bool {
         let inside: BTreeSet<Cell> = piece.iter().copied().collect();
-        let around = |reach: i64| move |c: &Cell| beside(*c, reach);
-        let mut border: BTreeSet<Cell> = piece.iter().flat_map(around(1)).collect();
+        let mut border: BTreeSet<Cell> = piece.iter().flat_map(|c| beside(*c, 1)).collect();
         border.retain(|c| !inside.contains(c));
-        let wall: BTreeSet<Cell> = self
-            .cloud
-            .positions
-            .par_iter()
-            .map(|x| vec3(*x))
-            .filter(|x| mirror.distance(x).abs() < (HANGS + BEHIND) * self.extent)
-            .map(|x| self.cell(mirror, &x))
+        let on_wall = |i: &usize| {
+            wall.distance(&vec3(self.cloud.positions[*i])).abs() < 2.0 * ON_PLANE * self.extent
+                && wall.normal.dot(&vec3(self.cloud.normals[*i])) > ON_WALL_COS
+        };
+        let framing: BTreeSet<Cell> = (0..self.cloud.len())
+            .into_par_iter()
+            .filter(on_wall)
+            .map(|i| self.cell(mirror, &vec3(self.cloud.positions[i])))
             .collect();
         // A frame may stand a little apart.
         let framed = border
             .iter()
-            .filter(|c| beside(**c, 2).any(|b| wall.contains(&b) && !inside.contains(&b)));
+            .filter(|c| beside(**c, 2).any(|b| framing.contains(&b) && !inside.contains(&b)));
         framed.count() as f64 >= LEAST_FRAME * border.len() as f64
     }
 

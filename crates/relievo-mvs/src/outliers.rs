@@ -10,6 +10,11 @@ use relievo_task::Task;
 /// Neighbours that a point of a surface has nearby.
 const NEIGHBOURS: usize = 4;
 
+/// Points that a tree is made of at most: a million take some 60 MB.
+const BLOCK: usize = 1 << 20;
+/// Points of one unit of parallel work.
+const CHUNK: usize = 1024;
+
 /// One bit a point.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept(Vec<u64>);
@@ -23,6 +28,10 @@ impl Kept {
         self.0[index / 64] |= 1 << (index % 64);
     }
 
+    fn drop(&mut self, index: usize) {
+        self.0[index / 64] &= !(1 << (index % 64));
+    }
+
     /// Whether the point stays.
     pub(crate) fn holds(&self, index: usize) -> bool {
         self.0[index / 64] >> (index % 64) & 1 == 1
@@ -32,8 +41,8 @@ impl Kept {
 /// The points whose fourth neighbour is no farther than `footprints` times the distance that two
 /// pixels of their view have on the surface; 0 keeps all.
 ///
-/// The measure is each point's own, so that near and far parts of a scene are judged alike. Where
-/// not all points are held, a block of them is asked first: a view's points follow one another,
+/// The measure is each point's own, so that near and far parts of a scene are judged alike. A block
+/// of points is asked first: a view's points follow one another,
 /// so that nearly all find their neighbours there. The few that do not ask all other blocks,
 /// and the least distances of all are the least of all blocks: no division changes anything.
 pub(crate) fn near_others(
@@ -46,32 +55,45 @@ pub(crate) fn near_others(
     }
     let mut kept = Kept::new(points.len(), false);
     let mut asking: Vec<Asking> = Vec::new();
-    let most = points.most_held();
+    let most = points.most_held().min(BLOCK);
     points.for_each_block(most, |first, block| {
         task.check()?;
-        let mut own: Vec<Asking> = block
-            .iter()
+        let tree = tree(block);
+        let lonely: Vec<Vec<Asking>> = block
+            .par_chunks(CHUNK)
             .enumerate()
-            .map(|(k, p)| Asking::new(first + k, p, footprints))
+            .map(|(k, chunk)| {
+                let own = chunk.iter().enumerate();
+                let asking = own.map(|(i, p)| Asking::new(first + k * CHUNK + i, p, footprints));
+                let asked = asking.map(|mut a| {
+                    a.ask(&tree);
+                    a
+                });
+                asked.filter(|a| !a.has_neighbours()).collect()
+            })
             .collect();
-        Asking::all(&mut own, block);
-        for a in own {
-            if a.has_neighbours() {
-                kept.keep(a.index);
-            } else if block.len() < points.len() {
+        (first..first + block.len()).for_each(|i| kept.keep(i));
+        for a in lonely.into_iter().flatten() {
+            kept.drop(a.index);
+            if block.len() < points.len() {
                 asking.push(a);
             }
         }
         Ok(())
     })?;
-    for some in asking.chunks_mut(most) {
+    for some in asking.chunks_mut(points.most_held()) {
         points.for_each_block(most, |first, block| {
             task.check()?;
             // Those of this block have asked it.
             let before = some.partition_point(|a| a.index < first);
             let behind = some.partition_point(|a| a.index < first + block.len());
             let (others, rest) = some.split_at_mut(behind);
-            Asking::two(&mut others[..before], rest, block);
+            let tree = tree(block);
+            others[..before]
+                .par_iter_mut()
+                .chain(rest)
+                .with_min_len(CHUNK)
+                .for_each(|a| a.ask(&tree));
             Ok(())
         })?;
         for a in some.iter().filter(|a| a.has_neighbours()) {
@@ -79,6 +101,11 @@ pub(crate) fn near_others(
         }
     }
     Ok(kept)
+}
+
+fn tree(block: &[Fused]) -> KdTree {
+    let positions: Vec<[f32; 3]> = block.iter().map(|p| p.position).collect();
+    KdTree::new(&positions)
 }
 
 /// A point and the least squared distances to others so far, itself among them.
@@ -104,28 +131,11 @@ impl Asking {
         self.nearest[NEIGHBOURS].sqrt() <= self.reach
     }
 
-    fn all(asking: &mut [Self], block: &[Fused]) {
-        Self::two(asking, &mut [], block);
-    }
-
-    /// Every one asks the block.
-    fn two(a: &mut [Self], b: &mut [Self], block: &[Fused]) {
-        if a.is_empty() && b.is_empty() {
-            return;
+    /// Takes in the nearest of a block.
+    fn ask(&mut self, tree: &KdTree) {
+        for n in tree.k_nearest(self.position, NEIGHBOURS + 1) {
+            self.add(n.distance_squared);
         }
-        let positions: Vec<[f32; 3]> = block.iter().map(|p| p.position).collect();
-        let tree = KdTree::new(&positions);
-        a.par_chunks_mut(1024)
-            .chain(b.par_chunks_mut(1024))
-            .for_each(|chunk| {
-                let mut near = Vec::new();
-                for asking in chunk {
-                    tree.k_nearest_into(asking.position, NEIGHBOURS + 1, &mut near);
-                    for n in &near {
-                        asking.add(n.distance_squared);
-                    }
-                }
-            });
     }
 
     fn add(&mut self, distance_squared: f32) {
