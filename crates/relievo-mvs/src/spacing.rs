@@ -17,6 +17,8 @@ use relievo_task::Task;
 
 /// Parts at most: each has a file open.
 const MOST_PARTS: usize = 256;
+/// Cells averaged at a time.
+const AVERAGED: usize = 1 << 16;
 /// Points of a part put aside at a time before they go to its file.
 const PUT_ASIDE: usize = 1 << 12;
 
@@ -46,7 +48,7 @@ pub(crate) fn spaced(
             .filter(|i| kept.holds(*i as usize))
             .collect();
         let point = |k: usize| (places[k], &all[places[k] as usize]);
-        return cloud.add(&of_part(places.len(), point, footprints));
+        return of_part(places.len(), point, footprints, |some| cloud.add(some));
     }
     let parts = points.len().div_ceil(points.most_held()).min(MOST_PARTS);
     let new = || PointStore::new(points.folder(), PUT_ASIDE);
@@ -73,7 +75,7 @@ pub(crate) fn spaced(
             Ok(())
         })?;
         let point = |k: usize| (part[k].place, &part[k].point);
-        cloud.add(&of_part(part.len(), point, footprints))?;
+        of_part(part.len(), point, footprints, |some| cloud.add(some))?;
     }
     Ok(())
 }
@@ -104,15 +106,21 @@ fn part_of(cell: u128, parts: u64) -> usize {
     (mixed % parts) as usize
 }
 
-/// One point a cell, in the order of first points, of `count` points with their places.
+/// Gives `take` one point a cell with its place, some at a time, in the order of first points,
+/// of `count` points with their places.
 fn of_part<'a>(
     count: usize,
     point: impl Fn(usize) -> (u32, &'a Fused) + Sync,
     footprints: f32,
-) -> Vec<(u32, Fused)> {
+    mut take: impl FnMut(&[(u32, Fused)]) -> Result<(), MvsError>,
+) -> Result<(), MvsError> {
     if !(footprints > 0.0) {
-        let alone = |k| (point(k).0, *point(k).1);
-        return (0..count).map(alone).collect();
+        for first in (0..count).step_by(AVERAGED) {
+            let some = first..(first + AVERAGED).min(count);
+            let alone = |k| (point(k).0, *point(k).1);
+            take(&some.map(alone).collect::<Vec<_>>())?;
+        }
+        return Ok(());
     }
     // The index is part of the key: no two are equal, any sort is stable.
     let mut keyed: Vec<u128> = (0..count)
@@ -120,15 +128,28 @@ fn of_part<'a>(
         .map(|k| cell(point(k).1, footprints) | k as u128)
         .collect();
     keyed.par_sort_unstable();
-    let mut cells: Vec<&[u128]> = keyed.chunk_by(|a, b| a >> 32 == b >> 32).collect();
-    cells.par_sort_unstable_by_key(|c| index(c[0]));
-    cells
-        .par_iter()
-        .map(|cell| {
-            let points = cell.iter().map(|key| point(index(*key)).1);
-            (point(index(cell[0])).0, average(points))
-        })
-        .collect()
+    // First point and place among the keys of each cell.
+    let is_first = |k: &usize| *k == 0 || keyed[k - 1] >> 32 != keyed[*k] >> 32;
+    let mut cells: Vec<(u32, u32)> = (0..count)
+        .into_par_iter()
+        .filter(is_first)
+        .map(|k| (index(keyed[k]) as u32, k as u32))
+        .collect();
+    cells.par_sort_unstable();
+    let keyed = &keyed[..];
+    let of_cell = |start: usize| {
+        let key = keyed[start] >> 32;
+        let same = move |other: &&u128| **other >> 32 == key;
+        keyed[start..].iter().take_while(same)
+    };
+    for some in cells.chunks(AVERAGED) {
+        let averaged = some.par_iter().map(|&(first, start)| {
+            let points = of_cell(start as usize).map(|key| point(index(*key)).1);
+            (point(first as usize).0, average(points))
+        });
+        take(&averaged.collect::<Vec<_>>())?;
+    }
+    Ok(())
 }
 
 fn index(key: u128) -> usize {
@@ -185,7 +206,12 @@ mod tests {
 
     fn spaced(points: &[Fused], footprints: f32) -> Vec<Fused> {
         let point = |k: usize| (k as u32, &points[k]);
-        let found = of_part(points.len(), point, footprints);
+        let mut found = Vec::new();
+        let take = |some: &[(u32, Fused)]| {
+            found.extend_from_slice(some);
+            Ok(())
+        };
+        of_part(points.len(), point, footprints, take).unwrap();
         assert!(found.is_sorted_by_key(|(place, _)| *place));
         found.into_iter().map(|(_, p)| p).collect()
     }
