@@ -105,6 +105,46 @@ fn colmap_truth() {
     check(&benchmark::open(dir.path()).unwrap(), "colmap");
 }
 
+/// A plane as the scan beside the model, every 10 mm a point.
+#[test]
+fn colmap_truth_with_a_scan() {
+    let dir = tempfile::tempdir().unwrap();
+    photos(&dir.path().join("images"));
+    relievo_formats::colmap::write_model_text(&model(), &dir.path().join("gt")).unwrap();
+    let wall = |off: f32| -> Vec<[f32; 3]> {
+        let places = (0..10_201).map(|i| [i % 101, i / 101]);
+        places
+            .map(|[i, j]| [0.01 * i as f32, 0.01 * j as f32, off])
+            .collect()
+    };
+    let scan = PointCloud {
+        positions: wall(0.0),
+        normals: vec![[0.0, 0.0, 1.0]; 10_201],
+        colors: vec![[128; 3]; 10_201],
+        confidence: vec![255; 10_201],
+        ..PointCloud::default()
+    };
+    relievo_formats::ply::write_cloud(&scan, &dir.path().join("gt/scan.ply")).unwrap();
+    let set = benchmark::open(dir.path()).unwrap();
+    check(&set, "colmap");
+    let benchmark::Surface::Mesh(place) = &set.surface else {
+        panic!("no surface");
+    };
+    let truth = relievo_eval::TrueScene::read(place).unwrap();
+    let score = |off| relievo_eval::score_cloud(&wall(off), &truth, &Sim3::identity()).unwrap();
+    let own = score(0.0);
+    assert!(own.by_threshold_mm.values().all(|t| t.f > 0.9999), "{own}");
+    // 1.5 mm above every point: none within 1 mm, all within 2 mm.
+    let off = score(0.0015);
+    let at = |t: &str| {
+        (
+            off.by_threshold_mm[t].precision,
+            off.by_threshold_mm[t].recall,
+        )
+    };
+    assert_eq!((at("1"), at("2")), ((0.0, 0.0), (1.0, 1.0)), "{off}");
+}
+
 /// Our own rendered set lies beside the crates.
 #[test]
 fn rendered() {

@@ -8,13 +8,14 @@
 //! The large planes of the cloud are candidates. One is first fitted so that
 //! the points behind it fall onto those in front (point-to-plane ICP over the
 //! plane's three parameters), as a mirror hangs before its wall. Then the
-//! sight lines of the points behind are cut with it. A connected piece of
-//! it is a mirror where much of what is seen through it is likenesses, where it has a wall or frame
-//! around it, and where no camera looks through it from behind; all that is seen through it is taken out.
+//! sight lines of the points behind are cut with it. A connected piece of it
+//! is a mirror where much of what is seen through it is likenesses, where its
+//! wall goes on around it, and where no camera looks through it from behind;
+//! all that is seen through it is taken out.
 //!
-//! Only what faces neither along the plane nor across it says anything: a floor that goes on behind a door is
-//! mirrored onto itself, and any two parallel walls are each other's likeness at the plane
-//! midway between them.
+//! Only what faces neither along the plane nor across it says anything: a
+//! floor that goes on behind a door is mirrored onto itself, and any two
+//! parallel walls are each other's likeness at the plane midway between them.
 
 use crate::error::MvsError;
 use crate::planes::{Plane, extent, large_planes, vec3};

@@ -158,13 +158,13 @@ fn index(key: u128) -> usize {
 
 /// The surest point of the cell, moved to the mean of those that face its way.
 ///
-/// It keeps the views of the surest: with those of all, surface that is seen at a slant only
-/// is carved from the mesh (rendered room at draft: F at 20 mm .796 to .798, but a held-out
-/// photo is covered by .85 instead of .94).
+/// It keeps the views of the surest: with those of all, more is carved from the mesh (rendered
+/// room at draft: F at 20 mm .796 to .798, but the mesh covers .85 instead of .94 of a held-out
+/// photo).
 fn average<'a>(points: impl Iterator<Item = &'a Fused> + Clone) -> Fused {
     let surest = |a: &'a Fused, b: &'a Fused| if b.confidence > a.confidence { b } else { a };
     let Some(mut out) = points.clone().reduce(surest).copied() else {
-        return bytemuck::Zeroable::zeroed();
+        return Zeroable::zeroed();
     };
     let facing = out.normal;
     let (mut weight, mut position, mut normal) = (0.0_f64, [0.0_f64; 3], [0.0_f64; 3]);

@@ -145,6 +145,25 @@ fn two_runs_stand_side_by_side() {
     fs_err::write(&settings, text.replace("seed = 0", "seed = 7")).unwrap();
     let other = run(&[&"eval", &"runs", &small().work, &copied]).ends(0);
     assert!(other.stdout.contains("seed"), "{}", other.stdout);
+    // Another option, and what came of it, by value.
+    let (_other, coarse) = copy();
+    let spacing = "cloud.spacing_footprints=2";
+    run(&[&"run", &"-o", &coarse, &"--set", &spacing]).ends(0);
+    let apart = run(&[&"eval", &"runs", &small().work, &coarse, &"--json"])
+        .ends(0)
+        .json();
+    let options = apart["options"].as_object().expect("a table");
+    assert_eq!(options.len(), 1, "{apart}");
+    let pair = &options["cloud.spacing_footprints"];
+    assert_eq!(pair, &serde_json::json!([0.5, 2.0]));
+    let points =
+        |work: &Path| work::json(&work.join("cloud/stage.json"))["figures"]["points"].clone();
+    let (many, few) = (points(&small().work), points(&coarse));
+    assert!(2 * few.as_u64().unwrap() < many.as_u64().unwrap());
+    assert_eq!(
+        apart["figures"]["6 cloud.points"],
+        serde_json::json!([many, few])
+    );
     run(&[&"eval", &"runs", &small().work, &demo()])
         .ends(1)
         .says(&["not a work folder", "hint:"]);
@@ -295,7 +314,9 @@ fn a_bad_scan_is_found_before_anything_is_run() {
     let whole = fs_err::read(demo().join("gt/mesh.ply")).unwrap();
     let head = "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\n\
         property float z\nend_header\n";
-    let cases: [(Vec<u8>, &str); 3] = [
+    let many = head.replace("vertex 3", "vertex 1000000") + &"0 0 0\n".repeat(999_999);
+    let cases: [(Vec<u8>, &str); 4] = [
+        ((many + "0 nan 0\n").into_bytes(), "finite"),
         (whole[..whole.len() / 2].to_vec(), "scan.ply"),
         (
             (head.to_owned() + "0 0 0\n1 nan 0\n1 1 0\n").into_bytes(),
