@@ -49,7 +49,7 @@ relievo_task::options! {
         spacing_footprints: f32 = 0.5, "pixel footprints", "judgement; 0 keeps all";
         /// What is seen in mirrors, glass and polished floors is taken out, where it is the room
         /// turned round.
-        clear_mirrors: bool = false, "", "not tried on photographs of mirrors";
+        clear_mirrors: bool = false, "", "tried on synthetic points only";
     }
 }
 
@@ -145,7 +145,7 @@ pub fn fuse(
     })
 }
 
-/// What a point takes while it is filtered and spaced: itself twice, its place, its key, and
+/// What a point takes at most while it is filtered and spaced: itself twice, its place, its key, and
 /// the kd-tree over it.
 const POINT_BYTES: u64 = 160;
 

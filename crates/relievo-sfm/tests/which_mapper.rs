@@ -69,10 +69,7 @@ fn all_at_once_begins_where_no_pair_can() {
         reconstruct(&input, &options, &Task::silent(), &mut NoCheckpoint)
     };
     let none = run(MapperKind::Incremental);
-    assert!(
-        matches!(none, Err(SfmError::NoInitialPair { .. })),
-        "{none:?}"
-    );
+    assert!(matches!(none, Err(SfmError::NoInitialPair { .. })));
     let result = run(MapperKind::Auto).expect("a model");
     assert!(is_global(&result));
     assert_model_near(

@@ -68,7 +68,7 @@ impl Stage for Sparse {
     }
 
     fn version(&self) -> u32 {
-        17
+        18
     }
 
     fn depends_on(&self) -> &[&'static str] {
