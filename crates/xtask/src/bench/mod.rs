@@ -260,6 +260,7 @@ fn one(
                 }
             }
             (record.wall_s, record.cpu_s, record.rss_mib) = (cost.wall_s, cost.cpu_s, cost.rss_mib);
+            record.others_s = cost.others_s;
             record.killed = cost.code == -1;
             if record.killed {
                 record.failed = Some("it was killed by a signal".to_owned());

@@ -47,6 +47,9 @@ pub(crate) struct Record {
     pub(crate) wall_s: f64,
     pub(crate) cpu_s: f64,
     pub(crate) rss_mib: f64,
+    /// CPU seconds of other work on the machine during the run.
+    #[serde(default)]
+    pub(crate) others_s: f64,
     /// CPU seconds of the calibration kernel around a run of ours.
     pub(crate) calibration_s: f64,
     pub(crate) quality: Vec<Metric>,
@@ -81,6 +84,7 @@ impl Record {
             wall_s: 0.0,
             cpu_s: 0.0,
             rss_mib: 0.0,
+            others_s: 0.0,
             calibration_s: 0.0,
             quality: Vec::new(),
             failed: None,
@@ -88,6 +92,14 @@ impl Record {
             note: None,
             machine: machine.clone(),
         }
+    }
+}
+
+impl Record {
+    /// Whether other work took so much of the processors that the wall time says nothing.
+    pub(crate) fn is_disturbed(&self) -> bool {
+        const SHARE: f64 = 0.15;
+        self.others_s > SHARE * self.wall_s
     }
 }
 
@@ -231,6 +243,7 @@ pub(crate) fn example(stage: &str, set: &str, tool: &str, version: &str, run: us
         wall_s: 1.0,
         cpu_s: 2.0,
         rss_mib: 100.0,
+        others_s: 0.0,
         calibration_s: 0.1,
         quality: Vec::new(),
         failed: None,
