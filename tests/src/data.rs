@@ -2,12 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-/// The rendered demo set with its truth: 12 photos, 640 x 480.
-pub fn demo() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+fn of_repository(set: &str) -> PathBuf {
+    let datasets = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the tests lie in the repository")
-        .join("datasets/demo")
+        .join("datasets");
+    datasets.join(set)
+}
+
+/// The rendered demo set with its truth: 12 photos, 640 x 480.
+pub fn demo() -> PathBuf {
+    of_repository("demo")
+}
+
+/// A rendered room with a mirror on its wall x = 0, with true cameras: 20 photos, 750 x 500.
+pub fn mirror() -> PathBuf {
+    of_repository("mirror")
 }
 
 /// A photo of the demo set, counted from 1.

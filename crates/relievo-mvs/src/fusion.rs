@@ -49,7 +49,7 @@ relievo_task::options! {
         spacing_footprints: f32 = 0.5, "pixel footprints", "judgement; 0 keeps all";
         /// What is seen in mirrors, glass and polished floors is taken out, where it is the room
         /// turned round.
-        clear_mirrors: bool = false, "", "tried on synthetic points only";
+        clear_mirrors: bool = true, "", "docs/decisions.md";
     }
 }
 

@@ -9,9 +9,9 @@
 //! the points behind it fall onto those in front (point-to-plane ICP over the
 //! plane's three parameters), as a mirror hangs before its wall. Then the
 //! sight lines of the points behind are cut with it. A connected piece of it
-//! is a mirror where much of what is seen through it is likenesses, where its
-//! wall goes on around it, and where no camera looks through it from behind;
-//! all that is seen through it is taken out.
+//! is a mirror where much of what is seen through it is likenesses, where grey
+//! levels of the two go together, where its wall goes on around it, and where no
+//! camera looks through it from behind; all that is seen through it is taken out.
 //!
 //! Only what faces neither along the plane nor across it says anything: a
 //! floor that goes on behind a door is mirrored onto itself, and any two
@@ -36,9 +36,9 @@ const LEANS_COS: f64 = 0.98;
 /// Points behind a plane from which on it is worth a look.
 const LEAST_BEHIND: usize = 300;
 /// Points in front that likenesses are looked for among.
-const LIKENESSES: usize = 2_000_000;
+const LIKENESSES: usize = 1_000_000;
 /// Points that a plane is fitted with, and those that it is judged by.
-const FITTED: usize = 4000;
+const FITTED: usize = 2000;
 const JUDGED: usize = 20_000;
 const ROUNDS: usize = 8;
 /// A likeness is this near, of the scene's extent and of the way of its light.
@@ -46,7 +46,7 @@ const NEAR: (f64, f64) = (0.002, 0.004);
 /// Cosine between the directions of a point and its likeness.
 const ALIKE_COS: f64 = 0.8;
 /// Mean difference of their colours.
-const ALIKE_COLOR: i32 = 40;
+const ALIKE_COLOR: u32 = 40;
 /// Cosines to the plane's normal between which a direction says something.
 const TELLING_COS: (f64, f64) = (0.25, 0.95);
 /// Cells of a plane along the scene's extent.
@@ -60,6 +60,8 @@ const LEAST_IN_CELL: usize = 3;
 /// Chance makes a few percent.
 const LEAST_TELLING: usize = 100;
 const LEAST_SHARE: f64 = 0.25;
+/// Correlation of grey levels between what is seen through a mirror and what stands where it is mirrored to.
+const LEAST_CORRELATION: f64 = 0.5;
 /// Share of the cells around a mirror that hold points of its wall.
 const LEAST_FRAME: f64 = 0.5;
 /// Points through a piece that are seen from behind it.
@@ -74,6 +76,7 @@ pub(crate) fn no_ghosts(
     let extent = extent(cloud);
     let mut keep = vec![true; cloud.len()];
     let mut likenesses = None;
+    let mut mirrors: Vec<Plane> = Vec::new();
     for wall in large_planes(cloud, ON_PLANE * extent) {
         task.check()?;
         let behind = behind(cloud, centers, &wall, (HANGS + BEHIND) * extent);
@@ -95,11 +98,25 @@ pub(crate) fn no_ghosts(
         let Some(mirror) = scene.fitted(&wall, &behind) else {
             continue;
         };
-        for ghost in scene.ghosts((&wall, &mirror), &behind) {
+        // A wall that is not quite even is several planes, which end at one mirror.
+        if mirrors.iter().any(|m| is_same(m, &mirror, extent)) {
+            continue;
+        }
+        let ghosts = scene.ghosts((&wall, &mirror), &behind);
+        if !ghosts.is_empty() {
+            mirrors.push(mirror);
+        }
+        for ghost in ghosts {
             keep[ghost] = false;
         }
     }
     Ok(keep.contains(&false).then_some(keep))
+}
+
+/// Whether two planes are one at where they are and over the scene.
+fn is_same(a: &Plane, b: &Plane, extent: f64) -> bool {
+    let off = (b.normal - a.normal).norm() + a.distance(&b.at).abs() / extent;
+    off < 0.5 * NEAR.0
 }
 
 /// A point behind a plane and the camera that sees it through the plane.
@@ -231,36 +248,39 @@ impl Scene<'_> {
             }
         }
         cells.retain(|_, through| through.len() >= LEAST_IN_CELL);
-        // Points and likenesses through each cell.
         let tell = |judged: &[Behind]| {
             let found = self.likenesses(mirror, judged, |b| {
                 NEAR.0 * self.extent + NEAR.1 * (position(b.point) - b.center).norm()
             });
-            let mut told: BTreeMap<Cell, (usize, usize)> = BTreeMap::new();
+            let mut told: BTreeMap<Cell, Told> = BTreeMap::new();
             for (b, likeness) in judged.iter().zip(found) {
                 if let Some(cell) = cell_of(b) {
-                    let (all, alike) = told.entry(cell).or_default();
-                    *all += 1;
-                    *alike += usize::from(likeness.is_some_and(|o| self.same_color(b.point, o)));
+                    told.entry(cell)
+                        .or_default()
+                        .add(self.colors(b.point, likeness));
                 }
             }
             told
         };
         let telling = tell(&self.telling(mirror, behind, JUDGED));
-        let some = behind.iter().step_by(behind.len().div_ceil(JUDGED));
-        let any = tell(&some.copied().collect::<Vec<_>>());
+        // All directions; asked where the telling ones say yes.
+        let any = std::cell::LazyCell::new(|| {
+            let some = behind.iter().step_by(behind.len().div_ceil(JUDGED));
+            tell(&some.copied().collect::<Vec<_>>())
+        });
         let mut ghosts = Vec::new();
         for piece in pieces(cells.keys().copied().collect()) {
-            let share = |told: &BTreeMap<Cell, (usize, usize)>| {
-                let cells = || piece.iter().filter_map(|c| told.get(c));
-                let all: usize = cells().map(|t| t.0).sum();
-                let alike: usize = cells().map(|t| t.1).sum();
-                (all, alike as f64 / f64::from(all.max(1) as u32))
+            let of_piece = |told: &BTreeMap<Cell, Told>| {
+                let cells = piece.iter().filter_map(|c| told.get(c));
+                cells.fold(Told::default(), Told::with)
             };
-            let (count, telling) = share(&telling);
-            if count >= LEAST_TELLING
-                && telling >= LEAST_SHARE
-                && share(&any).1 >= LEAST_SHARE
+            let telling = of_piece(&telling);
+            if telling.all < LEAST_TELLING || telling.share() < LEAST_SHARE {
+                continue;
+            }
+            let any = of_piece(&any);
+            if any.share() >= LEAST_SHARE
+                && any.correlation() >= LEAST_CORRELATION
                 && self.has_frame(wall, mirror, &piece)
                 && !self.is_seen_through(mirror, &piece)
             {
@@ -326,12 +346,59 @@ impl Scene<'_> {
         all.filter(|&i| crosses(i)).count() > MOST_FROM_BEHIND
     }
 
-    fn same_color(&self, a: usize, b: usize) -> bool {
-        let (a, b) = (self.cloud.colors[a], self.cloud.colors[b]);
-        let off: i32 = (0..3)
-            .map(|k| (i32::from(a[k]) - i32::from(b[k])).abs())
-            .sum();
-        off <= 3 * ALIKE_COLOR
+    /// The colours of a point and of its likeness.
+    fn colors(&self, point: usize, likeness: Option<usize>) -> Option<[[u8; 3]; 2]> {
+        likeness.map(|other| [self.cloud.colors[point], self.cloud.colors[other]])
+    }
+}
+
+/// What points through a piece say.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    all: usize,
+    /// With a likeness of their colour.
+    alike: usize,
+    /// Of grey levels a and b of points and their likenesses: number, sums of a, b, a², b² and ab.
+    sums: [u64; 6],
+}
+
+impl Told {
+    fn add(&mut self, colors: Option<[[u8; 3]; 2]>) {
+        self.all += 1;
+        let Some([a, b]) = colors else {
+            return;
+        };
+        let off: u32 = (0..3).map(|k| u32::from(a[k].abs_diff(b[k]))).sum();
+        self.alike += usize::from(off <= 3 * ALIKE_COLOR);
+        let [a, b] = [a, b].map(|c| c.iter().map(|v| u64::from(*v)).sum::<u64>());
+        for (sum, v) in self.sums.iter_mut().zip([1, a, b, a * a, b * b, a * b]) {
+            *sum += v;
+        }
+    }
+
+    fn with(mut self, other: &Self) -> Self {
+        self.all += other.all;
+        self.alike += other.alike;
+        for (sum, v) in self.sums.iter_mut().zip(other.sums) {
+            *sum += v;
+        }
+        self
+    }
+
+    /// Of the points, those with a likeness of their colour.
+    fn share(&self) -> f64 {
+        self.alike as f64 / f64::from(self.all.max(1) as u32)
+    }
+
+    /// Pearson's, between grey levels of points and of what stands in their place; 0 where one side is of one grey.
+    fn correlation(&self) -> f64 {
+        let [n, a, b, aa, bb, ab] = self.sums.map(|v| v as f64);
+        let (va, vb) = (n * aa - a * a, n * bb - b * b);
+        if va > 0.0 && vb > 0.0 {
+            (n * ab - a * b) / (va * vb).sqrt()
+        } else {
+            0.0
+        }
     }
 }
 

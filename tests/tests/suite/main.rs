@@ -17,6 +17,7 @@
 //! | `measuring` | bench, scores without truth, two runs side by side, bad truth |
 //! | `measuring_frames` | figures of files in unknown frames and of stages out of date |
 //! | `eth3d` | the demo set in the layout of ETH3D, with its rule |
+//! | `mirrors` | a rendered room with a mirror: no ghosts behind it |
 //! | `mappers` | which pairs are matched, and how poses are found |
 //! | `real_photos` | the photo sets under `RELIEVO_DATA` |
 
@@ -32,6 +33,7 @@ mod golden;
 mod mappers;
 mod measuring;
 mod measuring_frames;
+mod mirrors;
 mod pictures;
 mod real_photos;
 mod same_bytes;

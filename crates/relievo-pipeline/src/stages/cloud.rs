@@ -39,7 +39,7 @@ impl Stage for Cloud {
     }
 
     fn version(&self) -> u32 {
-        4
+        5
     }
 
     fn depends_on(&self) -> &[&'static str] {
