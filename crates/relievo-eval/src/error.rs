@@ -178,9 +178,11 @@ impl EvalError {
             Self::Estimate { .. } => {
                 "--estimate and --model take a work folder that got so far (`relievo status` says how far it is), a COLMAP model or a PLY"
             }
-            Self::DataSet { .. } => "docs/datasets.md lists the layouts that are read",
+            Self::DataSet { .. } => {
+                "docs/datasets.md lists the layouts that are read; photos and true cameras are paired by file name, with its ending"
+            }
             Self::OtherFrame { .. } => {
-                "give the cameras of the estimate with --model, so that it can be aligned; to a truth without cameras it has to be brought first"
+                "a true surface lies in the frame and unit of the true cameras; of a bare file give the cameras with --model, so that it can be aligned, and to a truth without cameras bring it first"
             }
             Self::NoAgreement { .. } => "score the cameras alone with `relievo eval poses`",
             Self::TwinNames { .. } => "give every photo a name of its own",

@@ -86,6 +86,10 @@ pub fn truth_from_estimate(
     };
     match model {
         None if truth.cameras.is_empty() => Ok(Sim3::identity()),
+        None if !estimate.exists() => Err(EvalError::Estimate {
+            path: estimate.to_owned(),
+            what: "does not exist",
+        }),
         None => Err(EvalError::NoCameras {
             path: estimate.to_owned(),
         }),

@@ -7,6 +7,7 @@ use crate::error::EvalError;
 use relievo_geometry::{CameraModel, Mat3, Rigid3, Vec3};
 use relievo_scene::Camera;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Reads one; `None` without `transforms.json`.
@@ -20,11 +21,10 @@ pub fn read(root: &Path) -> Result<Option<DataSet>, EvalError> {
     let inputs: Vec<PathBuf> = if images.is_dir() {
         vec![images]
     } else {
-        cameras
-            .keys()
-            .map(|n| root.join(n))
-            .filter(|p| p.is_file())
-            .collect()
+        let named: BTreeSet<PathBuf> = file_paths(&file)?.iter().map(|n| root.join(n)).collect();
+        let beside = cameras.keys().map(|n| root.join(n));
+        let all: BTreeSet<PathBuf> = named.into_iter().chain(beside).collect();
+        all.into_iter().filter(|p| p.is_file()).collect()
     };
     Ok(Some(DataSet {
         name: folder_name(root),
@@ -34,6 +34,16 @@ pub fn read(root: &Path) -> Result<Option<DataSet>, EvalError> {
         cameras,
         surface: Surface::None,
     }))
+}
+
+/// The photos' places in a `transforms.json`, below its folder.
+fn file_paths(path: &Path) -> Result<Vec<String>, EvalError> {
+    let whole: Value = serde_json::from_slice(&fs_err::read(path)?).unwrap_or_default();
+    let frames = whole["frames"].as_array().into_iter().flatten();
+    let names = frames.filter_map(|f| f["file_path"].as_str());
+    Ok(names
+        .map(|n| n.trim_start_matches("./").to_owned())
+        .collect())
 }
 
 /// The cameras of a `transforms.json`.

@@ -145,14 +145,17 @@ fn paired(set: &DataSet) -> Option<(usize, usize)> {
     (!names.is_empty()).then(|| (names.len(), with_camera.count()))
 }
 
-/// Refuses photos of which none has a true camera, and photos of another size than the
+/// Refuses photos of which fewer than three have a true camera, and photos of another size than the
 /// cameras whose intrinsics they are to get.
 fn check_photos(set: &DataSet, sizes: bool) -> Result<(), Failure> {
-    if paired(set).is_some_and(|(_, with_camera)| with_camera == 0) {
-        return Err(refuse(&EvalError::DataSet {
-            path: set.inputs.first().cloned().unwrap_or_default(),
-            what: "no photo has the name of a true camera",
-        }));
+    let what = match paired(set) {
+        Some((_, 0)) => Some("no photo has the name of a true camera"),
+        Some((_, 1 | 2)) => Some("fewer than three photos have the name of a true camera"),
+        _ => None,
+    };
+    if let Some(what) = what {
+        let path = set.inputs.first().cloned().unwrap_or_default();
+        return Err(refuse(&EvalError::DataSet { path, what }));
     }
     let photos = relievo_media::scan_inputs(&set.inputs).unwrap_or_default();
     for photo in photos.iter().filter(|_| sizes) {

@@ -202,7 +202,7 @@ impl Round<'_> {
             let id = (seed, run);
             let known = self
                 .results
-                .find(stage, &set.name, &tool, id, &self.machine);
+                .find(stage, (&set.name, &set.data), &tool, id, &self.machine);
             let record = if let Some(record) = known {
                 record.clone()
             } else if run > 0 && self.started.elapsed() > request.repeat_for {
@@ -234,7 +234,7 @@ fn one(
     id: tools::RunId,
     (limit_s, machine): (u64, &Machine),
 ) -> Record {
-    let mut record = Record::new(stage, &set.name, tool, id, machine);
+    let mut record = Record::new(stage, set, tool, id, machine);
     // A full run takes days.
     record.machine.date = machine::today();
     if let Some(why) = &tool.absent {

@@ -79,7 +79,7 @@ impl Group<'_> {
 }
 
 /// What the rows have no place for, a line a tool; nothing where there is no more.
-fn further(tools: &[(&str, Group<'_>)]) -> String {
+fn further(tools: &[&(&str, Group<'_>)]) -> String {
     let lines: Vec<String> = tools
         .iter()
         .map(|(name, g)| (name, g.figures()))
@@ -100,7 +100,7 @@ fn class_of(metric: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// Recall and F by class, a column a tool; nothing where no tool has classes.
-fn class_table(tools: &[(&str, Group<'_>)]) -> String {
+fn class_table(tools: &[&(&str, Group<'_>)]) -> String {
     let figures = |g: &Group<'_>| -> BTreeMap<String, f64> {
         let scored = g.runs.iter().filter(|r| r.failed.is_none());
         let all: Vec<_> = scored.flat_map(|r| &r.quality).collect();
@@ -241,6 +241,14 @@ fn lines(tools: &[(&str, Group<'_>)]) -> Vec<[String; 7]> {
     tools.iter().map(|(n, g)| told(n, g)).collect()
 }
 
+/// The tools whose figures say something beside ours.
+pub(super) fn standing<'a, 'b>(tools: &'b Tools<'a>) -> Vec<&'b (&'a str, Group<'a>)> {
+    let own = tools.iter().find(|(_, g)| g.runs.iter().any(|r| r.ours));
+    let stands =
+        |g: &Group<'_>| own.is_none_or(|(_, own)| stands_apart(own.runs[0], g.runs[0]).is_none());
+    tools.iter().filter(|(_, g)| stands(g)).collect()
+}
+
 /// Why a peer's row says nothing beside `ours`.
 fn stands_apart(ours: &Record, peer: &Record) -> Option<&'static str> {
     if peer.ours || peer.failed.is_some() {
@@ -350,8 +358,9 @@ pub(crate) fn markdown(rows: &[Record]) -> String {
                 cells.map(|c| c.replace('|', "/")).join(" | ")
             );
         }
-        text += &further(tools);
-        text += &class_table(tools);
+        let standing = standing(tools);
+        text += &further(&standing);
+        text += &class_table(&standing);
     }
     text
 }

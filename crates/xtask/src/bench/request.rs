@@ -75,8 +75,10 @@ impl Request {
         if request.results.as_os_str().is_empty() {
             request.results = default_results(request.quick);
         }
-        if request.quick && !runs_given {
-            request.runs = 1;
+        if request.quick {
+            // All of it is to end within minutes.
+            request.peer_limit_s = request.peer_limit_s.min(QUICK_PEER_S);
+            request.runs = if runs_given { request.runs } else { 1 };
         }
         for peer in request.against.iter().flatten().filter(|p| *p != "none") {
             if !tools::PEERS
@@ -103,6 +105,9 @@ pub(crate) fn default_results(quick: bool) -> PathBuf {
     let name = if quick { "quick" } else { "results" };
     PathBuf::from(format!("target/bench/{name}.jsonl"))
 }
+
+/// Longest run of a peer with `--quick`.
+const QUICK_PEER_S: u64 = 60;
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@
 use super::Problems;
 use super::machine::Machine;
 use super::quality::METRICS;
+use super::sets::Set;
 use super::tools::{RunId, Tool};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,6 +40,12 @@ pub(crate) struct Record {
     /// Version of ours whose result a peer started from.
     #[serde(default)]
     pub(crate) start: Option<String>,
+    /// Digest of the set's photos and truth; empty in rows that were measured before it was kept.
+    #[serde(default)]
+    pub(crate) data: String,
+    /// What the set's truth is.
+    #[serde(default)]
+    pub(crate) truth: Option<String>,
     /// Definitions by which it was scored ([`METRICS`]).
     #[serde(default)]
     pub(crate) metrics: u32,
@@ -66,14 +73,16 @@ pub(crate) struct Record {
 impl Record {
     pub(crate) fn new(
         stage: &str,
-        set: &str,
+        set: &Set,
         tool: &Tool,
         (seed, run): RunId,
         machine: &Machine,
     ) -> Self {
         Self {
             stage: stage.to_owned(),
-            set: set.to_owned(),
+            set: set.name.clone(),
+            data: set.data.clone(),
+            truth: set.truth.clone(),
             tool: tool.name.clone(),
             ours: tool.ours,
             version: tool.version.clone(),
@@ -157,19 +166,20 @@ impl Results {
         Ok(())
     }
 
-    /// A run that was done already on this machine by the same version from the
+    /// A run that was done already on this machine with the same photos and truth by the same version from the
     /// same start, and scored by the same definitions. A tool that failed by itself would fail again; one that was
     /// killed, or was not here, is tried.
     pub(crate) fn find(
         &self,
         stage: &str,
-        set: &str,
+        (set, data): (&str, &str),
         tool: &Tool,
         (seed, run): RunId,
         machine: &Machine,
     ) -> Option<&Record> {
         self.rows.iter().rfind(|r| {
             let same = r.stage == stage && r.set == set && r.tool == tool.name;
+            let same = same && (r.data.is_empty() || r.data == data);
             let same = same && r.machine.is_same(machine);
             let version = r.version == tool.version && r.start == tool.start;
             // What was never scored is not measured by anything.
@@ -237,6 +247,8 @@ pub(crate) fn example(stage: &str, set: &str, tool: &str, version: &str, run: us
         ours: tool == "relievo",
         version: version.to_owned(),
         start: None,
+        data: "d".to_owned(),
+        truth: None,
         metrics: METRICS,
         seed: 0,
         run,
@@ -271,11 +283,12 @@ mod tests {
             let mut row = row.clone();
             change(&mut row);
             let found = results(vec![row]);
-            let found = found.find("mesh", "demo", &tool, (0, 1), &machine);
+            let found = found.find("mesh", ("demo", "d"), &tool, (0, 1), &machine);
             found.is_some()
         };
         assert!(is_done(&|_| {}));
         assert!(is_done(&|r| r.machine.commit = "another".to_owned()));
+        assert!(is_done(&|r| r.data.clear()) && !is_done(&|r| r.data = "other".to_owned()));
         assert!(!is_done(&|r| r.machine.threads = 4));
         assert!(!is_done(&|r| r.machine.cpu = "B".to_owned()));
         assert!(!is_done(&|r| r.machine.memory_gib = 32.0));

@@ -5,6 +5,7 @@ use super::request::Request;
 use super::tools::relievo;
 use super::{Problems, bal, photos, quality};
 use serde_json::Value;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,6 +24,10 @@ pub(crate) struct Set {
     pub(crate) has_surface: bool,
     /// That surface is laser scans, by which clouds alone are scored.
     pub(crate) scans_only: bool,
+    /// Digest of its files.
+    pub(crate) data: String,
+    /// What its truth is.
+    pub(crate) truth: Option<String>,
     /// It has a truth that does not read: it runs as photos alone, and the harness fails.
     pub(crate) damaged: Option<String>,
 }
@@ -66,6 +71,10 @@ impl Set {
             input: input?,
             is_problem: false,
             has_truth: told.is_some(),
+            data: digest(root),
+            truth: told
+                .as_ref()
+                .and_then(|v| Some(v["truth"].as_str()?.to_owned())),
             has_surface: surface != "none",
             scans_only: surface == "scans",
             damaged,
@@ -80,6 +89,8 @@ impl Set {
             input,
             is_problem: true,
             has_truth: false,
+            data: String::new(),
+            truth: None,
             has_surface: false,
             scans_only: false,
             damaged: None,
@@ -111,6 +122,16 @@ pub(crate) fn find(request: &Request) -> Result<Vec<Set>, Problems> {
     }
     sets.extend(bal::sets());
     sets.sort_by(|a, b| a.name.cmp(&b.name));
+    let twins = sets
+        .iter()
+        .zip(sets.iter().skip(1))
+        .find(|(a, b)| a.name == b.name);
+    if let Some((a, b)) = twins {
+        let [a, b] = [a, b].map(|s| s.root.display());
+        return Err(vec![format!(
+            "{a} and {b} have one name, and rows go by it: rename one of the folders"
+        )]);
+    }
     if request.sets.is_empty() {
         let small = ["demo", bal::SMALLEST];
         sets.retain(|s| !request.quick || small.contains(&&*s.name));
@@ -128,6 +149,30 @@ pub(crate) fn find(request: &Request) -> Result<Vec<Set>, Problems> {
     }
     sets.retain(|s| request.sets.contains(&s.name));
     Ok(sets)
+}
+
+/// Of the names and contents of all files under a folder; of large ones the length stands for the content.
+fn digest(root: &Path) -> String {
+    const LARGE: u64 = 1 << 25;
+    let mut hasher = DefaultHasher::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(folder) = open.pop() {
+        let entries = fs_err::read_dir(&folder).into_iter().flatten();
+        let mut paths: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
+        paths.sort();
+        for path in paths {
+            path.strip_prefix(root).unwrap_or(&path).hash(&mut hasher);
+            let length = path.metadata().map_or(0, |m| m.len());
+            if path.is_dir() {
+                open.push(path);
+            } else if length > LARGE {
+                length.hash(&mut hasher);
+            } else {
+                fs_err::read(&path).unwrap_or_default().hash(&mut hasher);
+            }
+        }
+    }
+    format!("{:016x}", hasher.finish())
 }
 
 /// What all tools are given: the folder, the first video, or, where the set names its
@@ -185,6 +230,22 @@ fn with_ending(path: &Path, endings: &[&str]) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_digest_tells_what_was_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs_err::create_dir(root.join("gt")).unwrap();
+        let write = |name: &str, text: &str| fs_err::write(root.join(name), text).unwrap();
+        write("gt/images.txt", "a");
+        let first = digest(root);
+        assert_eq!(digest(root), first);
+        write("gt/images.txt", "b");
+        let second = digest(root);
+        write("more.jpg", "");
+        let third = digest(root);
+        assert!(first != second && second != third && first != third);
+    }
 
     #[test]
     fn a_set_that_names_its_photos_is_its_folder() {

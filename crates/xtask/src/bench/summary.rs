@@ -1,26 +1,36 @@
 //! A stage over all sets: ours beside the best peer of each.
 
-use super::report::{Group, Tools};
+use super::report::{Group, Tools, standing};
 use std::fmt::Write;
 
 /// What poses are compared by.
 const ERROR: &str = "position_mean";
+/// Cameras that have a pose.
+const PLACED: &str = "registered";
 
-/// Position errors of ours and of the best peer set by set, and the geometric mean of their
-/// ratios; nothing where no set has both.
+/// Position errors of ours and of the best peer that placed no fewer cameras, set by set, and the geometric mean of their
+/// ratios; nothing where no set has both. A truth that is another reconstruction says nothing here.
 pub(super) fn of_stage<'a>(sets: impl Iterator<Item = (&'a str, &'a Tools<'a>)>) -> String {
     let error = |g: &Group<'_>| Some(g.mean(ERROR)).filter(|e| *e > 0.0);
     let mut rows = String::new();
     let mut logs = Vec::new();
     // `tiny` is `demo` once more.
     for (set, tools) in sets.filter(|(set, _)| *set != "tiny") {
+        let tools = standing(tools);
+        let own = || tools.iter().filter(|(_, g)| g.runs.iter().any(|r| r.ours));
+        let is_reference =
+            |r: &&super::results::Record| r.truth.as_ref().is_some_and(|t| t.contains("reference"));
+        if own().any(|(_, g)| g.runs.iter().any(is_reference)) {
+            continue;
+        }
+        let placed = own().map(|(_, g)| g.mean(PLACED)).fold(0.0, f64::max);
         let mut ours = None;
         let mut best: Option<(f64, &str)> = None;
-        for (name, g) in tools {
+        for (name, g) in &tools {
             let Some(e) = error(g) else { continue };
             if g.runs.iter().any(|r| r.ours) {
                 ours = Some((e, g.runs.len()));
-            } else if best.is_none_or(|(least, _)| e < least) {
+            } else if !(g.mean(PLACED) < placed) && best.is_none_or(|(least, _)| e < least) {
                 best = Some((e, name));
             }
         }
@@ -52,17 +62,37 @@ mod tests {
 
     #[test]
     fn ratios_to_the_best_peer_are_summed_up_over_sets() {
+        let placed = |cameras: f64| Metric {
+            name: super::PLACED.to_owned(),
+            value: cameras,
+            unit: String::new(),
+            better: Better::Higher,
+        };
         let row = |set: &str, tool: &str, run: usize, error: f64| Record {
-            quality: vec![Metric {
-                name: super::ERROR.to_owned(),
-                value: error,
-                unit: "mm".to_owned(),
-                better: Better::Lower,
-            }],
+            quality: vec![
+                Metric {
+                    name: super::ERROR.to_owned(),
+                    value: error,
+                    unit: "mm".to_owned(),
+                    better: Better::Lower,
+                },
+                placed(8.0),
+            ],
             ours: tool == "relievo",
             ..example("known", set, tool, "1", run)
         };
+        let fewer = Record {
+            quality: vec![row("b", "", 0, 0.1).quality.remove(0), placed(7.0)],
+            ..row("b", "pycolmap global", 0, 0.1)
+        };
+        let reference = |tool: &str| Record {
+            truth: Some("another reconstruction: a reference".to_owned()),
+            ..row("d", tool, 0, 1.0)
+        };
         let rows = [
+            fewer,
+            reference("relievo"),
+            reference("openmvg-rs"),
             row("a", "relievo", 0, 1.0),
             row("a", "relievo", 1, 3.0),
             row("a", "pycolmap global", 0, 8.0),
@@ -80,6 +110,7 @@ mod tests {
         );
         assert!(text.contains("| b | 2.0000 (1) | 1.0000, openmvg-rs | 2.000 |"));
         assert!(text.contains("| geometric mean | | | 1.000 |"));
+        assert!(!text.contains("| d | 1"));
         assert!(!text.contains("| tiny | 9") && !text.contains("| c | 5"));
     }
 }

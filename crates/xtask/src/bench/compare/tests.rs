@@ -26,6 +26,8 @@ fn rows(error: f64, f: f64, time: impl Fn(usize) -> f64) -> Vec<Record> {
             ours: true,
             version: String::new(),
             start: None,
+            data: String::new(),
+            truth: None,
             metrics: METRICS,
             seed,
             run: seed,
