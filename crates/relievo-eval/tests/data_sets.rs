@@ -263,6 +263,16 @@ fn nerfstudio() {
     assert!(skewed.contains("not a rotation"), "{skewed}");
     let fisheye = refused(|v| v["camera_model"] = "OPENCV_FISHEYE".into());
     assert!(fisheye.contains("fisheye"), "{fisheye}");
+    // Photos in the folder that the file names.
+    fs_err::rename(dir.path().join("images"), dir.path().join("train")).unwrap();
+    fs_err::write(&file, good.to_string().replace("images/", "./train/")).unwrap();
+    let set = benchmark::open(dir.path()).unwrap();
+    assert_eq!(set.inputs.len(), set.cameras.len());
+    assert!(
+        set.inputs
+            .iter()
+            .all(|p| p.parent() == Some(&dir.path().join("train")))
+    );
 }
 
 /// The scan: a wall of 1 m at 2 m before the scanner, a point a centimetre.

@@ -333,3 +333,26 @@ fn a_bad_scan_is_found_before_anything_is_run() {
         assert!(!work.exists());
     }
 }
+
+#[test]
+fn photos_of_which_two_have_a_true_camera_are_refused_before_anything_is_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (set, work) = (folder.path().join("mine"), folder.path().join("w.relievo"));
+    relievo_tests::data::copy_demo(1..=4, &set.join("images"));
+    let renamed = |from: &str, to: &str| {
+        let images = set.join("images");
+        fs_err::rename(images.join(from), images.join(to)).unwrap();
+    };
+    renamed("0003.jpg", "c.jpg");
+    renamed("0004.jpg", "d.jpg");
+    fs_err::create_dir_all(set.join("gt")).unwrap();
+    for file in ["cameras.txt", "images.txt", "points3D.txt"] {
+        fs_err::copy(demo().join("gt").join(file), set.join("gt").join(file)).unwrap();
+    }
+    run(&[&"bench", &set, &"-o", &work]).ends(1).says(&[
+        "fewer than three photos",
+        "hint:",
+        "file name",
+    ]);
+    assert!(!work.exists());
+}
