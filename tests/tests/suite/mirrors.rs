@@ -1,8 +1,8 @@
 //! A mirror on the wall of a rendered room, seen by photos with true poses.
 
 use relievo_formats::ply::read_cloud;
-use relievo_tests::data;
 use relievo_tests::program::relievo;
+use relievo_tests::{data, skipped_when_quick};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -15,6 +15,9 @@ fn before_and_behind(work: &Path) -> (usize, usize) {
 
 #[test]
 fn what_a_mirror_shows_is_no_room_behind_the_wall() {
+    if skipped_when_quick("a room with a mirror") {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let work = folder.path().join("mirror.relievo");
     let set = data::mirror();

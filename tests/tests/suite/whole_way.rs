@@ -124,11 +124,11 @@ fn check_time(work: &Path, unit: f64) -> Vec<String> {
     let stages = work::json(&work.join("report/report.json"))["stages"].clone();
     let mut told = Vec::new();
     for (stage, most) in [
-        ("features", 140.0),
+        ("features", 150.0),
         ("matches", 35.0),
         ("sparse", 20.0),
-        ("depth", 1500.0),
-        ("cloud", 120.0),
+        ("depth", 1700.0),
+        ("cloud", 130.0),
         ("mesh", 320.0),
         ("texture", 290.0),
     ] {

@@ -21,10 +21,14 @@ pub fn read(root: &Path) -> Result<Option<DataSet>, EvalError> {
     let inputs: Vec<PathBuf> = if images.is_dir() {
         vec![images]
     } else {
-        let named: BTreeSet<PathBuf> = file_paths(&file)?.iter().map(|n| root.join(n)).collect();
-        let beside = cameras.keys().map(|n| root.join(n));
-        let all: BTreeSet<PathBuf> = named.into_iter().chain(beside).collect();
-        all.into_iter().filter(|p| p.is_file()).collect()
+        let there = |names: Vec<String>| -> BTreeSet<PathBuf> {
+            let paths = names.iter().map(|n| root.join(n));
+            paths.filter(|p| p.is_file()).collect()
+        };
+        // A name alone is looked for beside the file.
+        let named = Some(there(file_paths(&file)?)).filter(|n| !n.is_empty());
+        let beside = || there(cameras.keys().cloned().collect());
+        named.unwrap_or_else(beside).into_iter().collect()
     };
     Ok(Some(DataSet {
         name: folder_name(root),

@@ -5,6 +5,7 @@ use super::request::Request;
 use super::tools::relievo;
 use super::{Problems, bal, photos, quality};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -156,7 +157,12 @@ fn digest(root: &Path) -> String {
     const LARGE: u64 = 1 << 25;
     let mut hasher = DefaultHasher::new();
     let mut open = vec![root.to_owned()];
+    // A link may lead back.
+    let mut seen = BTreeSet::new();
     while let Some(folder) = open.pop() {
+        if !seen.insert(fs_err::canonicalize(&folder).unwrap_or_else(|_| folder.clone())) {
+            continue;
+        }
         let entries = fs_err::read_dir(&folder).into_iter().flatten();
         let mut paths: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
         paths.sort();
@@ -245,6 +251,8 @@ mod tests {
         write("more.jpg", "");
         let third = digest(root);
         assert!(first != second && second != third && first != third);
+        std::os::unix::fs::symlink(root, root.join("gt/back")).unwrap();
+        assert_ne!(digest(root), third);
     }
 
     #[test]
