@@ -45,6 +45,7 @@ pub(crate) struct CloudInParts<'a> {
     neighbours: &'a Neighbours,
     most_bytes: u64,
     places: Vec<u32>,
+    footprints: Vec<f32>,
     cloud: PointCloud,
 }
 
@@ -55,6 +56,7 @@ impl<'a> CloudInParts<'a> {
             neighbours,
             most_bytes,
             places: Vec::new(),
+            footprints: Vec::new(),
             cloud: PointCloud {
                 view_starts: vec![0],
                 ..PointCloud::default()
@@ -67,6 +69,7 @@ impl<'a> CloudInParts<'a> {
         let cloud = &mut self.cloud;
         for (place, p) in points {
             self.places.push(*place);
+            self.footprints.push(p.footprint);
             cloud.positions.push(p.position);
             cloud.normals.push(p.normal);
             cloud.colors.push(p.color);
@@ -76,8 +79,8 @@ impl<'a> CloudInParts<'a> {
             cloud.view_ids[first..].sort_unstable();
             cloud.view_starts.push(cloud.view_ids.len() as u32);
         }
-        // Four columns, two indices, and one column more while it is put in order.
-        let bytes = (28 + 4 + 4 + 12) * cloud.len() as u64 + 8 * cloud.view_ids.len() as u64;
+        // Five columns, two indices, and one column more while it is put in order.
+        let bytes = (32 + 4 + 4 + 12) * cloud.len() as u64 + 8 * cloud.view_ids.len() as u64;
         if bytes > self.most_bytes {
             return Err(MvsError::CloudTooLarge {
                 points: cloud.len(),
@@ -87,10 +90,10 @@ impl<'a> CloudInParts<'a> {
         Ok(())
     }
 
-    /// The cloud, its points in the order of their places.
-    pub(crate) fn finish(mut self) -> PointCloud {
+    /// The cloud, its points in the order of their places, and their footprints.
+    pub(crate) fn finish(mut self) -> (PointCloud, Vec<f32>) {
         if self.places.is_sorted() {
-            return self.cloud;
+            return (self.cloud, self.footprints);
         }
         let mut order: Vec<u32> = (0..self.places.len() as u32).collect();
         order.sort_unstable_by_key(|&i| self.places[i as usize]);
@@ -108,7 +111,7 @@ impl<'a> CloudInParts<'a> {
             starts.push(ids.len() as u32);
         }
         (cloud.view_ids, cloud.view_starts) = (ids, starts);
-        self.cloud
+        (self.cloud, ordered(&self.footprints, &order))
     }
 }
 
@@ -116,19 +119,27 @@ fn ordered<T: Copy>(column: &[T], order: &[u32]) -> Vec<T> {
     order.iter().map(|&i| column[i as usize]).collect()
 }
 
-/// The points of a cloud that `keep` names.
-pub(crate) fn kept_of(cloud: &PointCloud, keep: &[bool]) -> PointCloud {
-    let mut out = PointCloud {
-        view_starts: vec![0],
-        ..PointCloud::default()
-    };
-    for i in (0..cloud.len()).filter(|&i| keep[i]) {
-        out.positions.push(cloud.positions[i]);
-        out.normals.push(cloud.normals[i]);
-        out.colors.push(cloud.colors[i]);
-        out.confidence.push(cloud.confidence[i]);
-        out.view_ids.extend_from_slice(cloud.views(i));
-        out.view_starts.push(out.view_ids.len() as u32);
+/// Takes out the points of a cloud that `keep` does not name.
+pub(crate) fn retain(cloud: &mut PointCloud, keep: &[bool]) {
+    retain_in(&mut cloud.positions, keep);
+    retain_in(&mut cloud.normals, keep);
+    retain_in(&mut cloud.colors, keep);
+    retain_in(&mut cloud.confidence, keep);
+    let (mut kept, mut end) = (0, 0);
+    for i in (0..keep.len()).filter(|&i| keep[i]) {
+        let ids = cloud.view_starts[i] as usize..cloud.view_starts[i + 1] as usize;
+        cloud.view_starts[kept] = end as u32;
+        kept += 1;
+        let count = ids.len();
+        cloud.view_ids.copy_within(ids, end);
+        end += count;
     }
-    out
+    cloud.view_starts.truncate(kept + 1);
+    cloud.view_starts[kept] = end as u32;
+    cloud.view_ids.truncate(end);
+}
+
+fn retain_in<T>(column: &mut Vec<T>, keep: &[bool]) {
+    let mut keep = keep.iter();
+    column.retain(|_| keep.next().is_some_and(|k| *k));
 }

@@ -7,11 +7,12 @@
 //! averaging moves points along rays only.
 
 use crate::error::MvsError;
-use crate::fused::{CloudInParts, Fused, MAX_NEIGHBOURS, kept_of};
+use crate::fused::{CloudInParts, Fused, MAX_NEIGHBOURS, retain};
 use crate::mirrors::no_ghosts;
 use crate::outliers::near_others;
 use crate::point_store::PointStore;
 use crate::spacing::spaced;
+use crate::strays::no_strays;
 use crate::view_cache::ViewCache;
 use rayon::prelude::*;
 use relievo_geometry::{Mat3, Rigid3, Vec3};
@@ -47,6 +48,8 @@ relievo_task::options! {
         outlier_footprints: f32 = 5.0, "pixel footprints", "judgement; 0 keeps all";
         /// Points within cells of this side (rounded down to a power of two) are averaged to one.
         spacing_footprints: f32 = 0.5, "pixel footprints", "judgement; 0 keeps all";
+        /// A point from which half of those around lie farther than this to one side is a stray.
+        stray_footprints: f32 = 0.4, "pixel footprints", "docs/decisions.md; 0, as in rooms, keeps all";
         /// What is seen in mirrors, glass and polished floors is taken out, where it is the room
         /// turned round.
         clear_mirrors: bool = true, "", "docs/decisions.md";
@@ -132,17 +135,18 @@ pub fn fuse(
     let mut cloud = CloudInParts::new(&asked, 2 * quarter);
     spaced(&points, &kept, options.spacing_footprints, task, &mut cloud)?;
     drop(points);
-    let cloud = cloud.finish();
+    let (mut cloud, footprints) = cloud.finish();
+    if let Some(keep) = no_strays(&cloud, &footprints, options.stray_footprints, task)? {
+        retain(&mut cloud, &keep);
+    }
+    drop(footprints);
     task.check()?;
-    let no_ghosts = if options.clear_mirrors {
-        no_ghosts(&cloud, &centers, task)?
-    } else {
-        None
-    };
-    Ok(match no_ghosts {
-        Some(keep) => kept_of(&cloud, &keep),
-        None => cloud,
-    })
+    if options.clear_mirrors
+        && let Some(keep) = no_ghosts(&cloud, &centers, task)?
+    {
+        retain(&mut cloud, &keep);
+    }
+    Ok(cloud)
 }
 
 /// What a point takes at most while it is filtered and spaced: itself twice, its place, its key, and

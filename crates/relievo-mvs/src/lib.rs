@@ -25,7 +25,7 @@
 //! | [`fusion`] | consistency between maps, averaging, the cloud |
 //! | `weak_regions`, `detail` | connected pixels without edges; whether photos agree in them |
 //! | `fused`, `point_store` | points in the making, on disk where they are too many |
-//! | `outliers`, `spacing` | points that stand alone, or too close |
+//! | `outliers`, `spacing`, `strays` | points that stand alone, too close, or off their surface |
 //! | `planes`, `mirrors` | large planes, and what is seen mirrored in them |
 //! | `view_cache` | views within the memory budget |
 
@@ -41,6 +41,7 @@ mod planes;
 mod point_store;
 pub mod sky;
 mod spacing;
+mod strays;
 mod view_cache;
 pub mod view_selection;
 mod weak_regions;

@@ -100,6 +100,7 @@ fn preset_changes(preset: Preset, quality: Quality) -> Vec<(&'static str, &'stat
         Preset::Room => vec![
             ("depth", "clear_sky", json!(false)),
             ("cloud", "few_views", json!(3)),
+            ("cloud", "stray_footprints", json!(0.0)),
             ("mesh", "max_distance", json!(6.0)),
         ],
     };
