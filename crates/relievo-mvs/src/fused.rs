@@ -143,3 +143,34 @@ fn retain_in<T>(column: &mut Vec<T>, keep: &[bool]) {
     let mut keep = keep.iter();
     column.retain(|_| keep.next().is_some_and(|k| *k));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_keep_their_own_columns_and_views() {
+        let ids = |ids: &[u32]| ids.iter().map(|id| ViewId(*id)).collect::<Vec<_>>();
+        let whole = PointCloud {
+            positions: vec![[0.0; 3], [1.0; 3], [2.0; 3], [3.0; 3]],
+            normals: vec![[0.0; 3], [1.0; 3], [2.0; 3], [3.0; 3]],
+            colors: vec![[0; 3], [1; 3], [2; 3], [3; 3]],
+            confidence: vec![0, 1, 2, 3],
+            view_starts: vec![0, 1, 4, 4, 6],
+            view_ids: ids(&[7, 1, 2, 3, 8, 9]),
+        };
+        let mut some = whole.clone();
+        retain(&mut some, &[false, true, false, true]);
+        assert_eq!(some.positions, [[1.0; 3], [3.0; 3]]);
+        assert_eq!(
+            (some.colors, some.confidence),
+            (vec![[1; 3], [3; 3]], vec![1, 3])
+        );
+        assert_eq!(some.view_starts, [0, 3, 5]);
+        assert_eq!(some.view_ids, ids(&[1, 2, 3, 8, 9]));
+        let mut none = whole;
+        retain(&mut none, &[false; 4]);
+        assert!(none.is_empty() && none.view_ids.is_empty());
+        assert_eq!(none.view_starts, [0]);
+    }
+}

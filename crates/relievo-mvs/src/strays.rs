@@ -1,8 +1,9 @@
 //! Points right before or behind the surface that the points around them show.
 //!
-//! Where a view sees a surface closer than the one that made its points, or its depth is off by
-//! more than the others forgive, its pixels make points of their own with those views that
-//! agree with them. They stand a pixel or two off, alone, and double the surface.
+//! They stand a pixel or two off, mostly alone, and double the surface. Where a view sees it
+//! closer than the one that made its points, or its depth is off by more than the others
+//! forgive, its pixels are left over and make points with those views that agree with them.
+//! The test is our own; figures are in `docs/decisions.md`.
 
 use crate::error::MvsError;
 use rayon::prelude::*;
@@ -15,7 +16,7 @@ use relievo_task::Task;
 const ASKED: usize = 10;
 /// How many of them must lie on one side.
 const MOST: usize = 5;
-/// Farthest of them, footprints.
+/// Farther ones, in footprints of the point, say nothing.
 const REACH: f32 = 6.0;
 /// Least cosine between the normals of one surface.
 const ALIKE: f64 = 0.7;
@@ -24,12 +25,13 @@ const SURE: u8 = 150;
 /// Points asked between looks at whether to stop.
 const CHUNK: usize = 1 << 16;
 
-/// For each point of the cloud, whether it stays: false where half of the nearest points, which
-/// face as it does, lie on one side of it, farther than `off` footprints along the normals of
+/// For each point of the cloud, whether it stays: false where half of the nearest points
+/// face as it does and lie on one side of it, farther than `off` footprints along the normals of
 /// both. `footprints`: distance between two pixels on the surface, one a point. 0 keeps all.
 ///
 /// On an edge, a corner or a curve the planes of the points around run through the point, and in
-/// noise those points lie on both sides.
+/// noise those points lie on both sides. Two unsure layers alike in number, about a footprint
+/// apart, take each other out.
 pub(crate) fn no_strays(
     cloud: &PointCloud,
     footprints: &[f32],
@@ -118,6 +120,24 @@ mod tests {
         assert_eq!(dropped(&cloud), [400, 401]);
         cloud.confidence[401] = SURE;
         assert_eq!(dropped(&cloud), [400]);
+    }
+
+    #[test]
+    fn a_ridge_stays() {
+        let slope = 0.6_f32;
+        let mut roof = plane_and(&[]);
+        for (position, normal) in roof.positions.iter_mut().zip(&mut roof.normals) {
+            let side = (position[0] - 10.0).signum();
+            position[2] = -slope * (position[0] - 10.0).abs();
+            let length = slope.hypot(1.0);
+            *normal = [side * slope / length, 0.0, 1.0 / length];
+        }
+        for y in 0..20 {
+            roof.positions.push([10.0, y as f32 + 0.5, 0.0]);
+            roof.normals.push([0.0, 0.0, 1.0]);
+            roof.confidence.push(100);
+        }
+        assert_eq!(dropped(&roof), Vec::<usize>::new());
     }
 
     #[test]
