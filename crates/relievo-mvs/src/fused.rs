@@ -31,34 +31,54 @@ pub(crate) type Neighbours = BTreeMap<ViewId, Vec<ViewId>>;
 impl Fused {
     /// The view that made it and those that agree.
     pub(crate) fn seen_by(&self, neighbours: &Neighbours) -> impl Iterator<Item = ViewId> {
-        let view = ViewId(self.view);
-        let others = neighbours.get(&view).map_or(&[][..], |n| n);
-        let agree = others.iter().enumerate();
-        let agree = agree.filter(|(k, _)| self.agreeing >> k & 1 == 1);
-        [view].into_iter().chain(agree.map(|(_, other)| *other))
+        seen_by(self.view, self.agreeing, neighbours)
     }
 }
 
-/// A cloud in the making, and the place that each point has in it.
+fn seen_by(view: u32, agreeing: u32, neighbours: &Neighbours) -> impl Iterator<Item = ViewId> {
+    let view = ViewId(view);
+    let others = neighbours.get(&view).map_or(&[][..], |n| n);
+    let agree = others.iter().enumerate();
+    let agree = agree.filter(move |(k, _)| agreeing >> k & 1 == 1);
+    [view].into_iter().chain(agree.map(|(_, other)| *other))
+}
+
+/// What a point takes in a cloud in the making, but for the list of its views: four columns, who
+/// saw it, its place and footprint, its index and one column more while they are put in order.
+const POINT_BYTES: u64 = 28 + 8 + 4 + 4 + 4 + 12;
+
+/// A cloud in the making: the place that each point has in it, and who saw it as one word until
+/// the points are all there.
 #[derive(Debug)]
 pub(crate) struct CloudInParts<'a> {
     neighbours: &'a Neighbours,
     most_bytes: u64,
     places: Vec<u32>,
     footprints: Vec<f32>,
+    /// [`Fused::view`] and [`Fused::agreeing`].
+    seen: Vec<(u32, u32)>,
+    seen_count: u64,
+    /// Without lists of views.
     cloud: PointCloud,
 }
 
 impl<'a> CloudInParts<'a> {
-    /// An empty one that may take `most_bytes`.
-    pub(crate) fn new(neighbours: &'a Neighbours, most_bytes: u64) -> Self {
+    /// An empty one that may take `most_bytes` and gets `most_points`.
+    pub(crate) fn new(neighbours: &'a Neighbours, most_bytes: u64, most_points: usize) -> Self {
+        // Columns that grow leave holes behind; what is not used of these takes no memory.
+        let room = most_points.min((most_bytes / POINT_BYTES) as usize);
         Self {
             neighbours,
             most_bytes,
-            places: Vec::new(),
-            footprints: Vec::new(),
+            places: Vec::with_capacity(room),
+            footprints: Vec::with_capacity(room),
+            seen: Vec::with_capacity(room),
+            seen_count: 0,
             cloud: PointCloud {
-                view_starts: vec![0],
+                positions: Vec::with_capacity(room),
+                normals: Vec::with_capacity(room),
+                colors: Vec::with_capacity(room),
+                confidence: Vec::with_capacity(room),
                 ..PointCloud::default()
             },
         }
@@ -70,17 +90,14 @@ impl<'a> CloudInParts<'a> {
         for (place, p) in points {
             self.places.push(*place);
             self.footprints.push(p.footprint);
+            self.seen.push((p.view, p.agreeing));
+            self.seen_count += 1 + u64::from(p.agreeing.count_ones());
             cloud.positions.push(p.position);
             cloud.normals.push(p.normal);
             cloud.colors.push(p.color);
             cloud.confidence.push(p.confidence);
-            let first = cloud.view_ids.len();
-            cloud.view_ids.extend(p.seen_by(self.neighbours));
-            cloud.view_ids[first..].sort_unstable();
-            cloud.view_starts.push(cloud.view_ids.len() as u32);
         }
-        // Five columns, two indices, and one column more while it is put in order.
-        let bytes = (32 + 4 + 4 + 12) * cloud.len() as u64 + 8 * cloud.view_ids.len() as u64;
+        let bytes = POINT_BYTES * cloud.len() as u64 + 4 * self.seen_count;
         if bytes > self.most_bytes {
             return Err(MvsError::CloudTooLarge {
                 points: cloud.len(),
@@ -90,28 +107,57 @@ impl<'a> CloudInParts<'a> {
         Ok(())
     }
 
-    /// The cloud, its points in the order of their places, and their footprints.
-    pub(crate) fn finish(mut self) -> (PointCloud, Vec<f32>) {
-        if self.places.is_sorted() {
-            return (self.cloud, self.footprints);
+    /// Puts the points in the order of their places; no more can be added.
+    pub(crate) fn put_in_order(&mut self) {
+        let places = std::mem::take(&mut self.places);
+        if places.is_sorted() {
+            return;
         }
-        let mut order: Vec<u32> = (0..self.places.len() as u32).collect();
-        order.sort_unstable_by_key(|&i| self.places[i as usize]);
-        self.places = Vec::new();
+        let mut order: Vec<u32> = (0..places.len() as u32).collect();
+        order.sort_unstable_by_key(|&i| places[i as usize]);
+        drop(places);
         let cloud = &mut self.cloud;
         cloud.positions = ordered(&cloud.positions, &order);
         cloud.normals = ordered(&cloud.normals, &order);
         cloud.colors = ordered(&cloud.colors, &order);
         cloud.confidence = ordered(&cloud.confidence, &order);
-        let mut ids = Vec::with_capacity(cloud.view_ids.len());
-        let mut starts = Vec::with_capacity(cloud.view_starts.len());
-        starts.push(0);
-        for &i in &order {
-            ids.extend_from_slice(cloud.views(i as usize));
-            starts.push(ids.len() as u32);
+        self.footprints = ordered(&self.footprints, &order);
+        self.seen = ordered(&self.seen, &order);
+    }
+
+    /// The points without their views.
+    pub(crate) fn cloud(&self) -> &PointCloud {
+        &self.cloud
+    }
+
+    /// Distance between two pixels on the surface, one a point.
+    pub(crate) fn footprints(&self) -> &[f32] {
+        &self.footprints
+    }
+
+    /// Takes out the points that `keep` does not name.
+    pub(crate) fn retain(&mut self, keep: &[bool]) {
+        retain(&mut self.cloud, keep);
+        retain_in(&mut self.footprints, keep);
+        retain_in(&mut self.seen, keep);
+    }
+
+    /// The cloud with the views of its points.
+    pub(crate) fn finish(self) -> PointCloud {
+        let mut cloud = self.cloud;
+        drop(self.footprints);
+        cloud.view_ids.reserve_exact(self.seen_count as usize);
+        cloud.view_starts.reserve_exact(self.seen.len() + 1);
+        cloud.view_starts.push(0);
+        for (view, agreeing) in self.seen {
+            let first = cloud.view_ids.len();
+            cloud
+                .view_ids
+                .extend(seen_by(view, agreeing, self.neighbours));
+            cloud.view_ids[first..].sort_unstable();
+            cloud.view_starts.push(cloud.view_ids.len() as u32);
         }
-        (cloud.view_ids, cloud.view_starts) = (ids, starts);
-        (self.cloud, ordered(&self.footprints, &order))
+        cloud
     }
 }
 
@@ -125,6 +171,9 @@ pub(crate) fn retain(cloud: &mut PointCloud, keep: &[bool]) {
     retain_in(&mut cloud.normals, keep);
     retain_in(&mut cloud.colors, keep);
     retain_in(&mut cloud.confidence, keep);
+    if cloud.view_starts.is_empty() {
+        return;
+    }
     let (mut kept, mut end) = (0, 0);
     for i in (0..keep.len()).filter(|&i| keep[i]) {
         let ids = cloud.view_starts[i] as usize..cloud.view_starts[i + 1] as usize;

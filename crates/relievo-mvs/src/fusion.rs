@@ -48,7 +48,7 @@ relievo_task::options! {
         outlier_footprints: f32 = 5.0, "pixel footprints", "judgement; 0 keeps all";
         /// Points within cells of this side (rounded down to a power of two) are averaged to one.
         spacing_footprints: f32 = 0.5, "pixel footprints", "judgement; 0 keeps all";
-        /// A point from which half of those around lie farther than this to one side is a stray.
+        /// A point from which three surer ones around lie farther than this to one side is a stray.
         stray_footprints: f32 = 0.4, "pixel footprints", "docs/decisions.md; 0, as in rooms, keeps all";
         /// What is seen in mirrors, glass and polished floors is taken out, where it is the room
         /// turned round.
@@ -132,14 +132,15 @@ pub fn fuse(
     }
     drop(cache);
     let kept = near_others(&points, options.outlier_footprints, task)?;
-    let mut cloud = CloudInParts::new(&asked, 2 * quarter);
+    let mut cloud = CloudInParts::new(&asked, 2 * quarter, points.len());
     spaced(&points, &kept, options.spacing_footprints, task, &mut cloud)?;
     drop(points);
-    let (mut cloud, footprints) = cloud.finish();
-    if let Some(keep) = no_strays(&cloud, &footprints, options.stray_footprints, task)? {
-        retain(&mut cloud, &keep);
+    cloud.put_in_order();
+    let off = options.stray_footprints;
+    if let Some(keep) = no_strays(cloud.cloud(), cloud.footprints(), off, task)? {
+        cloud.retain(&keep);
     }
-    drop(footprints);
+    let mut cloud = cloud.finish();
     task.check()?;
     if options.clear_mirrors
         && let Some(keep) = no_ghosts(&cloud, &centers, task)?

@@ -21,6 +21,8 @@ const MOST_PARTS: usize = 256;
 const AVERAGED: usize = 1 << 16;
 /// Points of a part put aside at a time before they go to its file.
 const PUT_ASIDE: usize = 1 << 12;
+/// Marks the first index of a cell: as many points at a time would take 80 GB.
+const FIRST: u32 = 1 << 31;
 
 /// A point and its place among all.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -128,32 +130,30 @@ fn of_part<'a>(
         .map(|k| cell(point(k).1, footprints) | k as u128)
         .collect();
     keyed.par_sort_unstable();
-    // First point and place among the keys of each cell.
-    let is_first = |k: &usize| *k == 0 || keyed[k - 1] >> 32 != keyed[*k] >> 32;
-    let mut cells: Vec<(u32, u32)> = (0..count)
+    // What is kept of the keys: indices, the first of a cell marked. The cloud grows beside them.
+    let is_first = |k: usize| k == 0 || keyed[k - 1] >> 32 != keyed[k] >> 32;
+    let indices: Vec<u32> = (0..count)
         .into_par_iter()
-        .filter(is_first)
-        .map(|k| (index(keyed[k]) as u32, k as u32))
+        .map(|k| keyed[k] as u32 | if is_first(k) { FIRST } else { 0 })
+        .collect();
+    drop(keyed);
+    // First point of each cell, and where its indices begin.
+    let mut cells: Vec<(u32, u32)> = (0..count)
+        .filter(|k| indices[*k] & FIRST != 0)
+        .map(|k| (indices[k] & !FIRST, k as u32))
         .collect();
     cells.par_sort_unstable();
-    let keyed = &keyed[..];
-    let of_cell = |start: usize| {
-        let key = keyed[start] >> 32;
-        let same = move |other: &&u128| **other >> 32 == key;
-        keyed[start..].iter().take_while(same)
-    };
     for some in cells.chunks(AVERAGED) {
         let averaged = some.par_iter().map(|&(first, start)| {
-            let points = of_cell(start as usize).map(|key| point(index(*key)).1);
+            let others = indices[start as usize + 1..].iter();
+            let others = others.take_while(|i| **i & FIRST == 0);
+            let of_cell = [&first].into_iter().chain(others);
+            let points = of_cell.map(|i| point(*i as usize).1);
             (point(first as usize).0, average(points))
         });
         take(&averaged.collect::<Vec<_>>())?;
     }
     Ok(())
-}
-
-fn index(key: u128) -> usize {
-    key as u32 as usize
 }
 
 /// The surest point of the cell, moved to the mean of those that face its way.

@@ -13,8 +13,10 @@ pub fn encode(cloud: &PointCloud) -> Vec<u8> {
     w.u32(cloud.len() as u32);
     w.u32(cloud.view_ids.len() as u32);
     w.slice(&cloud.view_starts);
-    let ids: Vec<u32> = cloud.view_ids.iter().map(|v| v.0).collect();
-    w.slice(&ids);
+    w.0.reserve_exact(4 * cloud.view_ids.len());
+    for id in &cloud.view_ids {
+        w.u32(id.0);
+    }
     w.0
 }
 
