@@ -28,13 +28,7 @@ pub(crate) struct Fused {
 /// The neighbours that each view asks.
 pub(crate) type Neighbours = BTreeMap<ViewId, Vec<ViewId>>;
 
-impl Fused {
-    /// The view that made it and those that agree.
-    pub(crate) fn seen_by(&self, neighbours: &Neighbours) -> impl Iterator<Item = ViewId> {
-        seen_by(self.view, self.agreeing, neighbours)
-    }
-}
-
+/// The view that made a point and those that agree.
 fn seen_by(view: u32, agreeing: u32, neighbours: &Neighbours) -> impl Iterator<Item = ViewId> {
     let view = ViewId(view);
     let others = neighbours.get(&view).map_or(&[][..], |n| n);

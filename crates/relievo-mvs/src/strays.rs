@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn of_two_layers_the_surer_stays() {
-        let grid = (0..400).map(|k| ([(k % 20) as f32 + 0.5, (k / 20) as f32 + 0.5, 0.8]));
+        let grid = (0..400).map(|k| [(k % 20) as f32 + 0.5, (k / 20) as f32 + 0.5, 0.8]);
         let layer: Vec<_> = grid.map(|at| (at, [0.0, 0.0, 1.0])).collect();
         let mut cloud = plane_and(&layer);
         let mut gone = dropped(&cloud);

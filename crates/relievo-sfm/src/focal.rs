@@ -1,100 +1,84 @@
-//! Unknown focal lengths from the pairs, before there is a model.
+//! Focal lengths from the pairs, before there is a model.
 //!
-//! K₂ᵀ F K₁ has two equal singular values exactly for the right focal length
-//! (Mendonça & Cipolla, CVPR 1999). Each camera without a prior is scanned over
-//! its plausible focal lengths, all pairs voting with a bounded cost, the way
-//! GLOMAP calibrates its view graph first (Pan et al. 2024, §3.1). Pairs whose
-//! optical axes meet say nothing; where no clear minimum shows, the guess stays
-//! and bundle adjustment has to find it.
+//! View graphs are calibrated first, the way GLOMAP does it (Pan et al. 2024, §3.1), here by
+//! [`FocalProfile`]. Where no clear minimum shows, what was given or guessed stays and bundle
+//! adjustment has to find it.
 
 use crate::SfmOptions;
-use crate::scene::Scene;
-use relievo_geometry::{CameraModel, Mat3};
-use relievo_scene::{Camera, TwoViewKind};
+use crate::focal_profile::FocalProfile;
+use crate::scene::{Pair, Scene};
+use relievo_geometry::CameraModel;
+use relievo_scene::{Camera, CameraId, TwoViewKind};
 use relievo_task::ordered;
+use std::collections::BTreeMap;
 
-/// Steps of the scan over 0.4 to 4 times the longer side.
-const STEPS: usize = 93;
+/// Pairs of a camera that are asked.
+const ASKED_PAIRS: usize = 60;
+/// Ratio of neighbouring focal lengths that are compared.
+const STEP: f64 = 1.0625;
+/// Steps to each side of what was said of a camera.
+const ASIDE: i32 = 9;
+/// Steps from what was said under which it stands: nearer, bundle adjustment finds its way, and
+/// distortion that was not told bends the profile (by one step in the rendered object).
+const FAR: i32 = 2;
+/// Least and largest focal length of a camera of which nothing was said, of the longer side.
+const PLAUSIBLE: (f64, f64) = (0.4, 4.0);
+/// Part of the cost of what was said, or guessed, that must not be left.
+const CLEAR: f64 = 0.8;
 /// Rounds over all unknown cameras.
 const ROUNDS: usize = 3;
-/// Relative difference of singular values at which a pair's vote saturates.
-const SATURATION: f64 = 0.05;
-/// The minimum must lie this far under the cost of the guess.
-const CLEAR: f64 = 0.8;
 
-struct Vote {
-    a: usize,
-    b: usize,
-    /// F for pixels relative to the principal points.
-    f: Mat3,
-    weight: f64,
+/// The cameras whose focal length the pairs contradict, with the one that fits them, no longer
+/// counting as known. EXIF may be of another lens or of the picture before it was cropped, and a
+/// relative pose under a focal length that is wrong by a third may look the other way.
+pub(crate) fn contradicted(scene: &Scene<'_>, options: &SfmOptions) -> BTreeMap<CameraId, Camera> {
+    let mut cameras = scene.cameras.clone();
+    let mut found = BTreeMap::new();
+    if options.fix_intrinsics {
+        return found;
+    }
+    for c in (0..cameras.len()).filter(|&c| scene.cameras[c].has_prior_focal) {
+        let profiles = profiles(scene, &cameras, c);
+        let free: f64 = profiles.iter().map(FocalProfile::free_cost).sum();
+        if free >= CLEAR * cost(&profiles, c, 1.0) {
+            continue;
+        }
+        let Some((steps, part)) = best(&profiles, c, -ASIDE..=ASIDE) else {
+            continue;
+        };
+        if steps.abs() >= FAR {
+            cameras[c].model = with_focal(&cameras[c].model, part);
+            cameras[c].has_prior_focal = false;
+            found.insert(scene.camera_ids[c], cameras[c]);
+        }
+    }
+    found
 }
 
-/// The starting cameras, with unknown focal lengths estimated.
-pub(crate) fn calibrate(scene: &Scene<'_>, options: &SfmOptions) -> Vec<Camera> {
+/// The starting cameras, with unknown focal lengths estimated, but for those that are `settled`.
+pub(crate) fn calibrate(
+    scene: &Scene<'_>,
+    options: &SfmOptions,
+    settled: &BTreeMap<CameraId, Camera>,
+) -> Vec<Camera> {
     let mut cameras = scene.cameras.clone();
-    let unknown: Vec<usize> = (0..cameras.len())
-        .filter(|&c| !options.fix_intrinsics && !cameras[c].has_prior_focal)
-        .collect();
-    if unknown.is_empty() {
-        return cameras;
-    }
-    let votes: Vec<Vote> = scene
-        .pairs
-        .iter()
-        .filter_map(|p| {
-            let (a, b) = (scene.camera_of[p.a], scene.camera_of[p.b]);
-            let kind = p.geometry.kind;
-            if kind != TwoViewKind::Uncalibrated && kind != TwoViewKind::Calibrated {
-                return None;
-            }
-            let f = p.geometry.f?;
-            let n = p.geometry.inliers.len();
-            (n >= 50).then(|| Vote {
-                a,
-                b,
-                f: shift(&cameras[b].model).transpose() * f * shift(&cameras[a].model),
-                weight: (n as f64).sqrt(),
-            })
-        })
-        .collect();
-    for _ in 0..ROUNDS {
+    let unknown = |&c: &usize| {
+        let known = cameras[c].has_prior_focal || settled.contains_key(&scene.camera_ids[c]);
+        !options.fix_intrinsics && !known
+    };
+    let unknown: Vec<usize> = (0..cameras.len()).filter(unknown).collect();
+    for _ in 0..if unknown.len() > 1 { ROUNDS } else { 1 } {
         let mut moved = false;
         for &c in &unknown {
-            let mine: Vec<&Vote> = votes.iter().filter(|v| v.a == c || v.b == c).collect();
-            if mine.len() < 2 {
-                continue;
-            }
+            let profiles = profiles(scene, &cameras, c);
             let side = f64::from(cameras[c].width_px.max(cameras[c].height_px));
-            let focal = |c: usize| cameras[c].model.mean_focal_px();
-            let cost = |f: f64| -> f64 {
-                mine.iter()
-                    .map(|v| {
-                        let fa = if v.a == c { f } else { focal(v.a) };
-                        let fb = if v.b == c { f } else { focal(v.b) };
-                        v.weight * disagreement(&v.f, fa, fb)
-                    })
-                    .sum()
-            };
-            let at = |k: usize| side * 0.4 * 10.0_f64.powf(k as f64 / (STEPS - 1) as f64);
-            let steps: Vec<usize> = (0..STEPS).collect();
-            let costs = ordered::map(&steps, |&k| cost(at(k)));
-            let Some(k) = (1..STEPS - 1).min_by(|&p, &q| costs[p].total_cmp(&costs[q])) else {
-                continue;
-            };
-            // Parabola through the minimum and its neighbours, in log f.
-            let (l, m, r) = (costs[k - 1], costs[k], costs[k + 1]);
-            let bend = l - 2.0 * m + r;
-            let offset = if bend > 0.0 {
-                (0.5 * (l - r) / bend).clamp(-0.5, 0.5)
-            } else {
-                0.0
-            };
-            let f = side * 0.4 * 10.0_f64.powf((k as f64 + offset) / (STEPS - 1) as f64);
-            let guess = focal(c);
-            if cost(f) < CLEAR * cost(guess) {
-                moved |= (f / guess - 1.0).abs() > 1e-3;
-                cameras[c].model = with_focal(&cameras[c].model, f / guess);
+            let focal = cameras[c].model.mean_focal_px();
+            let steps = |of_side: f64| (of_side * side / focal).ln() / STEP.ln();
+            let (least, most) = (steps(PLAUSIBLE.0), steps(PLAUSIBLE.1));
+            let range = least.ceil() as i32..=most.floor() as i32;
+            if let Some((steps, part)) = best(&profiles, c, range) {
+                moved |= steps != 0;
+                cameras[c].model = with_focal(&cameras[c].model, part);
             }
         }
         if !moved {
@@ -102,6 +86,58 @@ pub(crate) fn calibrate(scene: &Scene<'_>, options: &SfmOptions) -> Vec<Camera> 
         }
     }
     cameras
+}
+
+/// What the pairs leave where the focal length of camera `c` is this part of that assumed.
+fn cost(profiles: &[FocalProfile], c: usize, part: f64) -> f64 {
+    let of_pair = |p: &FocalProfile| {
+        let part = |camera| if camera == c { part } else { 1.0 };
+        p.cost(part(p.camera_a), part(p.camera_b))
+    };
+    ordered::map(profiles, of_pair).iter().sum()
+}
+
+/// The focal length of camera `c` that fits the pairs best, as steps and as a part of that assumed,
+/// where it is within the range and fits clearly better.
+fn best(
+    profiles: &[FocalProfile],
+    c: usize,
+    range: std::ops::RangeInclusive<i32>,
+) -> Option<(i32, f64)> {
+    let first = *range.start();
+    let costs: Vec<f64> = range.map(|k| cost(profiles, c, STEP.powi(k))).collect();
+    let least = (0..costs.len()).min_by(|&p, &q| costs[p].total_cmp(&costs[q]))?;
+    if least == 0 || least + 1 == costs.len() || costs[least] > CLEAR * cost(profiles, c, 1.0) {
+        return None;
+    }
+    // Parabola through the minimum and its neighbours, in log f.
+    let (l, m, r) = (costs[least - 1], costs[least], costs[least + 1]);
+    let bend = l - 2.0 * m + r;
+    let offset = if bend > 0.0 {
+        (0.5 * (l - r) / bend).clamp(-0.5, 0.5)
+    } else {
+        0.0
+    };
+    let steps = least as i32 + first;
+    Some((steps, STEP.powf(f64::from(steps) + offset)))
+}
+
+/// Those pairs of camera `c` that tell most.
+fn profiles(scene: &Scene<'_>, cameras: &[Camera], c: usize) -> Vec<FocalProfile> {
+    let of_camera = |p: &&Pair<'_>| scene.camera_of[p.a] == c || scene.camera_of[p.b] == c;
+    let mut pairs: Vec<&Pair<'_>> = scene
+        .pairs
+        .iter()
+        .filter(of_camera)
+        .filter(|p| p.geometry.kind != TwoViewKind::PureRotation)
+        .collect();
+    pairs.sort_by_key(|p| (std::cmp::Reverse(p.geometry.inliers.len()), p.a, p.b));
+    pairs.truncate(ASKED_PAIRS);
+    let of_pair = |p: &&Pair<'_>| FocalProfile::new(scene, cameras, p);
+    ordered::map(&pairs, of_pair)
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn with_focal(camera: &CameraModel, factor: f64) -> CameraModel {
@@ -113,46 +149,4 @@ fn with_focal(camera: &CameraModel, factor: f64) -> CameraModel {
         }
     }
     CameraModel::from_params(kind, &params).unwrap_or(*camera)
-}
-
-/// Translation by the principal point.
-fn shift(camera: &CameraModel) -> Mat3 {
-    let c = camera.principal_point_px();
-    Mat3::new(1.0, 0.0, c.x, 0.0, 1.0, c.y, 0.0, 0.0, 1.0)
-}
-
-/// Bounded relative difference of the two singular values of K_bᵀ F K_a.
-fn disagreement(f: &Mat3, fa: f64, fb: f64) -> f64 {
-    let e = Mat3::from_diagonal(&relievo_geometry::Vec3::new(fb, fb, 1.0))
-        * f
-        * Mat3::from_diagonal(&relievo_geometry::Vec3::new(fa, fa, 1.0));
-    // σ₁² + σ₂² and σ₁² σ₂² from the invariants of EᵀE (σ₃ = 0).
-    let m = e.transpose() * e;
-    let trace = m.trace();
-    let minors = 0.5 * (trace * trace - (m * m).trace());
-    if !(trace > 0.0) {
-        return 1.0;
-    }
-    // ((σ₁² − σ₂²) / (σ₁² + σ₂²))², without the roots.
-    let d2 = (1.0 - 4.0 * minors / (trace * trace)).max(0.0);
-    d2 / (d2 + SATURATION * SATURATION)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use relievo_geometry::Vec3;
-
-    #[test]
-    fn the_right_focal_length_makes_singular_values_equal() {
-        let f = 1100.0;
-        let k = Mat3::from_diagonal(&Vec3::new(f, f, 1.0))
-            .try_inverse()
-            .unwrap();
-        let r = *nalgebra::Rotation3::from_euler_angles(0.1, 0.3, -0.2).matrix();
-        let e = Vec3::new(1.0, 0.3, 0.2).cross_matrix() * r;
-        let fundamental = k.transpose() * e * k;
-        assert!(disagreement(&fundamental, f, f) < 1e-9);
-        assert!(disagreement(&fundamental, 1.3 * f, 1.3 * f) > 0.1);
-    }
 }

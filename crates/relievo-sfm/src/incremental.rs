@@ -8,12 +8,13 @@
 //! models, which are joined where they fit each other.
 
 use crate::close_ring::close_rings;
-use crate::initial_pair::{Start, best_start, rank};
+use crate::initial_pair::{HALVINGS, Start, best_start, rank, stands};
 use crate::next_view::candidates;
 use crate::refine::{clean_up, limits, local};
 use crate::register::register;
-use crate::scene::{Pair, Scene};
+use crate::scene::{NONE, Pair, Scene};
 use crate::state::{Built, Growing, State, decode, encode};
+use crate::together::keep_together;
 use crate::{
     Checkpoint, MapperKind, SfmError, SfmInput, SfmOptions, SfmResult, focal, global, triplets,
 };
@@ -69,7 +70,19 @@ pub fn reconstruct(
             pairs: scene.pairs.len(),
         });
     }
-    let cameras = focal::calibrate(&scene, options);
+    let contradicted = focal::contradicted(&scene, options);
+    let mut cameras = input.cameras.clone();
+    cameras.extend(contradicted.clone());
+    let input = &SfmInput {
+        cameras,
+        ..input.clone()
+    };
+    let scene = if contradicted.is_empty() {
+        scene
+    } else {
+        Scene::new(input)?
+    };
+    let cameras = focal::calibrate(&scene, options, &contradicted);
     let graph = options
         .check_triplets
         .then(|| triplets::without_doubtful(&scene))
@@ -85,7 +98,9 @@ pub fn reconstruct(
     let mut mapper = Mapper::new(&scene, cameras, options, task, checkpoint);
     mapper.run(checkpoint)?;
     let mended = mapper.mend_links(input)?;
-    mapper.result(mended)
+    let mut result = mapper.result(mended)?;
+    result.contradicted = contradicted.into_keys().collect();
+    Ok(result)
 }
 
 /// A digest of everything that decides the result.
@@ -371,7 +386,11 @@ impl Mapper<'_, '_> {
             }
         }
         // Further models need not start from crumbs.
-        let halvings = if self.state.done.is_empty() { 2 } else { 1 };
+        let halvings = if self.state.done.is_empty() {
+            HALVINGS
+        } else {
+            1
+        };
         for k in 1..=halvings {
             let part = 0.5_f64.powi(k);
             let good = |s: &Start| {
@@ -533,7 +552,14 @@ impl Mapper<'_, '_> {
         if self.options.check_links {
             close_rings(self.scene, &mut built, self.options, self.task)?;
         }
+        let at_once = built.initial.0 == NONE;
+        if at_once {
+            keep_together(&mut built.model, self.options.register_relaxed_min_inliers);
+        }
         built.finish(self.scene, self.options, self.task)?;
+        if at_once && !stands(&built.model, self.options) {
+            return Ok(false);
+        }
         self.state.done.push(built);
         Ok(true)
     }

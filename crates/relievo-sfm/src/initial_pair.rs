@@ -7,7 +7,7 @@
 use crate::SfmOptions;
 use crate::adjust::{Adjustment, Intrinsics, adjust};
 use crate::grow_points::{PointLimits, filter};
-use crate::model::Model;
+use crate::model::{Model, Point};
 use crate::relative_pose::relative_pose;
 use crate::scene::{Pair, Scene};
 use relievo_geometry::Rigid3;
@@ -34,6 +34,31 @@ impl Start {
         let angle = (self.median_angle / min_angle).min(1.0);
         self.points as f64 * angle * if self.planar { 0.5 } else { 1.0 }
     }
+}
+
+/// Halvings of what is asked of a first pair before there is none.
+pub(crate) const HALVINGS: i32 = 2;
+
+/// Whether a model that did not grow from a first pair shows what would be asked of one: points,
+/// and a median widest angle between the rays of each. Photos that hardly moved fit any depths.
+pub(crate) fn stands(model: &Model, options: &SfmOptions) -> bool {
+    /// Photos of a point that are asked.
+    const MOST: usize = 16;
+    let part = 0.5_f64.powi(HALVINGS);
+    let widest = |(_, p): (u32, &Point)| {
+        let step = p.obs.len().div_ceil(MOST);
+        let poses = p.obs.iter().step_by(step);
+        let poses = poses.filter_map(|o| model.poses[o.view as usize].as_ref());
+        let centers: Vec<_> = poses.map(Rigid3::center).collect();
+        let pairs = (0..centers.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
+        let angle = |(a, b): (usize, usize)| triangulation_angle(&centers[a], &centers[b], &p.x);
+        pairs.map(angle).fold(0.0, f64::max)
+    };
+    let mut angles: Vec<f64> = model.alive().map(widest).collect();
+    angles.sort_by(f64::total_cmp);
+    let median = angles.get(angles.len() / 2).copied().unwrap_or(0.0);
+    angles.len() as f64 >= part * options.init_min_points as f64
+        && median >= part * options.init_min_angle_deg.to_radians()
 }
 
 /// Pairs worth trying, best guess first.

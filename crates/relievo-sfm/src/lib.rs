@@ -41,6 +41,7 @@ mod distortion;
 mod export;
 mod finish;
 mod focal;
+mod focal_profile;
 mod global;
 mod global_positioning;
 mod global_tracks;
@@ -66,6 +67,7 @@ mod rotation_averaging;
 mod scene;
 mod seen_through;
 mod state;
+mod together;
 mod triplets;
 mod twins;
 

@@ -113,6 +113,7 @@ impl Mapper<'_, '_> {
             models: Vec::new(),
             figures: Vec::new(),
             unregistered: BTreeMap::new(),
+            contradicted: Vec::new(),
             doubtful: mended.doubtful,
             covariances: Err(NoCovariances::Undetermined),
         };

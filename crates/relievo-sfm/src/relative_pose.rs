@@ -57,7 +57,7 @@ const REFINEMENTS: usize = 5;
 const LOSS_PX: f64 = 2.0;
 
 /// The matches in normalised coordinates.
-fn rays(scene: &Scene<'_>, cameras: &[Camera], pair: &Pair<'_>) -> Vec<(Vec2, Vec2)> {
+pub(crate) fn rays(scene: &Scene<'_>, cameras: &[Camera], pair: &Pair<'_>) -> Vec<(Vec2, Vec2)> {
     let camera = |v: usize| &cameras[scene.camera_of[v]].model;
     let (ca, cb) = (camera(pair.a), camera(pair.b));
     let matches = pair.geometry.inliers.iter();
@@ -106,7 +106,7 @@ fn best(
     best.filter(|b| b.0 > 0.0).map(|b| b.1)
 }
 
-fn calibration(camera: &relievo_geometry::CameraModel) -> Mat3 {
+pub(crate) fn calibration(camera: &relievo_geometry::CameraModel) -> Mat3 {
     let (fx, fy) = camera.focal_px();
     let c = camera.principal_point_px();
     Matrix3::new(fx, 0.0, c.x, 0.0, fy, c.y, 0.0, 0.0, 1.0)

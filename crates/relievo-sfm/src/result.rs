@@ -212,6 +212,8 @@ pub struct SfmResult {
     pub covariances: Result<ModelCovariances, NoCovariances>,
     /// Photos without a pose in the best model.
     pub unregistered: BTreeMap<ViewId, UnregisteredReason>,
+    /// Cameras whose given focal length the photos contradict: theirs was taken instead.
+    pub contradicted: Vec<CameraId>,
     /// A link of the best model that could not be mended.
     pub doubtful: Option<DoubtfulLink>,
 }

@@ -10,6 +10,7 @@ pub mod matches;
 mod memory;
 pub mod mesh;
 pub mod sparse;
+mod sparse_warnings;
 pub mod texture;
 mod view_synthesis;
 

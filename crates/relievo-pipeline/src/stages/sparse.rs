@@ -1,7 +1,8 @@
 //! sparse: cameras and points. Writes `sparse/model/` in COLMAP's format.
 
-use super::ingest::{IngestTable, PhotoEntry};
+use super::ingest::IngestTable;
 use super::matches::read_matched;
+use super::sparse_warnings as warnings;
 use super::{Setup, json_bytes, memory};
 use crate::certainty::{self, Certainty};
 use crate::error::PipelineError;
@@ -12,11 +13,8 @@ use relievo_engine::{
     BoxError, EngineError, Figures, Item, ItemWriter, Key, Parallelism, Stage, StageContext,
 };
 use relievo_formats::colmap;
-use relievo_scene::{CameraId, SparseModel, ViewId};
-use relievo_sfm::{
-    Checkpoint, Distortion, DoubtfulLink, FocalLength, SfmInput, SfmOptions, SfmView,
-    UnregisteredReason,
-};
+use relievo_scene::{SparseModel, ViewId};
+use relievo_sfm::{Checkpoint, Distortion, SfmInput, SfmOptions, SfmView, UnregisteredReason};
 use relievo_task::Warning;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -37,10 +35,6 @@ pub const IMPORTED_POSES: &str = "poses";
 /// Fewest points that make a photo count as registered, and their error.
 const COUNTED_POINTS: usize = 30;
 const COUNTED_ERROR_PX: f64 = 2.0;
-/// Largest posterior σ of a focal length, as a part of it, that is not worth a
-/// warning.
-const FOCAL_LENGTH_MAX_SIGMA: f64 = 0.01;
-
 /// What became of one photo; a row of `sparse/photos.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PhotoOutcome {
@@ -68,7 +62,7 @@ impl Stage for Sparse {
     }
 
     fn version(&self) -> u32 {
-        18
+        19
     }
 
     fn depends_on(&self) -> &[&'static str] {
@@ -170,10 +164,16 @@ impl Stage for Sparse {
             ));
         }
         if let Some(link) = &result.doubtful {
-            warn_of(link, ctx);
+            warnings::of_link(link, ctx);
+        }
+        for camera in &result.contradicted {
+            warnings::of_contradiction(&table, *camera, ctx);
         }
         for (camera, known) in &result.figures[0].focal_lengths {
-            warn_of_focal_length(&table, *camera, known, ctx);
+            warnings::of_focal_length(&table, *camera, known, ctx);
+        }
+        if let Ok(known) = &result.covariances {
+            warnings::of_poses(&result.models[0], known, ctx);
         }
         out.write(FIGURES_FILE, &json_bytes(&result.figures[0])?)?;
         for (name, bytes) in certainty::files(&result.models[0], &result.covariances)? {
@@ -258,73 +258,6 @@ impl Sparse {
         out.write(GEOREF_FILE, &json_bytes(&georef)?)?;
         Ok(())
     }
-}
-
-/// Says that two groups of photos may not fit together.
-fn warn_of(link: &DoubtfulLink, ctx: &StageContext) {
-    let photos = match &link.photos[..] {
-        [one] => one.clone(),
-        [first, .., last] => format!("{} photos from {first} to {last}", link.photos.len()),
-        [] => return,
-    };
-    let text = format!(
-        "{photos} may be placed wrongly: {} matches with the other photos contradict the model, {} fit it",
-        link.contradicted, link.supported
-    );
-    ctx.task().warn(Warning::new(
-        "doubtful-link",
-        "",
-        text,
-        "look at the report's picture; photos in between, or masks over what looks alike, would decide it",
-    ));
-}
-
-/// Says that a focal length, and with it all depths, is not well known.
-fn warn_of_focal_length(
-    table: &IngestTable,
-    camera: CameraId,
-    known: &FocalLength,
-    ctx: &StageContext,
-) {
-    let how_well = match *known {
-        FocalLength::Given => return,
-        FocalLength::Refined { sigma: Some(s) } if s <= FOCAL_LENGTH_MAX_SIGMA => return,
-        FocalLength::Refined { sigma: Some(s) } if s < 1.0 => {
-            format!(
-                "is known to ± {0:.0} % only; depths may be off by as much",
-                (100.0 * s).ceil()
-            )
-        }
-        FocalLength::Refined { .. } => {
-            "could not be found from the photos; depths may be stretched or shortened".to_owned()
-        }
-        FocalLength::Guessed => {
-            "is a guess, as the photos are too few to find it; depths may be stretched or shortened"
-                .to_owned()
-        }
-    };
-    let of_camera = |p: &&PhotoEntry| p.photo.camera_id == camera;
-    let photos: Vec<&str> = table
-        .photos
-        .iter()
-        .filter(of_camera)
-        .map(|p| p.photo.name.as_str())
-        .collect();
-    let whose = match photos[..] {
-        _ if table.cameras.len() == 1 => "the focal length".to_owned(),
-        [one] => format!("the focal length of {one}"),
-        [first, ..] => format!(
-            "the focal length of {first} and {} like it",
-            photos.len() - 1
-        ),
-        [] => return,
-    };
-    ctx.task().warn(Warning::new(
-        "focal-length",
-        "",
-        format!("{whose} {how_well}"),
-        "photos from more directions, nearer and farther, some with the camera turned upright, would decide it; so does --camera with the calibrated values",
-    ));
 }
 
 /// The files of an imported sparse model beside the model itself.
