@@ -26,6 +26,8 @@ relievo_task::options! {
         angle_fall_off_deg: f64 = 15.0, "deg", "judgement: NCC still holds at 40 deg";
         /// Pairs under this median angle are not used.
         min_angle_deg: f64 = 1.0, "deg", "COLMAP PatchMatch: 1 deg";
+        /// Pairs over this median angle are not used.
+        max_angle_deg: f64 = 65.0, "deg", "OpenMVS: 65; patches seen from two sides agree by chance: docs/decisions.md";
         /// Two sources nearer to each other than this, seen from the surface, count little together.
         separation_deg: f64 = 5.0, "deg", "judgement";
         /// The depth range reaches this much beyond the sparse points on both sides, in inverse depth.
@@ -219,7 +221,8 @@ fn score_pairs(
             pair.angles.sort_by(f64::total_cmp);
             let median = pair.angles[pair.angles.len() / 2];
             let score: f64 = pair.cells.iter().map(|c| (1.0 + c).ln()).sum();
-            (median >= options.min_angle_deg && score > 0.0).then_some((b, score))
+            let range = options.min_angle_deg..=options.max_angle_deg;
+            (range.contains(&median) && score > 0.0).then_some((b, score))
         })
         .collect()
 }

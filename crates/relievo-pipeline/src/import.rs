@@ -9,8 +9,9 @@ use crate::stages::sparse::{IMPORTED_POSES, describe_imported, write_model};
 use crate::stages::{cloud, ingest, json_bytes, mesh};
 use relievo_engine::{Figures, Work, WorkLock, import_stage};
 use relievo_formats::{FormatError, colmap};
-use relievo_scene::{Photo, SparseModel, ViewId};
+use relievo_scene::{CameraId, Photo, SparseModel, Track, TrackId, ViewId};
 use relievo_task::{Task, Warning};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Makes a work folder from a COLMAP model and its photos. A model without
@@ -32,6 +33,7 @@ pub fn import_colmap(
             hint: "give a model of at least two photos that show the same things".to_owned(),
         });
     }
+    model = numbered_by_name(model);
     let behind = points_behind(&model, model_dir)?;
     let settings = Settings {
         inputs: vec![std::path::absolute(images)?],
@@ -69,6 +71,51 @@ pub fn import_colmap(
         })?;
     }
     Ok(warnings)
+}
+
+/// The model with ids of our own, in the order of names: those of other programs come from their
+/// databases, and what depends on an order must not depend on them.
+fn numbered_by_name(model: SparseModel) -> SparseModel {
+    let mut names: Vec<(String, ViewId)> = model
+        .views
+        .iter()
+        .map(|(id, v)| (v.name.clone(), *id))
+        .collect();
+    names.sort();
+    let views: BTreeMap<ViewId, ViewId> = (1..)
+        .zip(&names)
+        .map(|(new, (_, old))| (*old, ViewId(new)))
+        .collect();
+    let mut cameras: BTreeMap<CameraId, CameraId> = BTreeMap::new();
+    for (_, old) in &names {
+        let next = CameraId(cameras.len() as u32 + 1);
+        cameras.entry(model.views[old].camera_id).or_insert(next);
+    }
+    let mut tracks: Vec<Track> = model.tracks.into_values().collect();
+    for track in &mut tracks {
+        track.observations.retain_mut(|o| {
+            let known = views.get(&o.view_id).map(|new| o.view_id = *new);
+            known.is_some()
+        });
+        track.observations.sort_unstable();
+    }
+    tracks.sort_by(|a, b| a.observations.cmp(&b.observations));
+    SparseModel {
+        cameras: model
+            .cameras
+            .into_iter()
+            .filter_map(|(old, camera)| Some((*cameras.get(&old)?, camera)))
+            .collect(),
+        views: model
+            .views
+            .into_iter()
+            .map(|(old, mut view)| {
+                view.camera_id = cameras[&view.camera_id];
+                (views[&old], view)
+            })
+            .collect(),
+        tracks: (1..).map(TrackId).zip(tracks).collect(),
+    }
 }
 
 /// What to do about a model that does not read.
@@ -132,7 +179,7 @@ fn figures(name: &str, count: usize) -> Figures {
     figures
 }
 
-/// The photos that the model names, with the model's own ids.
+/// The photos that the model names, with the model's ids.
 fn table_of(
     model: &SparseModel,
     scan: &InputScan,

@@ -2,24 +2,18 @@
 //! allows.
 
 use crate::error::PipelineError;
-use crate::stages::ingest::IngestTable;
+use crate::stages::ingest::{IngestTable, PhotoEntry};
+use relievo_engine::digest_file;
 use relievo_image::{Raster, Rgb8};
 use relievo_scene::ViewId;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Where a photo's pixels and mask are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Source {
-    photo: PathBuf,
-    mask: Option<PathBuf>,
-}
-
 /// Decodes photos by view, keeping the latest.
 #[derive(Debug)]
 pub struct PhotoStore {
-    sources: BTreeMap<ViewId, (String, Source)>,
+    sources: BTreeMap<ViewId, PhotoEntry>,
     budget: u64,
     cache: Mutex<Cache>,
 }
@@ -80,19 +74,39 @@ pub fn decode(path: &Path) -> Result<Raster<Rgb8>, PipelineError> {
     Ok(photo.rgb)
 }
 
+/// The upright photo of a row of the table, which must still be the one that was taken in: what is
+/// made of it is kept under that one's digest.
+pub fn decode_known(entry: &PhotoEntry) -> Result<Raster<Rgb8>, PipelineError> {
+    let put_back = |what: String| PipelineError::Input {
+        what,
+        hint: "put the photo back where it was and run the same command again; what is done is \
+               kept. For another photo begin a new work folder"
+            .to_owned(),
+    };
+    let photo = decode(&entry.source).map_err(|e| put_back(e.to_string()))?;
+    // Key frames of a video lie in the work folder, under the digest of their pixels.
+    if entry.photo.time_s.is_some() {
+        return Ok(photo);
+    }
+    let (_, digest) = digest_file(&entry.source)?;
+    if digest.to_string() == entry.photo.digest {
+        return Ok(photo);
+    }
+    let (width, height) = (entry.photo.width_px, entry.photo.height_px);
+    Err(put_back(format!(
+        "{}: this is another photo than the one that was taken in ({width} × {height} pixels, now {} × {})",
+        entry.source.display(),
+        photo.width(),
+        photo.height()
+    )))
+}
+
 impl PhotoStore {
     /// The photos of `table`; at most `budget` bytes of pixels are kept.
     pub fn new(table: &IngestTable, budget: u64) -> Self {
-        let sources = table
-            .photos
-            .iter()
-            .map(|row| {
-                let source = Source {
-                    photo: row.source.clone(),
-                    mask: row.mask.clone(),
-                };
-                (row.photo.view_id, (row.photo.name.clone(), source))
-            })
+        let sources = table.photos.iter();
+        let sources = sources
+            .map(|row| (row.photo.view_id, row.clone()))
             .collect();
         Self {
             sources,
@@ -133,23 +147,16 @@ impl PhotoStore {
     }
 
     fn decoded(&self, id: ViewId) -> Result<Raster<Rgb8>, PipelineError> {
-        let (_, source) = self.source(id)?;
-        decode(&source.photo).map_err(|e| PipelineError::Input {
-            what: e.to_string(),
-            hint:
-                "put the photo back where it was and run the same command again; what is done is \
-                   kept"
-                    .to_owned(),
-        })
+        decode_known(self.source(id)?)
     }
 
     /// The mask, 0 = ignore, where there is one.
     pub fn mask(&self, id: ViewId) -> Result<Option<Raster<u8>>, PipelineError> {
-        let (_, source) = self.source(id)?;
+        let source = self.source(id)?;
         source.mask.as_deref().map(decode_mask).transpose()
     }
 
-    fn source(&self, id: ViewId) -> Result<&(String, Source), PipelineError> {
+    fn source(&self, id: ViewId) -> Result<&PhotoEntry, PipelineError> {
         self.sources.get(&id).ok_or_else(|| PipelineError::Data {
             stage: "ingest",
             what: format!("the model names view {id}, which no photo stands for"),
@@ -175,12 +182,13 @@ mod tests {
         let photo = Raster::filled(48, 40, [id as u8; 3]);
         let source = folder.join(format!("{id}.png"));
         let png = relievo_media::encode_png_rgb(&photo).unwrap();
+        let digest = relievo_engine::digest_bytes(&png).to_string();
         fs_err::write(&source, png).unwrap();
         PhotoEntry {
             photo: Photo {
                 view_id: ViewId(id),
                 name: format!("{id}.png"),
-                digest: String::new(),
+                digest,
                 mask_digest: None,
                 width_px: 48,
                 height_px: 40,

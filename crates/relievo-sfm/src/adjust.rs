@@ -48,21 +48,22 @@ pub(crate) struct Adjustment {
     pub(crate) options: BundleOptions,
 }
 
-/// What EXIF says of a camera, as a measurement beside those of the photos.
+/// What EXIF or a person says of a camera, as a measurement beside those of the photos.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Given {
-    /// Focal length in pixels, known to [`EXIF_SIGMA`].
+    /// Focal length in pixels.
     pub(crate) focal_px: f64,
+    /// Its σ as a part of it; radial distortion has [`DISTORTION_SIGMA`] times as much.
+    pub(crate) sigma: f64,
     /// Whether radial distortion is pulled to where it started, too.
     pub(crate) distortion: bool,
     /// σ of a residual in pixels, against which the pull is weighed.
     pub(crate) residual_px: f64,
 }
 
-/// Relative σ of focal lengths in EXIF: zoom lenses breathe, and telephones round.
-pub(crate) const EXIF_SIGMA: f64 = 0.02;
-/// σ of radial distortion where the focal length is not known any better.
-const UNSURE_DISTORTION: f64 = 0.05;
+/// σ of radial distortion where the focal length is not known any better, in parts of the relative
+/// σ of what is said of that.
+const DISTORTION_SIGMA: f64 = 2.5;
 
 /// Parameter columns that move; of `square` pixels fy goes with fx.
 fn free_columns(kind: CameraModelKind, which: Intrinsics, square: bool) -> Vec<usize> {
@@ -262,13 +263,13 @@ fn pull(first: &CameraModel, name: &str, given: &Given) -> Option<(f64, f64)> {
     };
     if name.starts_with('f') {
         let mean = at_first(name).unwrap_or(given.focal_px);
-        return Some((mean, EXIF_SIGMA * mean));
+        return Some((mean, given.sigma * mean));
     }
     // The one term of SIMPLE_RADIAL is the first of the others.
     let alone = || at_first("k").filter(|_| name == "k1");
     let mean = at_first(name).or_else(alone).unwrap_or(0.0);
     let pulled = given.distortion && name.starts_with('k');
-    pulled.then_some((mean, UNSURE_DISTORTION))
+    pulled.then_some((mean, DISTORTION_SIGMA * given.sigma))
 }
 
 /// The problem, where it starts, and the points that take part.
@@ -471,6 +472,7 @@ mod tests {
             cy: 400.0,
         };
         let given = |focal_px, distortion| Given {
+            sigma: 0.02,
             focal_px,
             distortion,
             residual_px: 1.0,
@@ -497,12 +499,9 @@ mod tests {
         );
         assert_eq!(
             pull(&simple, "k1", &given(1000.0, true)),
-            Some((-0.1, UNSURE_DISTORTION))
+            Some((-0.1, 0.05))
         );
-        assert_eq!(
-            pull(&simple, "k2", &given(1000.0, true)),
-            Some((0.0, UNSURE_DISTORTION))
-        );
+        assert_eq!(pull(&simple, "k2", &given(1000.0, true)), Some((0.0, 0.05)));
         assert_eq!(pull(&simple, "k1", &given(1000.0, false)), None);
         assert_eq!(pull(&simple, "p1", &given(1000.0, true)), None);
     }

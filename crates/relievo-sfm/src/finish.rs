@@ -1,7 +1,7 @@
 //! The last adjustments of a model: a heavy-tailed loss, and the principal
 //! point and further distortion where the photos determine them.
 
-use crate::adjust::{Adjustment, EXIF_SIGMA, Given, Intrinsics, adjust};
+use crate::adjust::{Adjustment, Given, Intrinsics, adjust};
 use crate::covariance::{intrinsics_sigmas, posterior};
 use crate::distortion::decide_distortion;
 use crate::grow_points::filter;
@@ -103,7 +103,7 @@ fn finish(
     );
     what.prior = false;
     free_distortion(scene, model, &mut what, options);
-    hold_to_exif(scene, model, &mut what);
+    hold_to_exif(scene, model, &mut what, options);
     decide_principal_points(scene, model, &mut what, options, task, &mut out)?;
     let tried = decide_distortion(scene, model, &what, options, task)?;
     out.iterations += tried.iterations;
@@ -146,7 +146,7 @@ pub(crate) fn drop_poor_views(model: &mut Model, options: &SfmOptions) {
 /// worth counting beside them. Cameras that move along a line without turning see a scene
 /// of half the depth through half the focal length alike, and nothing stops a free one. A
 /// focal length that the photos know, and contradict, is theirs.
-fn hold_to_exif(scene: &Scene<'_>, model: &Model, what: &mut Adjustment) {
+fn hold_to_exif(scene: &Scene<'_>, model: &Model, what: &mut Adjustment, options: &SfmOptions) {
     let given = |c: usize| {
         let camera = &scene.cameras[c];
         let free = what.intrinsics[c] != Intrinsics::Fixed && camera.has_prior_focal;
@@ -170,12 +170,14 @@ fn hold_to_exif(scene: &Scene<'_>, model: &Model, what: &mut Adjustment) {
     let pull = |c: usize| {
         let focal_px = given[c]?;
         let sigma = sigmas[c].map_or(f64::INFINITY, |s| s.focal);
-        let unsure = sigma > EXIF_SIGMA;
-        let counts = sigma > LEAST_EXIF_SHARE * EXIF_SIGMA;
+        let said = options.focal_prior_sigma;
+        let unsure = sigma > said;
+        let counts = sigma > LEAST_EXIF_SHARE * said;
         let off = (model.cameras[c].model.mean_focal_px() / focal_px - 1.0).abs();
-        let agrees = off < CONTRADICTION * sigma.hypot(EXIF_SIGMA);
+        let agrees = off < CONTRADICTION * sigma.hypot(said);
         (counts && agrees).then_some(Given {
             focal_px,
+            sigma: said,
             distortion: unsure,
             residual_px,
         })
@@ -307,7 +309,7 @@ pub(crate) fn certainty(
     let mut pulled = everything(scene, model, options, what.options);
     pulled.prior = false;
     pulled.options.loss = loss;
-    hold_to_exif(scene, model, &mut pulled);
+    hold_to_exif(scene, model, &mut pulled, options);
     if pulled.given.iter().any(Option::is_some) {
         what.given = pulled.given;
         (covariances, sigmas) = known(&what);

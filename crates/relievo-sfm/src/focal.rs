@@ -38,7 +38,9 @@ pub(crate) fn contradicted(scene: &Scene<'_>, options: &SfmOptions) -> BTreeMap<
         return found;
     }
     for c in (0..cameras.len()).filter(|&c| scene.cameras[c].has_prior_focal) {
-        let profiles = profiles(scene, &cameras, c);
+        // Of two cameras a pair does not tell which one is not as it was said to be.
+        let own = |p: &Pair<'_>| scene.camera_of[p.a] == c && scene.camera_of[p.b] == c;
+        let profiles = profiles(scene, &cameras, own);
         let free: f64 = profiles.iter().map(FocalProfile::free_cost).sum();
         if free >= CLEAR * cost(&profiles, c, 1.0) {
             continue;
@@ -70,7 +72,8 @@ pub(crate) fn calibrate(
     for _ in 0..if unknown.len() > 1 { ROUNDS } else { 1 } {
         let mut moved = false;
         for &c in &unknown {
-            let profiles = profiles(scene, &cameras, c);
+            let of_camera = |p: &Pair<'_>| scene.camera_of[p.a] == c || scene.camera_of[p.b] == c;
+            let profiles = profiles(scene, &cameras, of_camera);
             let side = f64::from(cameras[c].width_px.max(cameras[c].height_px));
             let focal = cameras[c].model.mean_focal_px();
             let steps = |of_side: f64| (of_side * side / focal).ln() / STEP.ln();
@@ -122,13 +125,16 @@ fn best(
     Some((steps, STEP.powf(f64::from(steps) + offset)))
 }
 
-/// Those pairs of camera `c` that tell most.
-fn profiles(scene: &Scene<'_>, cameras: &[Camera], c: usize) -> Vec<FocalProfile> {
-    let of_camera = |p: &&Pair<'_>| scene.camera_of[p.a] == c || scene.camera_of[p.b] == c;
+/// Those of the `wanted` pairs that tell most.
+fn profiles<'a>(
+    scene: &Scene<'a>,
+    cameras: &[Camera],
+    wanted: impl Fn(&Pair<'a>) -> bool,
+) -> Vec<FocalProfile> {
     let mut pairs: Vec<&Pair<'_>> = scene
         .pairs
         .iter()
-        .filter(of_camera)
+        .filter(|p| wanted(p))
         .filter(|p| p.geometry.kind != TwoViewKind::PureRotation)
         .collect();
     pairs.sort_by_key(|p| (std::cmp::Reverse(p.geometry.inliers.len()), p.a, p.b));

@@ -56,6 +56,8 @@ options! {
         check_links: bool = true, "", "docs/decisions.md";
         /// Keep every intrinsic value as given.
         fix_intrinsics: bool = false, "", "the photos decide unless the user knows better";
+        /// Sigma of a given focal length, as a measurement beside those of the photos; at most 0.003 of one named by --camera.
+        focal_prior_sigma: f64 = 0.02, "of the focal length", "EXIF: zoom lenses breathe, and telephones round";
         /// When the principal point is refined at the end: auto, fixed or refined.
         principal_point: PrincipalPoint = PrincipalPoint::Auto, "", "PEERS.md: 6.1 to 2.8 mm on unknown intrinsics where it is well determined";
         /// Largest posterior sigma of a principal point that may be refined, as a part of the picture's width.

@@ -5,7 +5,7 @@
 use super::small::go_on;
 use relievo_formats::{colmap, ply};
 use relievo_geometry::{CameraModel, Mat3, Rigid3, Vec2, Vec3};
-use relievo_scene::{Observation, SparseModel, Track, TrackId, ViewId};
+use relievo_scene::{CameraId, Observation, SparseModel, Track, TrackId, ViewId};
 use relievo_tests::data::{copy_demo, demo, rectangles};
 use relievo_tests::program::{Ran, relievo};
 use relievo_tests::work::{self, states};
@@ -195,6 +195,12 @@ fn a_photo_that_goes_after_the_import_is_named_and_may_come_back() {
         .depth()
         .ends(1)
         .says(&["0003.jpg", "320 × 240", "640 × 480", "hint: "]);
+    // Nor is another one of its size.
+    fs_err::copy(given.images().join("0002.jpg"), &photo).unwrap();
+    given
+        .depth()
+        .ends(1)
+        .says(&["0003.jpg", "another photo", "hint: put the photo back"]);
     fs_err::rename(&aside, &photo).unwrap();
     given.depth().ends(0);
     // Maps are written without the photos, undistorted photos are not.
@@ -210,6 +216,84 @@ fn a_photo_that_goes_after_the_import_is_named_and_may_come_back() {
         "--format depth",
     ]);
     export("depth").ends(0);
+}
+
+/// The same model with ids as another program's database may give them.
+fn with_other_ids(model: &SparseModel) -> SparseModel {
+    let other = |id: &ViewId| ViewId([40, 3, 55, 12, 91][id.0 as usize % 5]);
+    let mut out = SparseModel::default();
+    for (id, camera) in &model.cameras {
+        out.cameras.insert(CameraId(id.0 + 6), *camera);
+    }
+    for (id, view) in &model.views {
+        let mut view = view.clone();
+        view.camera_id = CameraId(view.camera_id.0 + 6);
+        out.views.insert(other(id), view);
+    }
+    for (id, track) in &model.tracks {
+        let mut track = track.clone();
+        for o in &mut track.observations {
+            o.view_id = other(&o.view_id);
+        }
+        track.observations.sort_unstable();
+        out.tracks.insert(TrackId(5000 - id.0), track);
+    }
+    out
+}
+
+#[test]
+fn ids_of_a_model_change_no_byte() {
+    let ours = model(&[2, 3, 4]);
+    let maps = |model: &SparseModel| {
+        let given = Given::new(&[2, 3, 4], model);
+        given.import().ends(0);
+        given.depth().ends(0);
+        let mut tree = work::whole_tree(&given.work().join("depth"));
+        tree.retain(|name, _| name.contains(".jpg.depth"));
+        tree
+    };
+    let expected = maps(&ours);
+    assert_eq!(expected.len(), 3);
+    work::assert_same(&expected, &maps(&with_other_ids(&ours)), "other ids");
+}
+
+#[test]
+fn a_given_pose_with_few_points_is_a_pose() {
+    let mut few = model(&[2, 3, 4]);
+    for (n, track) in few.tracks.values_mut().enumerate() {
+        let keep = |o: &Observation| o.view_id != ViewId(4) || n < 12;
+        track.observations.retain(keep);
+    }
+    let given = Given::new(&[2, 3, 4], &few);
+    given.import().ends(0);
+    given.depth().ends(0);
+    let photos = work::json(&given.work().join("sparse/photos.json"));
+    assert_eq!(photos[2]["registered"], true, "{photos}");
+}
+
+#[test]
+fn two_photos_from_opposite_sides_have_no_depth() {
+    let whole = model(&(1..=12).collect::<Vec<_>>());
+    let centers: Vec<(u32, Vec3)> = whole
+        .registered()
+        .map(|(id, _, pose)| (id.0, pose.center()))
+        .collect();
+    let points = whole.tracks.values().filter_map(|t| t.position_in_world);
+    let middle = points.sum::<Vec3>() / whole.tracks.len() as f64;
+    let angle = |a: &(u32, Vec3), b: &(u32, Vec3)| (a.1 - middle).angle(&(b.1 - middle));
+    let pairs = centers
+        .iter()
+        .flat_map(|a| centers.iter().map(move |b| (a, b)));
+    let (a, b) = pairs
+        .filter(|(a, b)| a.0 < b.0)
+        .max_by(|p, q| angle(p.0, p.1).total_cmp(&angle(q.0, q.1)))
+        .unwrap();
+    let given = Given::new(&[a.0, b.0], &model(&[a.0, b.0]));
+    given.import().ends(0);
+    given
+        .depth()
+        .ends(1)
+        .says(&["no two photos see the same surface", "hint: "]);
 }
 
 #[test]

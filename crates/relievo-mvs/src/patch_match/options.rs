@@ -38,7 +38,7 @@ relievo_task::options! {
         /// Forward-backward error is cut here.
         geometric_limit_px: f32 = 3.0, "px", "ACMM, equation 12";
         /// Fall-off of the bilateral weight by grey-level difference.
-        sigma_color: f32 = 9.0, "grey levels", "ACMM code: exp(-d/18)";
+        sigma_color: f32 = 6.0, "grey levels", "ACMM code: exp(-d/18); measured: docs/decisions.md";
         /// Fall-off of the bilateral weight by distance.
         sigma_space_px: f32 = 3.0, "px", "ACMM code: 5; measured: docs/decisions.md";
         /// Sensor noise added to both variances of the NCC, so that flat patches score 0 instead of noise.

@@ -147,7 +147,7 @@ impl Stage for Features {
         let entry = entry_named(&table, &item.name)?;
         let photo = match self.setup.decoded.take(&entry.source) {
             Some(photo) => photo,
-            None => photos::decode(&entry.source)?,
+            None => photos::decode_known(entry)?,
         };
         let mask = entry.mask.as_deref().map(photos::decode_mask).transpose()?;
         let options = self.setup.options("features")?.get::<FeatureStageOptions>();

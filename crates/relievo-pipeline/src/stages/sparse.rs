@@ -21,6 +21,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// σ of a focal length that a person names, as a part of it.
+const NAMED_SIGMA: f64 = 0.003;
 /// What the mapper did.
 const FIGURES_FILE: &str = "figures.json";
 /// What is being captured.
@@ -111,6 +113,7 @@ impl Stage for Sparse {
         let mut options = self.0.options("sparse")?.get::<SfmOptions>();
         if self.models_named() {
             options.distortion = Distortion::Given;
+            options.focal_prior_sigma = options.focal_prior_sigma.min(NAMED_SIGMA);
         }
         let views = table
             .photos
@@ -241,7 +244,7 @@ impl Sparse {
         out: &mut ItemWriter,
     ) -> Result<(), BoxError> {
         write_model(out, "model", model)?;
-        let rows = photo_outcomes(table, model, &outcome.unregistered);
+        let rows = photo_outcomes(table, model, outcome);
         for row in rows.iter().filter(|r| !r.registered) {
             let text = format!("not placed in the model: {}", row.reason);
             ctx.task().warn(Warning::new(
@@ -267,7 +270,11 @@ pub fn describe_imported(
     scale: Option<f64>,
     seed: u64,
 ) -> Result<Vec<(&'static str, Vec<u8>)>, PipelineError> {
-    let rows = photo_outcomes(table, model, &BTreeMap::new());
+    let outcome = Outcome {
+        unregistered: BTreeMap::new(),
+        imported: true,
+    };
+    let rows = photo_outcomes(table, model, &outcome);
     Ok(vec![
         (PHOTOS_FILE, json_bytes(&rows)?),
         (SCENE_FILE, json_bytes(&scene_kind(model))?),
@@ -302,7 +309,7 @@ pub(crate) fn write_model(
 fn photo_outcomes(
     table: &IngestTable,
     model: &SparseModel,
-    reasons: &BTreeMap<ViewId, UnregisteredReason>,
+    outcome: &Outcome,
 ) -> Vec<PhotoOutcome> {
     let mut errors: BTreeMap<ViewId, Vec<f64>> = BTreeMap::new();
     for track in model.tracks.values() {
@@ -328,9 +335,9 @@ fn photo_outcomes(
                 .is_some_and(|v| v.cam_from_world.is_some());
             let seen = id.and_then(|id| errors.get(id)).unwrap_or(&none);
             let good = seen.iter().filter(|e| **e < COUNTED_ERROR_PX).count();
-            // Poses without points (imported) count as they are.
-            let registered = posed && (good >= COUNTED_POINTS || model.tracks.is_empty());
-            let reason = reasons.get(&e.photo.view_id);
+            // Given poses count as they are.
+            let registered = posed && (good >= COUNTED_POINTS || outcome.imported);
+            let reason = outcome.unregistered.get(&e.photo.view_id);
             let (text, hint) = match (registered, reason) {
                 (true, _) => (String::new(), String::new()),
                 (false, Some(r)) => (r.to_string(), r.hint().to_owned()),

@@ -171,7 +171,7 @@ fn simulate(
     let options = setup.options("matches")?.get::<AffineOptions>();
     // The views are kept: the photo need not be.
     let entry = entry_named(table, name)?;
-    let photo = photos::decode(&entry.source)?;
+    let photo = photos::decode_known(entry)?;
     let mask = entry.mask.as_deref().map(photos::decode_mask).transpose()?;
     let isa = setup.settings.isa;
     let found = simulated_views(&photo, mask.as_ref(), level, &options, isa, ctx.task())?;

@@ -22,11 +22,42 @@ pub(crate) fn million_per_cpu_second() -> f64 {
     };
     let (reference, source) = (picture(0), picture(3));
     let shifts: Vec<f32> = (0..SHIFTS).map(|i| 0.5 * i as f32 - 32.0).collect();
+    million_a_cpu_second(|| best_shifts(&reference, &source, &shifts, Isa::Native).0)
+}
+
+/// Samples of an evaluation.
+const SAMPLES: usize = 21;
+/// Words that samples are taken from: 32 KiB, what the first cache of any machine holds.
+const WORDS: usize = 1 << 13;
+
+/// The same if an evaluation were nothing but loading the places of its samples and the words
+/// there: what no kernel that loads its samples can exceed.
+pub(crate) fn million_by_loads() -> f64 {
+    /// Evaluations of a call.
+    const EVALUATIONS: usize = 1 << 20;
+    let words: Box<[u32; WORDS]> = Box::new(std::array::from_fn(|i| i as u32));
+    let mixed = |i: usize| (i as u32).wrapping_mul(0x9e37_79b1) >> 8;
+    let places: Vec<u32> = (0..SAMPLES * 64).map(mixed).collect();
+    million_a_cpu_second(|| {
+        let mut sum = [0_u32; SAMPLES];
+        for _ in 0..EVALUATIONS / 64 {
+            for of_one in std::hint::black_box(&places).chunks_exact(SAMPLES) {
+                for (sum, place) in sum.iter_mut().zip(of_one) {
+                    *sum = sum.wrapping_add(words[*place as usize % WORDS]);
+                }
+            }
+        }
+        std::hint::black_box(sum);
+        EVALUATIONS
+    })
+}
+
+/// How many million of what `work` counts a second of processor time holds, on all threads.
+fn million_a_cpu_second(work: impl Fn() -> usize + Sync) -> f64 {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let once = || -> usize {
-        let work = || best_shifts(&reference, &source, &shifts, Isa::Native).0;
         std::thread::scope(|scope| {
-            let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let running: Vec<_> = (0..threads).map(|_| scope.spawn(&work)).collect();
             running.into_iter().filter_map(|r| r.join().ok()).sum()
         })
     };
@@ -43,5 +74,7 @@ mod tests {
     fn the_kernel_does_something_in_a_second() {
         let rate = million_per_cpu_second();
         assert!(rate > 0.1 && rate.is_finite(), "{rate}");
+        let most = million_by_loads();
+        assert!(most > 1.0 && most.is_finite(), "{most}");
     }
 }

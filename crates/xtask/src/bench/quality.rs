@@ -90,6 +90,7 @@ fn comparisons(depth: &Value, rows: &mut Vec<Metric>) {
         for (name, rate) in [
             ("comparisons_per_cpu_second", 1e-6 * n * pixels / seconds),
             ("kernel_alone_per_cpu_second", alone),
+            ("loads_alone_per_cpu_second", kernel::million_by_loads()),
         ] {
             push(rows, name, &Value::from(rate), "million", Better::Neither);
         }
