@@ -37,6 +37,7 @@ pub const IMPORTED_POSES: &str = "poses";
 /// Fewest points that make a photo count as registered, and their error.
 const COUNTED_POINTS: usize = 30;
 const COUNTED_ERROR_PX: f64 = 2.0;
+
 /// What became of one photo; a row of `sparse/photos.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PhotoOutcome {
