@@ -41,7 +41,7 @@ pub(crate) struct FocalProfile {
 }
 
 impl FocalProfile {
-    /// None where the pair tells too little.
+    /// None where the pair tells too little, or has no E under the assumed cameras.
     pub(crate) fn new(scene: &Scene<'_>, cameras: &[Camera], pair: &Pair<'_>) -> Option<Self> {
         let all = rays(scene, cameras, pair);
         let start = pair.geometry.f.filter(|_| all.len() >= LEAST_INLIERS)?;
@@ -61,7 +61,7 @@ impl FocalProfile {
             // Median absolute deviation of a normal distribution.
             scale_px = (2.0 * 1.4826 * errors[errors.len() / 2]).max(LEAST_SCALE_PX);
         }
-        Some(Self {
+        let found = Self {
             camera_a,
             camera_b,
             rays,
@@ -73,7 +73,9 @@ impl FocalProfile {
                 .b_from_a
                 .filter(|p| p.translation.norm() > 0.0),
             scale_px,
-        })
+        };
+        // That no E was found under what is assumed says nothing against it.
+        found.cost(1.0, 1.0).is_finite().then_some(found)
     }
 
     /// Robust χ² that F leaves.

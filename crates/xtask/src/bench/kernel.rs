@@ -27,11 +27,11 @@ pub(crate) fn million_per_cpu_second() -> f64 {
 
 /// Samples of an evaluation.
 const SAMPLES: usize = 21;
-/// Words that samples are taken from: 32 KiB, what the first cache of any machine holds.
+/// Words that samples are taken from: 32 KiB, about a first cache.
 const WORDS: usize = 1 << 13;
 
 /// The same if an evaluation were nothing but loading the places of its samples and the words
-/// there: what no kernel that loads its samples can exceed.
+/// there, one by one.
 pub(crate) fn million_by_loads() -> f64 {
     /// Evaluations of a call.
     const EVALUATIONS: usize = 1 << 20;
