@@ -286,6 +286,7 @@ fn fuse_view(
 ) -> Vec<Fused> {
     let own = &posed[0];
     let height = own.view.map.depth.height();
+    let cos_limit = f64::from(options.max_normal_angle_deg).to_radians().cos();
     let claims: Vec<Option<&Claims>> = posed.iter().map(|p| claimed.get(&p.id)).collect();
     let bands: Vec<Vec<Fused>> = (0..height.div_ceil(BAND))
         .into_par_iter()
@@ -297,7 +298,9 @@ fn fuse_view(
                     if claims[0].is_some_and(|c| c.get(x, y)) {
                         continue;
                     }
-                    if let Some(point) = fuse_pixel(posed, x, y, options, &mut agreeing) {
+                    if let Some(point) =
+                        fuse_pixel(posed, (x, y), cos_limit, options, &mut agreeing)
+                    {
                         found.push(point);
                         for a in &agreeing {
                             if let Some(c) = claims[a.posed_idx] {
@@ -325,8 +328,8 @@ struct Agreement {
 
 fn fuse_pixel(
     posed: &[Posed],
-    x: usize,
-    y: usize,
+    (x, y): (usize, usize),
+    cos_limit: f64,
     options: &FusionOptions,
     agreeing: &mut Vec<Agreement>,
 ) -> Option<Fused> {
@@ -339,7 +342,6 @@ fn fuse_pixel(
     let (u, v) = (x as f64 + 0.5, y as f64 + 0.5);
     let position = own.to_world(&(own.ray(u, v) * z));
     let normal = own.normal_in_world(x, y);
-    let cos_limit = f64::from(options.max_normal_angle_deg).to_radians().cos();
     let relative_limit = f64::from(options.max_relative_depth);
     let pixel_limit = f64::from(options.max_reprojection_px);
     agreeing.clear();
@@ -365,9 +367,9 @@ fn fuse_pixel(
         let oz = other.depth_on_ray(ox, oy, ou, ov);
         let back = other.to_world(&(other.ray(ou, ov) * oz));
         let in_own = own.to_camera(&back);
-        let off_px = own
-            .project(&in_own)
-            .map_or(f64::MAX, |(bu, bv)| (bu - u).hypot(bv - v));
+        let off_px = own.project(&in_own).map_or(f64::MAX, |(bu, bv)| {
+            ((bu - u).powi(2) + (bv - v).powi(2)).sqrt()
+        });
         let near = off_px < pixel_limit;
         let relative = (oz / there.z - 1.0).abs();
         let other_normal = other.normal_in_world(ox, oy);

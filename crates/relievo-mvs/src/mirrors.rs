@@ -163,10 +163,10 @@ impl Scene<'_> {
         &self,
         plane: &Plane,
         points: &[Behind],
-        reach: impl Fn(&Behind) -> f64,
+        reach: impl Fn(&Behind) -> f64 + Sync,
     ) -> Vec<Option<usize>> {
         let places: Vec<[f32; 3]> = points
-            .iter()
+            .par_iter()
             .map(|b| {
                 let there = plane.mirrored(&vec3(self.cloud.positions[b.point]));
                 [there.x as f32, there.y as f32, there.z as f32]
@@ -174,7 +174,7 @@ impl Scene<'_> {
             .collect();
         let nearest = self.tree.nearest_batch(&places);
         points
-            .iter()
+            .par_iter()
             .zip(nearest)
             .map(|(b, found)| {
                 let found = found?;
@@ -242,9 +242,10 @@ impl Scene<'_> {
         let position = |i: usize| vec3(self.cloud.positions[i]);
         let cell_of = |b: &Behind| self.crossing(mirror, &b.center, &position(b.point));
         let mut cells: BTreeMap<Cell, Vec<usize>> = BTreeMap::new();
-        for b in behind {
-            if let Some(cell) = cell_of(b) {
-                cells.entry(cell).or_default().push(b.point);
+        let cell_of_each: Vec<Option<Cell>> = behind.par_iter().map(cell_of).collect();
+        for (b, cell) in behind.iter().zip(&cell_of_each) {
+            if let Some(cell) = cell {
+                cells.entry(*cell).or_default().push(b.point);
             }
         }
         cells.retain(|_, through| through.len() >= LEAST_IN_CELL);

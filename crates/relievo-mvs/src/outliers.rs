@@ -63,9 +63,10 @@ pub(crate) fn near_others(
             .par_chunks(CHUNK)
             .enumerate()
             .map(|(k, chunk)| {
-                let own = chunk.iter().enumerate();
-                let asking = own.map(|(i, p)| Asking::new(first + k * CHUNK + i, p, footprints));
-                let asked = asking.map(|mut a| {
+                let own = (k * CHUNK..).zip(chunk);
+                let unsure = own.filter(|(i, p)| !has_neighbours_in_row(block, *i, p, footprints));
+                let asked = unsure.map(|(i, p)| {
+                    let mut a = Asking::new(first + i, p, footprints);
                     a.ask(&tree);
                     a
                 });
@@ -101,6 +102,20 @@ pub(crate) fn near_others(
         }
     }
     Ok(kept)
+}
+
+/// True where enough points before and behind point `index` of the block are near: a view's points
+/// follow one another in rows, so that most are spared the tree, which would say the same.
+fn has_neighbours_in_row(block: &[Fused], index: usize, p: &Fused, footprints: f32) -> bool {
+    // A hair less than the tree's limit: it may round otherwise.
+    let limit = 0.9999 * (footprints * p.footprint).powi(2);
+    let near = |other: &&Fused| {
+        let d = [0, 1, 2].map(|a| other.position[a] - p.position[a]);
+        d[0] * d[0] + d[1] * d[1] + d[2] * d[2] <= limit
+    };
+    let before = &block[index.saturating_sub(NEIGHBOURS)..index];
+    let behind = &block[index + 1..(index + 1 + NEIGHBOURS).min(block.len())];
+    before.iter().chain(behind).filter(near).count() >= NEIGHBOURS
 }
 
 fn tree(block: &[Fused]) -> KdTree {
@@ -144,5 +159,62 @@ impl Asking {
             self.nearest.copy_within(at..NEIGHBOURS, at + 1);
             self.nearest[at] = distance_squared;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn what_rows_tell_is_what_all_distances_tell() {
+        // Rows a footprint apart, every so manyth point lifted off or far from its own row, and a
+        // line of points whose neighbours are at the limit.
+        let footprint = 0.01_f32;
+        let at = |x: f32, y: f32, z: f32| Fused {
+            position: [x, y, z],
+            footprint,
+            normal: [0.0, 0.0, 1.0],
+            color: [0; 3],
+            confidence: 1,
+            view: 0,
+            agreeing: 1,
+        };
+        let mut all: Vec<Fused> = (0..3000)
+            .map(|i| {
+                let (x, y) = ((i % 60) as f32 * footprint, (i / 60) as f32 * footprint);
+                let off = if i % 37 == 0 {
+                    (i % 13) as f32 * footprint
+                } else {
+                    0.0
+                };
+                at(x, y, off)
+            })
+            .collect();
+        all.extend((0..40).map(|i| at(5.0 + 2.5 * i as f32 * footprint, 0.0, 0.0)));
+        all.extend((0..40).map(|i| at(9.0 + 3.5 * i as f32 * footprint, 0.0, 0.0)));
+        let mut points = PointStore::new(Path::new("."), usize::MAX);
+        points.add(&all).unwrap();
+        let kept = near_others(&points, 5.0, &Task::silent()).unwrap();
+        let mut dropped = 0;
+        for (i, p) in all.iter().enumerate() {
+            let mut squared: Vec<f32> = all
+                .iter()
+                .map(|o| {
+                    (0..3)
+                        .map(|a| (o.position[a] - p.position[a]).powi(2))
+                        .sum()
+                })
+                .collect();
+            squared.sort_by(f32::total_cmp);
+            let near = squared[NEIGHBOURS].sqrt() <= 5.0 * footprint;
+            // Rounding decides at the limit itself.
+            if (squared[NEIGHBOURS].sqrt() / (5.0 * footprint) - 1.0).abs() > 1e-4 {
+                assert_eq!(kept.holds(i), near, "point {i}");
+            }
+            dropped += usize::from(!kept.holds(i));
+        }
+        assert!((40..400).contains(&dropped), "{dropped}");
     }
 }

@@ -386,7 +386,8 @@ fn holds(hull: &[[f64; 2]], x: f64, y: f64, margin_px: f64) -> bool {
     hull.len() >= 3
         && (0..hull.len()).all(|k| {
             let (a, b) = (hull[k], hull[(k + 1) % hull.len()]);
-            turn(a, b, [x, y]) >= -margin_px * (b[0] - a[0]).hypot(b[1] - a[1])
+            let inward = turn(a, b, [x, y]);
+            inward >= 0.0 || inward >= -margin_px * (b[0] - a[0]).hypot(b[1] - a[1])
         })
 }
 

@@ -39,7 +39,7 @@ impl Stage for Cloud {
     }
 
     fn version(&self) -> u32 {
-        7
+        8
     }
 
     fn depends_on(&self) -> &[&'static str] {

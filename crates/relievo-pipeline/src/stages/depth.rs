@@ -3,6 +3,7 @@
 use super::ingest::IngestTable;
 use super::{Setup, file_error, json_bytes, memory, read_model};
 use crate::error::PipelineError;
+use rayon::prelude::*;
 use relievo_engine::{
     BoxError, Digest, Figures, Item, ItemWriter, Output, Parallelism, Stage, StageContext,
     file_name,
@@ -292,12 +293,16 @@ impl Stage for Depth {
             };
             let own = load(&id)?.ok_or_else(|| missing(&item.name))?;
             // A source without plan has no map; it takes no part here.
-            let mut with_maps = Vec::new();
-            for (view, source) in sources.iter().zip(&view_plan.sources) {
-                if let Some(map) = load(source)? {
-                    with_maps.push((*view, map));
-                }
-            }
+            let of_sources: Vec<Option<DepthMap>> = view_plan
+                .sources
+                .par_iter()
+                .map(load)
+                .collect::<Result<_, _>>()?;
+            let with_maps: Vec<(&StereoView, DepthMap)> = sources
+                .iter()
+                .zip(of_sources)
+                .filter_map(|(view, map)| Some((*view, map?)))
+                .collect();
             let views: Vec<&StereoView> = with_maps.iter().map(|(v, _)| *v).collect();
             let maps: Vec<&DepthMap> = with_maps.iter().map(|(_, m)| m).collect();
             let pass = GeometricPass {
