@@ -358,6 +358,27 @@ impl CameraModel {
         best
     }
 
+    /// Share of a picture of the given size, in pixels, whose pixels have one ray: distortion that
+    /// grows too fast folds the rest over.
+    pub fn share_with_a_ray(&self, width_px: u32, height_px: u32) -> f64 {
+        const STEPS: u32 = 16;
+        let (w, h) = (f64::from(width_px), f64::from(height_px));
+        let t = self.terms();
+        let has_ray = |i: u32, j: u32| {
+            let at = |k: u32| f64::from(k) / f64::from(STEPS);
+            let px = Vec2::new(w * at(i), h * at(j));
+            let n = self.unproject(&px);
+            let d = self.distort(&n);
+            let off = Vec2::new(t.fx * d.x + t.cx, t.fy * d.y + t.cy) - px;
+            // Behind the fold the picture comes back turned over: both ways, or one.
+            let slope = self.distort_jacobian(&n);
+            off.norm() < 0.1 && slope.determinant() > 0.0 && slope.trace() > 0.0
+        };
+        let grid = || (0..=STEPS).flat_map(|i| (0..=STEPS).map(move |j| (i, j)));
+        let with_ray = grid().filter(|&(i, j)| has_ray(i, j)).count();
+        with_ray as f64 / f64::from((STEPS + 1).pow(2))
+    }
+
     /// ∂distort/∂(x, y) at normalised coordinates.
     #[inline]
     pub fn distort_jacobian(&self, n: &Vec2) -> Matrix2<f64> {
@@ -493,6 +514,23 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn folded_pictures_have_few_rays() {
+        for model in models() {
+            assert_eq!(model.share_with_a_ray(640, 480), 1.0, "{model:?}");
+        }
+        // x (1 + k x²) turns back at x = 1 / sqrt(-3 k), where it is 2/3 of that: .172 for -5.
+        let folded = CameraModel::SimpleRadial {
+            f: 1000.0,
+            cx: 500.0,
+            cy: 500.0,
+            k: -5.0,
+        };
+        let share = folded.share_with_a_ray(1000, 1000);
+        let circle = std::f64::consts::PI * 0.172_f64.powi(2);
+        assert!((share - circle).abs() < 0.03, "{share} of {circle}");
     }
 
     #[test]

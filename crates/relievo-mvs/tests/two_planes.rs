@@ -392,6 +392,13 @@ fn threads_do_not_show_and_portable_kernels_agree() {
         let (a, _) = score(map, &scene, *id);
         let (b, _) = score(&portable[id], &scene, *id);
         assert!((a - b).abs() < 0.01, "view {id}: {a} against {b}");
+        let [a, b] = [map, &portable[id]].map(|m| m.clone().confirmed().depth);
+        let pairs = || a.as_slice().iter().zip(b.as_slice());
+        let all = pairs().filter(|(a, b)| **a > 0.0 || **b > 0.0).count() as f32;
+        let both = pairs().filter(|(a, b)| **a > 0.0 && **b > 0.0).count() as f32;
+        let alike = pairs().filter(|(a, b)| (*a - *b).abs() < 0.01 * *a).count() as f32;
+        assert!(both > 0.95 * all, "view {id}: {both} of {all} in both");
+        assert!(alike > 0.98 * both, "view {id}: {alike} of {both} alike");
     }
 }
 

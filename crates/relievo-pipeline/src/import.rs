@@ -35,6 +35,7 @@ pub fn import_colmap(
     }
     model = numbered_by_name(model);
     let behind = points_behind(&model, model_dir)?;
+    let folded = folded_pictures(&model, model_dir)?;
     let settings = Settings {
         inputs: vec![std::path::absolute(images)?],
         ..Settings::default()
@@ -42,6 +43,7 @@ pub fn import_colmap(
     let scan = InputScan::new(&settings)?;
     let (table, mut warnings) = table_of(&model, &scan, images)?;
     warnings.extend(behind);
+    warnings.extend(folded);
     let known: Vec<ViewId> = table.photos.iter().map(|p| p.photo.view_id).collect();
     model.views.retain(|id, _| known.contains(id));
     for track in model.tracks.values_mut() {
@@ -166,6 +168,41 @@ fn points_behind(model: &SparseModel, model_dir: &Path) -> Result<Option<Warning
             "the program that made the model may hold wrong matches or poses",
         )
     }))
+}
+
+/// Cameras whose distortion leaves part of the picture without a ray; where it is most of the
+/// picture the numbers are not what they are taken for.
+fn folded_pictures(model: &SparseModel, model_dir: &Path) -> Result<Vec<Warning>, PipelineError> {
+    let mut warnings = Vec::new();
+    for (id, camera) in &model.cameras {
+        let share = camera
+            .model
+            .share_with_a_ray(camera.width_px, camera.height_px);
+        if share == 1.0 {
+            continue;
+        }
+        let percent = (100.0 * (1.0 - share)).ceil();
+        let told = format!(
+            "the distortion of camera {id} leaves {percent} % of the picture without a ray"
+        );
+        let numbers = camera.model.params();
+        if share < 0.5 {
+            return Err(PipelineError::Input {
+                what: format!("{}: {told} ({numbers:?})", model_dir.display()),
+                hint: "check the order of its numbers: focal length, principal point, then distortion \
+                       as shares of the ray, not in pixels"
+                    .to_owned(),
+            });
+        }
+        warnings.push(Warning::new(
+            "distortion-folds",
+            format!("camera {id}"),
+            told,
+            "near the border of these photos directions are wrong; `colmap image_undistorter` \
+             makes photos without distortion",
+        ));
+    }
+    Ok(warnings)
 }
 
 /// True where the poses of a work folder were imported without points.

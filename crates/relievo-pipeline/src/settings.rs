@@ -241,6 +241,7 @@ impl Settings {
         let parsed = toml::from_str::<toml::Table>(&format!("v = {value}"))
             .ok()
             .and_then(|mut t| t.remove("v"))
+            .or_else(|| short_number(value))
             .unwrap_or_else(|| toml::Value::String(value.to_owned()));
         self.set
             .entry(stage.to_owned())
@@ -250,9 +251,38 @@ impl Settings {
     }
 }
 
+/// A number without digits before or behind its point, which TOML does not know.
+fn short_number(value: &str) -> Option<toml::Value> {
+    let digits = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
+    let is_short = value.contains('.') && value.chars().all(digits);
+    let number = value.parse::<f64>().ok().filter(|_| is_short)?;
+    Some(toml::Value::Float(number))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_numbers_are_numbers_and_words_stay_words() {
+        let mut s = Settings::default();
+        for given in [
+            "depth.scale=.5",
+            "a.b=-2.",
+            "a.c=auto",
+            "a.d=1.2.3",
+            "a.e=7",
+            "a.f=.e",
+        ] {
+            s.set_option(given).unwrap();
+        }
+        assert_eq!(s.set["depth"]["scale"], toml::Value::Float(0.5));
+        assert_eq!(s.set["a"]["b"], toml::Value::Float(-2.0));
+        assert_eq!(s.set["a"]["c"], toml::Value::String("auto".into()));
+        assert_eq!(s.set["a"]["d"], toml::Value::String("1.2.3".into()));
+        assert_eq!(s.set["a"]["e"], toml::Value::Integer(7));
+        assert_eq!(s.set["a"]["f"], toml::Value::String(".e".into()));
+    }
 
     #[test]
     fn camera_specs_read_as_written() {

@@ -106,7 +106,7 @@ impl DepthMap {
         ensure("depth map", same, || {
             format!("rasters are not {} x {}", size.0, size.1)
         })?;
-        let good = |d: &f32| (*d >= 0.0) & (*d <= f32::MAX);
+        let good = |d: &f32| (0.0..=f32::MAX).contains(d);
         // A run at a time, without a branch a pixel.
         let all = |run: &[f32]| run.iter().fold(true, |all, d| all & good(d));
         let depths = self.depth.as_slice();

@@ -313,6 +313,34 @@ fn photos_of_another_size_than_their_camera_are_refused() {
 }
 
 #[test]
+fn distortion_that_folds_the_picture_is_refused_or_told() {
+    let folding = |k| {
+        let mut model = model(&[2, 3]);
+        for camera in model.cameras.values_mut() {
+            let c = camera.model.principal_point_px();
+            camera.model = CameraModel::SimpleRadial {
+                f: camera.model.mean_focal_px(),
+                cx: c.x,
+                cy: c.y,
+                k,
+            };
+        }
+        model
+    };
+    let given = Given::new(&[2, 3], &folding(-5.0));
+    given
+        .import()
+        .ends(1)
+        .says(&["camera 1", "without a ray", "-5.0", "hint: check the order"]);
+    assert!(!given.work().exists());
+    colmap::write_model_text(&folding(-0.4), &given.at("model")).unwrap();
+    given
+        .import()
+        .ends(0)
+        .says(&["without a ray", "undistorter"]);
+}
+
+#[test]
 fn poses_and_points_that_are_not_finite_are_refused() {
     let right = model(&[2, 3]);
     let given = Given::new(&[2, 3], &right);

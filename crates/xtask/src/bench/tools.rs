@@ -95,14 +95,38 @@ fn package(name: &str) -> Result<String, String> {
     }
 }
 
+/// Version of a program on PATH, by what it says of itself.
 fn program(name: &str) -> Result<String, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|d| d.join(name).is_file());
-    if found {
-        Ok("on PATH".to_owned())
-    } else {
-        Err(format!("not here ({name} is not on PATH)"))
+    let found = std::env::split_paths(&path)
+        .map(|d| d.join(name))
+        .find(|p| p.is_file())
+        .ok_or_else(|| format!("not here ({name} is not on PATH)"))?;
+    // Some leave a log where they are called.
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let output = Command::new(std::path::absolute(found).map_err(|e| e.to_string())?)
+        .arg("--help")
+        .current_dir(folder.path())
+        .output()
+        .map_err(|e| format!("{name}: {e}"))?;
+    let said = [output.stdout, output.stderr].map(|s| String::from_utf8_lossy(&s).into_owned());
+    Ok(version_in(&said.concat()).unwrap_or_else(|| "version not told".to_owned()))
+}
+
+/// The first `v1.2` or `version 1.2`.
+fn version_in(said: &str) -> Option<String> {
+    let mut before = "";
+    for word in said.split_whitespace() {
+        let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        let number = word.strip_prefix(['v', 'V']).unwrap_or(word);
+        let is_named = number.len() < word.len() || before.eq_ignore_ascii_case("version");
+        let digits = |c: char| c.is_ascii_digit() || c == '.';
+        if is_named && number.contains('.') && number.chars().all(digits) {
+            return Some(number.to_owned());
+        }
+        before = word;
     }
+    None
 }
 
 /// The tools of a stage, ours first.
@@ -227,6 +251,16 @@ pub(crate) fn said(command: &[String]) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn programs_say_their_version_in_several_ways() {
+        let told = |said: &str| version_in(said);
+        let mvs = "12:33:52 [App     ] OpenMVS x64 v2.3.0\nBuild date: Nov 28 2026";
+        assert_eq!(told(mvs).as_deref(), Some("2.3.0"));
+        let poisson = "* Running Screened Poisson Reconstruction (Version 16.04) *";
+        assert_eq!(told(poisson).as_deref(), Some("16.04"));
+        assert_eq!(told("usage: 1.5 verbose [version]"), None);
+    }
 
     #[test]
     fn options_are_part_of_the_version() {
