@@ -6,7 +6,7 @@ use crate::benchmark::{self, middlebury, nerfstudio, strecha};
 use crate::error::EvalError;
 use relievo_geometry::Rigid3;
 use relievo_scene::{Camera, SparseModel};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// A camera with its pose.
@@ -38,6 +38,21 @@ pub fn cameras_of_model(model: &SparseModel) -> Result<Cameras, EvalError> {
     Ok(cameras)
 }
 
+/// Leaves out the cameras of photos with other names; how many. All stay where none is
+/// left.
+pub fn keep_photos<S: AsRef<str>>(cameras: &mut Cameras, photos: &[S]) -> usize {
+    let file = |name: &S| {
+        let name = name.as_ref();
+        name.rsplit('/').next().unwrap_or(name).to_owned()
+    };
+    let names: BTreeSet<String> = photos.iter().map(file).collect();
+    let all = cameras.len();
+    if cameras.keys().any(|name| names.contains(name)) {
+        cameras.retain(|name, _| names.contains(name));
+    }
+    all - cameras.len()
+}
+
 /// An error where the name is taken.
 pub(crate) fn add_camera(
     cameras: &mut Cameras,
@@ -57,12 +72,10 @@ const RESULTS: [&str; 4] = ["", "sparse/model", "sparse/0", "sparse"];
 /// Where the truth of a data set lies.
 const TRUTHS: [&str; 2] = ["gt", "gt_dense_cameras"];
 
-/// The folder that holds a COLMAP model: the path itself, its `gt/`, or the
-/// `sparse/model` of a work folder.
+/// The folder that holds a COLMAP model: the path itself, the `sparse/model` of a work
+/// folder, or its `gt/`. What somebody made of a data set comes before its truth.
 pub fn model_folder(path: &Path) -> Option<PathBuf> {
-    let [gt, dense] = TRUTHS;
-    let [own, work, inside, sparse] = RESULTS;
-    find_model(path, &[own, gt, work, inside, sparse, dense])
+    find_model(path, &RESULTS).or_else(|| find_model(path, &TRUTHS))
 }
 
 /// True of a folder with true cameras in it and no result.
@@ -82,6 +95,18 @@ fn find_model(path: &Path, places: &[&str]) -> Option<PathBuf> {
     })
 }
 
+/// The cameras that count as true, of those that [`read_cameras`] finds: of a data set
+/// those by which `relievo bench` scores it. A model that somebody made of photos whose
+/// cameras were measured is no truth, and a camera without a photo in the set none that a
+/// run could find.
+pub fn read_truth(path: &Path) -> Result<Cameras, EvalError> {
+    let Some(mut set) = benchmark::recognise(path)? else {
+        return read_cameras(path);
+    };
+    set.keep_given();
+    finite(set.cameras, path)
+}
+
 /// Reads cameras from any of the known places.
 pub fn read_cameras(path: &Path) -> Result<Cameras, EvalError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -91,34 +116,34 @@ pub fn read_cameras(path: &Path) -> Result<Cameras, EvalError> {
     if path.is_file() && name.ends_with("_par.txt") {
         return middlebury::read_par(path);
     }
-    let fail = |what| EvalError::Truth {
-        path: path.to_owned(),
-        what,
-    };
     let Some(dir) = model_folder(path) else {
-        let transforms = path.join("transforms.json");
-        return match benchmark::open(path) {
-            Ok(mut set) => {
-                set.keep_given();
-                Ok(set.cameras)
-            }
-            Err(EvalError::DataSet { .. }) if transforms.is_file() => {
-                nerfstudio::read_transforms(&transforms)
-            }
-            Err(EvalError::DataSet { .. }) if path.exists() => Err(fail("holds no cameras")),
-            Err(EvalError::DataSet { .. }) => Err(fail("does not exist")),
-            Err(damaged) => Err(damaged),
-        };
+        let set = benchmark::recognise(path)?.ok_or_else(|| EvalError::Truth {
+            path: path.to_owned(),
+            what: if path.exists() {
+                "holds no cameras"
+            } else {
+                "does not exist"
+            },
+        })?;
+        return finite(set.cameras, path);
     };
     let cameras = if strecha::has_cameras(&dir) {
         strecha::read_folder(&dir)?
     } else {
         cameras_of_model(&relievo_formats::colmap::read_model(&dir)?)?
     };
-    if cameras.values().any(|c| !c.cam_from_world.is_finite()) {
-        return Err(fail("holds cameras that are not finite"));
+    finite(cameras, path)
+}
+
+/// An error where one of them is nowhere.
+fn finite(cameras: Cameras, path: &Path) -> Result<Cameras, EvalError> {
+    if cameras.values().all(|c| c.cam_from_world.is_finite()) {
+        return Ok(cameras);
     }
-    Ok(cameras)
+    Err(EvalError::Truth {
+        path: path.to_owned(),
+        what: "holds cameras that are not finite",
+    })
 }
 
 #[cfg(test)]

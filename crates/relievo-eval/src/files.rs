@@ -1,7 +1,9 @@
 //! The figures from files: a work folder, a model, a PLY.
 
 use crate::align::align_cameras;
-use crate::cameras::{Cameras, PosedCamera, is_truth_alone, model_folder, read_cameras};
+use crate::cameras::{
+    Cameras, PosedCamera, is_truth_alone, keep_photos, model_folder, read_cameras, read_truth,
+};
 use crate::error::EvalError;
 use crate::placed::Placed;
 use crate::pose::{PoseFigures, score_poses};
@@ -20,15 +22,25 @@ use relievo_task::Task;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Poses of a work folder or a COLMAP model.
-pub fn eval_poses(estimate: &Path, truth: &Path) -> Result<PoseFigures, EvalError> {
+/// Poses of a work folder or a COLMAP model. `given` names the photos of the run, where
+/// they are known: no other true camera counts then.
+pub fn eval_poses(
+    estimate: &Path,
+    truth: &Path,
+    given: Option<&[String]>,
+) -> Result<PoseFigures, EvalError> {
     if is_truth_alone(estimate) {
         return Err(EvalError::Estimate {
             path: estimate.to_owned(),
             what: "is a data set with its truth, not the result of a run",
         });
     }
-    score_poses(&cameras_of_estimate(estimate)?, &read_cameras(truth)?)
+    let estimate = cameras_of_estimate(estimate)?;
+    let mut truth = read_truth(truth)?;
+    if let Some(given) = given {
+        keep_photos(&mut truth, given);
+    }
+    score_poses(&estimate, &truth)
 }
 
 /// Poses of a work folder or a COLMAP model against known cameras.
@@ -258,7 +270,12 @@ pub fn eval_texture(
         }
         progress.add(1);
     }
-    combine_texture(rows)
+    let found = combine_texture(rows)?;
+    // Of those that were asked for, some may have no camera.
+    Ok(TextureFigures {
+        photos_asked: query.only.len().max(found.photos),
+        ..found
+    })
 }
 
 /// The model of a GLB with decoded pages, in the frame of the cameras.
@@ -321,14 +338,14 @@ mod tests {
     #[test]
     fn an_empty_estimate_is_not_taken_for_the_truth() {
         let dir = tempfile::tempdir().unwrap();
-        let error = eval_poses(dir.path(), dir.path()).unwrap_err();
+        let error = eval_poses(dir.path(), dir.path(), None).unwrap_err();
         let hint = error.hint().unwrap_or_default();
         assert!(
             hint.starts_with("--estimate and --model take"),
             "{error}: {hint}"
         );
         let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/demo");
-        let error = eval_poses(&demo, &demo).unwrap_err().to_string();
+        let error = eval_poses(&demo, &demo, None).unwrap_err().to_string();
         assert!(error.contains("not the result of a run"), "{error}");
     }
 }

@@ -49,7 +49,7 @@ pub mod texture;
 pub mod topology;
 
 pub use align::align_cameras;
-pub use cameras::{Cameras, PosedCamera, cameras_of_model, read_cameras};
+pub use cameras::{Cameras, PosedCamera, cameras_of_model, read_cameras, read_truth};
 pub use consistency::{ConsistencyFigures, HalfPhoto, photo_consistency};
 pub use depth::{DepthErrors, DepthFigures, combine_depth, score_depth_map};
 pub use error::EvalError;

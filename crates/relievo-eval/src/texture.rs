@@ -34,17 +34,22 @@ pub struct PhotoScore {
     pub picture: Raster<Rgb8>,
 }
 
-/// Means over photos.
+/// Means over photos. One that is not placed or sees nothing has no figure to count, so the
+/// means may rise with it: how many have, of how many, belongs to them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TextureFigures {
-    /// Number of photos.
+    /// Photos that were to be compared: held out, or named.
+    pub photos_asked: usize,
+    /// Those of them that have a camera.
     pub photos: usize,
+    /// Those of them that see the mesh.
+    pub photos_scored: usize,
     /// Mean PSNR, dB.
     pub psnr: f64,
     /// Mean PSNR after gains, dB.
     pub psnr_gain: f64,
-    /// Mean SSIM.
-    pub ssim: f64,
+    /// Mean SSIM; `None` where no photo has a window on the mesh.
+    pub ssim: Option<f64>,
     /// Mean share of pixels hit.
     pub hit: f64,
     /// By photo.
@@ -65,7 +70,8 @@ impl fmt::Display for TextureFigures {
             }
             write!(f, "  hit {hit:.4}")
         };
-        writeln!(f, "photos: {}", self.photos)?;
+        let (scored, asked) = (self.photos_scored, self.photos_asked);
+        writeln!(f, "photos: {scored} scored of {asked}")?;
         for (name, s) in &self.per_photo {
             row(f, name, [s.psnr, s.psnr_gain, s.ssim], s.hit)?;
             writeln!(f)?;
@@ -73,7 +79,7 @@ impl fmt::Display for TextureFigures {
         row(
             f,
             "mean",
-            [Some(self.psnr), Some(self.psnr_gain), Some(self.ssim)],
+            [Some(self.psnr), Some(self.psnr_gain), self.ssim],
             self.hit,
         )
     }
@@ -185,20 +191,23 @@ pub fn combine_texture(
             what: "the list of photos",
         });
     }
-    if per_photo.values().all(|p| p.psnr.is_none()) {
+    let values = |get: fn(&PhotoScore) -> Option<f64>| -> Vec<f64> {
+        per_photo.values().filter_map(get).collect()
+    };
+    let (psnr, ssim) = (values(|p| p.psnr), values(|p| p.ssim));
+    if psnr.is_empty() {
         return Err(EvalError::OtherFrame {
             what: "no photo sees the model",
         });
     }
-    let over = |get: fn(&PhotoScore) -> Option<f64>| {
-        mean(&per_photo.values().filter_map(get).collect::<Vec<_>>())
-    };
     Ok(TextureFigures {
+        photos_asked: per_photo.len(),
         photos: per_photo.len(),
-        psnr: over(|p| p.psnr),
-        psnr_gain: over(|p| p.psnr_gain),
-        ssim: over(|p| p.ssim),
-        hit: over(|p| Some(p.hit)),
+        photos_scored: psnr.len(),
+        psnr: mean(&psnr),
+        psnr_gain: mean(&values(|p| p.psnr_gain)),
+        ssim: (!ssim.is_empty()).then(|| mean(&ssim)),
+        hit: mean(&values(|p| Some(p.hit))),
         per_photo,
     })
 }
@@ -318,7 +327,28 @@ mod tests {
         };
         let both = photos(Some(seen)).unwrap();
         assert!(both.to_string().contains("psnr -") && both.psnr > 0.0);
+        assert_eq!((both.photos_scored, both.photos), (1, 2));
+        assert!(both.to_string().starts_with("photos: 1 scored of 2\n"));
         assert!(matches!(photos(None), Err(EvalError::OtherFrame { .. })));
         assert!(combine_texture(BTreeMap::new()).is_err());
+    }
+
+    /// Eight columns of 32, none of which a window fits into.
+    #[test]
+    fn a_sliver_has_no_structure_and_no_zero_for_it() {
+        let (mut model, camera) = wall();
+        for p in &mut model.mesh.positions {
+            p[0] = 0.5 * p[0] - 0.1;
+        }
+        let bvh = TriangleBvh::new(&model.mesh);
+        let photo = Raster::filled(64, 48, [10; 3]);
+        let s = score_photo(&model, &bvh, &camera, &photo, 0.5).unwrap();
+        assert!(s.psnr.is_some() && s.ssim.is_none(), "{s:?}");
+        let mean = combine_texture(BTreeMap::from([("a".to_owned(), s)])).unwrap();
+        assert_eq!((mean.photos_scored, mean.ssim), (1, None));
+        let mut rows = Vec::new();
+        crate::benchmark::rows::of_texture(&mean, &mut rows);
+        let row = |name: &str| rows.iter().find(|r| r.metric == name).map(|r| r.value);
+        assert_eq!((row("ssim"), row("photos_scored")), (None, Some(1.0)));
     }
 }

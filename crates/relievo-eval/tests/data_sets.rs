@@ -5,7 +5,7 @@
 
 use nalgebra::UnitQuaternion;
 use relievo_eval::benchmark::{self, DataSet, bal, eth3d, eth3d_surface};
-use relievo_eval::{Cameras, EvalError, read_cameras, score_poses};
+use relievo_eval::{Cameras, EvalError, eval_poses, read_cameras, read_truth, score_poses};
 use relievo_geometry::{CameraModel, Rigid3, Sim3, Vec2, Vec3};
 use relievo_optim::BundleOptions;
 use relievo_scene::{Camera, CameraId, PointCloud, SparseModel, View, ViewId};
@@ -105,6 +105,37 @@ fn colmap_truth() {
     check(&benchmark::open(dir.path()).unwrap(), "colmap");
 }
 
+/// As `relievo bench` leaves them out, and by what a run was given.
+#[test]
+fn true_cameras_without_a_photo_do_not_count() {
+    let dir = tempfile::tempdir().unwrap();
+    photos(&dir.path().join("images"));
+    fs_err::remove_file(dir.path().join("images/0005.png")).unwrap();
+    let gt = dir.path().join("gt");
+    relievo_formats::colmap::write_model_text(&model(), &gt).unwrap();
+    let mut set = benchmark::open(dir.path()).unwrap();
+    assert_eq!((set.cameras.len(), set.keep_given()), (N, 1));
+    assert_eq!(read_truth(dir.path()).unwrap(), set.cameras);
+    // The model alone knows no photos, but a run knows its own.
+    let count = |truth: &Path, given: Option<&[String]>| {
+        let found = eval_poses(&gt, truth, given).unwrap();
+        (found.reg, found.gt)
+    };
+    assert_eq!(count(&gt, None), (N, N));
+    assert_eq!(count(dir.path(), None), (N - 1, N - 1));
+    let given: Vec<String> = (0..4).map(|i| format!("left/{i:04}.png")).collect();
+    assert_eq!(count(&gt, Some(&given)), (4, 4));
+    assert_eq!(count(&gt, Some(&["other.png".to_owned()])), (N, N));
+    // A work folder is read as what its run found.
+    let work = dir.path().join("w.relievo");
+    let mut found = model();
+    found.views.retain(|id, _| id.0 <= 3);
+    relievo_formats::colmap::write_model_binary(&found, &work.join("sparse/model")).unwrap();
+    for read in [read_cameras, read_truth] {
+        assert_eq!(read(&work).unwrap().len(), 3);
+    }
+}
+
 /// A plane as the scan beside the model, every 10 mm a point.
 #[test]
 fn colmap_truth_with_a_scan() {
@@ -197,7 +228,18 @@ fn strecha() {
         let _ = writeln!(text, "{} {} {}\n64 48", c.x, c.y, c.z);
         fs_err::write(gt.join(format!("{}.camera", view.name)), text).unwrap();
     }
-    check(&benchmark::open(dir.path()).unwrap(), "strecha");
+    let set = benchmark::open(dir.path()).unwrap();
+    check(&set, "strecha");
+    // What somebody made of the photos is a result, and no truth.
+    let mut made = model();
+    made.views.retain(|id, _| id.0 != 3);
+    let place = dir.path().join("sparse/0");
+    relievo_formats::colmap::write_model_text(&made, &place).unwrap();
+    assert_eq!(benchmark::open(dir.path()).unwrap().layout, "strecha");
+    assert_eq!(read_truth(dir.path()).unwrap(), set.cameras);
+    assert_eq!(read_cameras(dir.path()).unwrap().len(), N - 1);
+    let found = eval_poses(dir.path(), dir.path(), None).unwrap();
+    assert_eq!((found.reg, found.gt), (N - 1, N));
     fs_err::write(gt.join("z.png.camera"), "1 2 x").unwrap();
     let error = benchmark::open(dir.path()).unwrap_err().to_string();
     assert!(error.contains("z.png.camera"), "{error}");

@@ -76,7 +76,7 @@ fn relative_poses_and_aligned_errors_are_those_of_eval_pose() {
     let text = fs_err::read_to_string(dir.join("images.txt")).unwrap();
     let end = text.find("\n12 ").unwrap() + 1;
     fs_err::write(dir.join("images.txt"), &text[..end]).unwrap();
-    let f = eval_poses(&dir, &demo().join("gt")).unwrap();
+    let f = eval_poses(&dir, &demo().join("gt"), None).unwrap();
     assert_eq!((f.reg, f.gt), (11, 12));
     // Printed with three digits (millimetres), four (degrees) and two (percent).
     let spreads = [
@@ -383,7 +383,13 @@ fn a_texture_scores_what_eval_texture_says() {
         ];
         (0..4).for_each(|k| near(got[k], want[k], 1e-5, name));
     }
-    let mean = [f.psnr, f.psnr_gain, f.ssim, f.hit];
+    assert_eq!((f.photos_scored, f.photos_asked), (3, 3));
+    let mean = [f.psnr, f.psnr_gain, f.ssim.unwrap(), f.hit];
     let want = [15.224_622_058, 20.931_249_320, 0.197_540_563, 0.739_027_778];
     (0..4).for_each(|k| near(mean[k], want[k], 1e-5, "mean"));
+    // A photo that was held out and never placed is not forgotten.
+    let only = ["0.png", "1.png", "lost.png"].map(str::to_owned).into();
+    let query = TextureQuery { only, ..query };
+    let f = eval_texture(&dir.join("model.glb"), &query, &Task::silent()).unwrap();
+    assert_eq!((f.photos_scored, f.photos, f.photos_asked), (2, 2, 3));
 }

@@ -19,6 +19,16 @@ pub enum MvsError {
         /// Size of the picture, mask or map.
         picture: (usize, usize),
     },
+    /// The kernel's numbers end before the picture does.
+    #[error("view {view}: a depth map may have {most_px} pixels on a side, this one has {px}")]
+    TooLarge {
+        /// The view.
+        view: ViewId,
+        /// Pixels on its longer side.
+        px: usize,
+        /// Most pixels.
+        most_px: usize,
+    },
     /// Depth lives in pinhole cameras; this one is distorted.
     #[error("view {view}: the camera of a depth map must be a pinhole, this one is distorted")]
     Distorted {

@@ -43,8 +43,9 @@ impl Kept {
 ///
 /// The measure is each point's own, so that near and far parts of a scene are judged alike. A block
 /// of points is asked first: a view's points follow one another,
-/// so that nearly all find their neighbours there. The few that do not ask all other blocks,
-/// and the least distances of all are the least of all blocks: no division changes anything.
+/// so that nearly all find their neighbours there. The few that do not ask all blocks, as
+/// many at a time as may be held, and the least distances of all are the least of all blocks: no
+/// division changes anything.
 pub(crate) fn near_others(
     points: &PointStore<Fused>,
     footprints: f32,
@@ -54,12 +55,11 @@ pub(crate) fn near_others(
         return Ok(Kept::new(points.len(), true));
     }
     let mut kept = Kept::new(points.len(), false);
-    let mut asking: Vec<Asking> = Vec::new();
     let most = points.most_held().min(BLOCK);
     points.for_each_block(most, |first, block| {
         task.check()?;
         let tree = tree(block);
-        let lonely: Vec<Vec<Asking>> = block
+        let lonely: Vec<Vec<usize>> = block
             .par_chunks(CHUNK)
             .enumerate()
             .map(|(k, chunk)| {
@@ -70,29 +70,27 @@ pub(crate) fn near_others(
                     a.ask(&tree);
                     a
                 });
-                asked.filter(|a| !a.has_neighbours()).collect()
+                let lonely = asked.filter(|a| !a.has_neighbours());
+                lonely.map(|a| a.index).collect()
             })
             .collect();
         (first..first + block.len()).for_each(|i| kept.keep(i));
-        for a in lonely.into_iter().flatten() {
-            kept.drop(a.index);
-            if block.len() < points.len() {
-                asking.push(a);
-            }
+        for i in lonely.into_iter().flatten() {
+            kept.drop(i);
         }
         Ok(())
     })?;
-    for some in asking.chunks_mut(points.most_held()) {
-        points.for_each_block(most, |first, block| {
+    let mut from = 0;
+    while points.len() > most && from < points.len() {
+        let (mut some, next) = lonely(points, &kept, from, footprints)?;
+        from = next;
+        if some.is_empty() {
+            continue;
+        }
+        points.for_each_block(most, |_, block| {
             task.check()?;
-            // Those of this block have asked it.
-            let before = some.partition_point(|a| a.index < first);
-            let behind = some.partition_point(|a| a.index < first + block.len());
-            let (others, rest) = some.split_at_mut(behind);
             let tree = tree(block);
-            others[..before]
-                .par_iter_mut()
-                .chain(rest)
+            some.par_iter_mut()
                 .with_min_len(CHUNK)
                 .for_each(|a| a.ask(&tree));
             Ok(())
@@ -102,6 +100,32 @@ pub(crate) fn near_others(
         }
     }
     Ok(kept)
+}
+
+/// The points from index `from` on that are not kept, as many as may be held; the index behind
+/// the last that was looked at.
+fn lonely(
+    points: &PointStore<Fused>,
+    kept: &Kept,
+    from: usize,
+    footprints: f32,
+) -> Result<(Vec<Asking>, usize), MvsError> {
+    let most = points.most_held();
+    let mut found: Vec<Asking> = Vec::new();
+    let mut next = from;
+    points.for_each_block(most, |first, block| {
+        for (i, p) in (first..).zip(block).skip(from.saturating_sub(first)) {
+            if found.len() == most {
+                break;
+            }
+            if !kept.holds(i) {
+                found.push(Asking::new(i, p, footprints));
+            }
+            next = i + 1;
+        }
+        Ok(())
+    })?;
+    Ok((found, next))
 }
 
 /// True where enough points before and behind point `index` of the block are near: a view's points

@@ -70,8 +70,15 @@ impl Georef {
 }
 
 /// Estimates up, floor and scale of `model`. `given` is the factor of
-/// `--scale`; `imported` keeps the model's own unit.
-pub fn georeference(model: &SparseModel, given: Option<f64>, imported: bool, seed: u64) -> Georef {
+/// `--scale`; `imported` keeps the model's own unit, and `origin` is where the model's lies in
+/// the frame that it was given in.
+pub fn georeference(
+    model: &SparseModel,
+    given: Option<f64>,
+    imported: bool,
+    origin: [f64; 3],
+    seed: u64,
+) -> Georef {
     let points: Vec<Vec3> = model
         .tracks
         .values()
@@ -99,7 +106,7 @@ pub fn georeference(model: &SparseModel, given: Option<f64>, imported: bool, see
         translation,
     };
     Georef {
-        origin: [0.0; 3],
+        origin,
         scale: if source == Source::Estimated {
             1.0
         } else {

@@ -1,5 +1,7 @@
 //! `relievo import`: somebody else's poses, points or surface.
 
+mod origin;
+
 use crate::error::PipelineError;
 use crate::ingest_table::{IngestTable, PhotoEntry};
 use crate::input_scan::{InputKind, InputScan};
@@ -34,6 +36,7 @@ pub fn import_colmap(
         });
     }
     model = numbered_by_name(model);
+    let origin = origin::move_near(&mut model);
     let behind = points_behind(&model, model_dir)?;
     let folded = folded_pictures(&model, model_dir)?;
     let settings = Settings {
@@ -41,7 +44,9 @@ pub fn import_colmap(
         ..Settings::default()
     };
     let scan = InputScan::new(&settings)?;
-    let (table, mut warnings) = table_of(&model, &scan, images)?;
+    let (mut table, mut warnings) = table_of(&model, &scan, images)?;
+    table.origin = origin.map_or([0.0; 3], Into::into);
+    warnings.extend(origin.as_ref().map(origin::warning));
     warnings.extend(behind);
     warnings.extend(folded);
     let known: Vec<ViewId> = table.photos.iter().map(|p| p.photo.view_id).collect();
@@ -50,11 +55,15 @@ pub fn import_colmap(
         track.observations.retain(|o| known.contains(&o.view_id));
     }
     model.tracks.retain(|_, t| t.position_in_world.is_some());
+    // Points that no photo is said to see tell nothing of the photos.
+    let with_points = model.tracks.values().any(|t| !t.observations.is_empty());
+    if !with_points {
+        model.tracks.clear();
+    }
     let opened = Work::create(work)?;
     let lock = opened.lock("relievo import colmap")?;
     store_settings(work, &settings)?;
     let source = model_dir.display().to_string();
-    let with_points = !model.tracks.is_empty();
     import_stage(&opened, &lock, "ingest", &source, warnings.clone(), |out| {
         out.write(ingest::TABLE_FILE, &json_bytes(&table)?)?;
         if !with_points {

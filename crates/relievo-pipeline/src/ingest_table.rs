@@ -95,6 +95,10 @@ impl Rejected {
     }
 }
 
+fn is_zero(origin: &[f64; 3]) -> bool {
+    *origin == [0.0; 3]
+}
+
 /// `ingest/photos.json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IngestTable {
@@ -109,6 +113,9 @@ pub struct IngestTable {
     pub rejected: Vec<Rejected>,
     /// Starting intrinsics.
     pub cameras: BTreeMap<CameraId, Camera>,
+    /// Where the origin of the poses lies in the frame that they were given in.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub origin: [f64; 3],
     /// Blurred photos that take part all the same, and the like.
     pub notes: Vec<Warning>,
 }

@@ -40,8 +40,8 @@ pub(crate) struct Tried {
     pub(crate) adjustments: usize,
 }
 
-/// Gives cameras with enough photos the richer models that pay. The model goes on from the
-/// trial whose choice was taken, or stays to the bit.
+/// Gives cameras with enough photos, whose model nobody named, the richer models that pay.
+/// The model goes on from the trial whose choice was taken, or stays to the bit.
 pub(crate) fn decide_distortion(
     scene: &Scene<'_>,
     model: &mut Model,
@@ -56,7 +56,7 @@ pub(crate) fn decide_distortion(
     }
     let candidate = |c: &usize| {
         let free = [Intrinsics::FocalDistortion, Intrinsics::All].contains(&what.intrinsics[*c]);
-        free && views[*c] >= MIN_VIEWS
+        free && views[*c] >= MIN_VIEWS && scene.named[*c].is_none()
     };
     let candidates: Vec<usize> = (0..views.len()).filter(candidate).collect();
     if options.distortion == Distortion::Given || candidates.is_empty() {

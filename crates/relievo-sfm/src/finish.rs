@@ -10,7 +10,7 @@ use crate::model::Model;
 use crate::refine::{clean_up, everything, limits};
 use crate::scene::Scene;
 use crate::state::Built;
-use crate::{FocalLength, ModelCovariances, NoCovariances, PrincipalPoint, SfmOptions};
+use crate::{FocalLength, ModelCovariances, Named, NoCovariances, PrincipalPoint, SfmOptions};
 use relievo_geometry::Sim3;
 use relievo_optim::{BundleOptions, Loss};
 use relievo_scene::CameraId;
@@ -23,6 +23,9 @@ pub(crate) const MIN_VIEWS: usize = 5;
 /// Part of the held-out error that may be left where a principal point moves
 /// far.
 const FAR_MOVE_ERROR: f64 = 0.9;
+
+/// σ of a focal length that a person names, as a part of it.
+const NAMED_SIGMA: f64 = 0.003;
 
 /// Standard deviations that a focal length lies from that of EXIF where it contradicts it.
 const CONTRADICTION: f64 = 3.0;
@@ -142,8 +145,8 @@ pub(crate) fn drop_poor_views(model: &mut Model, options: &SfmOptions) {
     }
 }
 
-/// Pulls cameras to what EXIF says of them, where this tells more than the photos do or is
-/// worth counting beside them. Cameras that move along a line without turning see a scene
+/// Pulls cameras to what EXIF or a person says of them, where this tells more than the photos do
+/// or is worth counting beside them. Cameras that move along a line without turning see a scene
 /// of half the depth through half the focal length alike, and nothing stops a free one. A
 /// focal length that the photos know, and contradict, is theirs.
 fn hold_to_exif(scene: &Scene<'_>, model: &Model, what: &mut Adjustment, options: &SfmOptions) {
@@ -170,7 +173,10 @@ fn hold_to_exif(scene: &Scene<'_>, model: &Model, what: &mut Adjustment, options
     let pull = |c: usize| {
         let focal_px = given[c]?;
         let sigma = sigmas[c].map_or(f64::INFINITY, |s| s.focal);
-        let said = options.focal_prior_sigma;
+        let said = match scene.named[c] {
+            Some(Named::Values) => options.focal_prior_sigma.min(NAMED_SIGMA),
+            _ => options.focal_prior_sigma,
+        };
         let unsure = sigma > said;
         let counts = sigma > LEAST_EXIF_SHARE * said;
         let off = (model.cameras[c].model.mean_focal_px() / focal_px - 1.0).abs();

@@ -7,19 +7,19 @@
 //! the largest model is kept. What then remains unregistered may form further
 //! models, which are joined where they fit each other.
 
-use crate::close_ring::close_rings;
-use crate::initial_pair::{HALVINGS, Start, best_start, rank, stands};
+use crate::initial_pair::{HALVINGS, Start, best_start, rank};
 use crate::next_view::candidates;
 use crate::refine::{clean_up, limits, local};
 use crate::register::register;
-use crate::scene::{NONE, Pair, Scene};
+use crate::scene::{Pair, Scene};
 use crate::state::{Built, Growing, State, decode, encode};
-use crate::together::keep_together;
 use crate::{
-    Checkpoint, MapperKind, SfmError, SfmInput, SfmOptions, SfmResult, focal, global, triplets,
+    Checkpoint, MapperKind, Named, SfmError, SfmInput, SfmOptions, SfmResult, UnregisteredReason,
+    focal, global, reasons, triplets,
 };
-use relievo_scene::{Camera, TwoViewKind};
+use relievo_scene::{Camera, CameraId, TwoViewKind};
 use relievo_task::{Cancelled, Progress, Task};
+use std::collections::BTreeMap;
 
 /// First pairs reconstructed side by side; a constant, since the best of a
 /// batch wins.
@@ -27,9 +27,6 @@ const START_BATCH: usize = 8;
 
 /// Starts grown for one model before the largest is kept.
 const MAX_ATTEMPTS: usize = 3;
-
-/// A start that reaches this part of the photos it could reach is good.
-const GOOD_SHARE: f64 = 0.7;
 
 /// Photos that are mapped to learn the focal lengths for the global mapper.
 const SETTLING_VIEWS: usize = 12;
@@ -52,6 +49,21 @@ pub fn reconstruct(
     task: &Task,
     checkpoint: &mut dyn Checkpoint,
 ) -> Result<SfmResult, SfmError> {
+    reconstruct_named(input, &BTreeMap::new(), options, task, checkpoint)
+}
+
+/// [`reconstruct`], where a person said something of some of the cameras.
+///
+/// # Errors
+///
+/// As [`reconstruct`].
+pub fn reconstruct_named(
+    input: &SfmInput<'_>,
+    named: &BTreeMap<CameraId, Named>,
+    options: &SfmOptions,
+    task: &Task,
+    checkpoint: &mut dyn Checkpoint,
+) -> Result<SfmResult, SfmError> {
     task.check()?;
     let scene = Scene::new(input)?;
     if scene.num_views() < 2 {
@@ -70,7 +82,7 @@ pub fn reconstruct(
             pairs: scene.pairs.len(),
         });
     }
-    let contradicted = focal::contradicted(&scene, options);
+    let contradicted = focal::contradicted(&scene, options, task)?;
     let mut cameras = input.cameras.clone();
     cameras.extend(contradicted.clone());
     let input = &SfmInput {
@@ -82,11 +94,12 @@ pub fn reconstruct(
     } else {
         Scene::new(input)?
     };
-    let cameras = focal::calibrate(&scene, options, &contradicted);
+    let cameras = focal::calibrate(&scene, options, &contradicted, task)?;
     let graph = options
         .check_triplets
         .then(|| triplets::without_doubtful(&scene))
         .flatten();
+    let doubtful = graph.as_ref().map(|g| reasons::without_pairs(&scene, g));
     let scene = match &graph {
         None => scene,
         Some(graph) => Scene::new(&SfmInput {
@@ -95,11 +108,17 @@ pub fn reconstruct(
             graph,
         })?,
     };
+    let scene = scene.with_named(named);
     let mut mapper = Mapper::new(&scene, cameras, options, task, checkpoint);
     mapper.run(checkpoint)?;
     let mended = mapper.mend_links(input)?;
     let mut result = mapper.result(mended)?;
     result.contradicted = contradicted.into_keys().collect();
+    for (id, photos) in doubtful.unwrap_or_default() {
+        if let Some(why) = result.unregistered.get_mut(&id) {
+            *why = UnregisteredReason::DoubtfulMatches { photos };
+        }
+    }
     Ok(result)
 }
 
@@ -108,7 +127,7 @@ fn digest(scene: &Scene<'_>, options: &SfmOptions, task: &Task) -> u64 {
     let mut h = blake3::Hasher::new();
     h.update(&task.run_seed().to_le_bytes());
     h.update(format!("{options:?}").as_bytes());
-    for c in &scene.cameras {
+    for c in scene.cameras.iter().zip(&scene.named) {
         h.update(format!("{c:?}").as_bytes());
     }
     for v in 0..scene.num_views() {
@@ -253,8 +272,8 @@ impl Mapper<'_, '_> {
                 return self.accept_attempt();
             }
             let (scene, options, task) = (self.scene, self.options, self.task);
-            let begun = self.state.global_starts as usize;
-            if begun < options.max_models.max(1) {
+            // A start that no model came of would be the same again.
+            if self.state.global_starts as usize <= self.state.done.len() {
                 self.state.global_starts += 1;
                 let cameras = match self.settled.take() {
                     Some(cameras) => cameras,
@@ -514,53 +533,5 @@ impl Mapper<'_, '_> {
                 return reached.iter().filter(|r| **r).count();
             }
         }
-    }
-
-    /// What grew is kept as an attempt; a good one becomes a model at once.
-    fn end_attempt(&mut self) -> Result<(), SfmError> {
-        let Some(g) = self.state.growing.take() else {
-            return Ok(());
-        };
-        let taken = self.taken();
-        let size = g.built.model.order.len();
-        let reachable = self.reachable(&g.built, &taken);
-        self.state.attempts.push(g.built);
-        let enough = size >= self.min_views() && size as f64 >= GOOD_SHARE * reachable as f64;
-        // Side models do not deserve several attempts.
-        if enough || !self.state.done.is_empty() {
-            self.accept_attempt()?;
-        }
-        Ok(())
-    }
-
-    /// Finishes the best attempt and makes it a model; false without one that
-    /// is large enough.
-    fn accept_attempt(&mut self) -> Result<bool, SfmError> {
-        let attempts = std::mem::take(&mut self.state.attempts);
-        let best = attempts.into_iter().max_by(|p, q| {
-            let key = |b: &Built| (b.model.order.len(), b.model.num_points());
-            key(p).cmp(&key(q)).then_with(|| q.initial.cmp(&p.initial))
-        });
-        let Some(mut built) = best else {
-            return Ok(false);
-        };
-        let enough = built.model.order.len() >= self.min_views()
-            || (self.state.done.is_empty() && built.model.order.len() >= 2);
-        if !enough {
-            return Ok(true);
-        }
-        if self.options.check_links {
-            close_rings(self.scene, &mut built, self.options, self.task)?;
-        }
-        let at_once = built.initial.0 == NONE;
-        if at_once {
-            keep_together(&mut built.model, self.options.register_relaxed_min_inliers);
-        }
-        built.finish(self.scene, self.options, self.task)?;
-        if at_once && !stands(&built.model, self.options) {
-            return Ok(false);
-        }
-        self.state.done.push(built);
-        Ok(true)
     }
 }

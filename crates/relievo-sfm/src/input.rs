@@ -1,6 +1,7 @@
 //! What enters the mapper.
 
 use relievo_scene::{Camera, CameraId, Keypoint, ViewGraph, ViewId};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// One photo as the mapper sees it.
@@ -25,4 +26,36 @@ pub struct SfmInput<'a> {
     pub cameras: BTreeMap<CameraId, Camera>,
     /// Verified pairs; match indices point into `keypoints`.
     pub graph: &'a ViewGraph,
+}
+
+/// What a person said of a camera.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Named {
+    /// Its model, which stays: no further distortion terms.
+    Model,
+    /// The model's values, too; they count as known better than those of EXIF.
+    Values,
+}
+
+#[cfg(test)]
+impl<'a> SfmInput<'a> {
+    /// What a rendered scene gives, photos without names.
+    pub(crate) fn of(scene: &'a relievo_synth::scene::Scene, graph: &'a ViewGraph) -> Self {
+        let view = |(id, v): (&ViewId, &relievo_scene::View)| {
+            let f = &scene.features[id];
+            let view = SfmView {
+                name: "",
+                camera_id: v.camera_id,
+                keypoints: &f.keypoints,
+                colors: &f.colors,
+            };
+            (*id, view)
+        };
+        Self {
+            views: scene.truth.views.iter().map(view).collect(),
+            cameras: scene.truth.cameras.clone(),
+            graph,
+        }
+    }
 }

@@ -7,7 +7,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`input`] | [`SfmInput`], [`SfmView`] |
+//! | [`input`] | [`SfmInput`], [`SfmView`], [`Named`] |
 //! | [`options`] | [`SfmOptions`] |
 //! | [`incremental`] | [`reconstruct`]: the incremental mapper (Schönberger & Frahm 2016) |
 //! | `global` | the global mapper (Pan et al. 2024), from which `incremental` goes on |
@@ -24,6 +24,7 @@
 //! | `join`, `twins`, `seen_through` | models that show parts of one place become one |
 //! | `distortion` | which distortion terms a camera has |
 //! | `held_out` | the error of observations that took no part |
+//! | `accept`, `together` | what of that which grew becomes a model |
 //! | `links`, `mend` | wrong links between groups of photos that are right in themselves |
 //! | `outcome` | which mapper's models are kept, and how they are told |
 //! | `reasons` | why a photo has no pose |
@@ -33,6 +34,7 @@
 //! | [`result`] | [`SfmResult`], [`SfmError`] |
 
 mod absolute_pose;
+mod accept;
 mod adjust;
 pub mod checkpoint;
 mod close_ring;
@@ -72,8 +74,8 @@ mod triplets;
 mod twins;
 
 pub use checkpoint::{Checkpoint, MemoryCheckpoint, NoCheckpoint};
-pub use incremental::reconstruct;
-pub use input::{SfmInput, SfmView};
+pub use incremental::{reconstruct, reconstruct_named};
+pub use input::{Named, SfmInput, SfmView};
 pub use options::{Distortion, MapperKind, PrincipalPoint, SfmOptions};
 pub use result::{
     DoubtfulLink, FocalLength, InputFault, ModelCovariances, ModelFigures, NoCovariances,

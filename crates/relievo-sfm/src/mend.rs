@@ -39,11 +39,12 @@ impl Mapper<'_, '_> {
             let Some(link) = &doubtful else { break };
             left_out.extend(link.pairs.iter().copied());
             let graph = self.scene.graph_of(|k| !left_out.contains(&k));
-            let fewer = Scene::new(&SfmInput {
+            let mut fewer = Scene::new(&SfmInput {
                 views: input.views.clone(),
                 cameras: input.cameras.clone(),
                 graph: &graph,
             })?;
+            fewer.named.clone_from(&self.scene.named);
             let cameras = self.cameras.clone();
             let (options, task) = (self.options, self.task);
             let mut again = Mapper::new(&fewer, cameras, options, task, &mut NoCheckpoint);

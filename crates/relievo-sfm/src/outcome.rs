@@ -207,7 +207,7 @@ impl Mapper<'_, '_> {
 mod tests {
     use super::*;
     use crate::scene::{Obs, Scene};
-    use crate::{NoCheckpoint, SfmInput, SfmOptions, SfmView};
+    use crate::{NoCheckpoint, SfmInput, SfmOptions};
     use relievo_synth::scene::{Scene as Synthetic, SceneOptions};
     use relievo_task::Task;
 
@@ -241,29 +241,13 @@ mod tests {
             ..SceneOptions::default()
         });
         let graph = synthetic.view_graph();
-        let view = |(id, v): (_, &'_ relievo_scene::View)| {
-            let f = &synthetic.features[id];
-            let view = SfmView {
-                name: "",
-                camera_id: v.camera_id,
-                keypoints: &f.keypoints,
-                colors: &f.colors,
-            };
-            (*id, view)
-        };
-        let cameras = synthetic.truth.cameras.clone();
-        let input = SfmInput {
-            views: synthetic.truth.views.iter().map(view).collect(),
-            cameras: cameras.clone(),
-            graph: &graph,
-        };
-        let scene = Scene::new(&input).unwrap();
+        let scene = Scene::new(&SfmInput::of(&synthetic, &graph)).unwrap();
         let options = SfmOptions {
             mapper: MapperKind::Incremental,
             ..SfmOptions::default()
         };
         let task = Task::silent();
-        let cameras: Vec<_> = cameras.into_values().collect();
+        let cameras = scene.cameras.clone();
         let mut mapper = Mapper::new(&scene, cameras, &options, &task, &mut NoCheckpoint);
         mapper.run(&mut NoCheckpoint).unwrap();
         let good = mapper.state.done[0].clone();

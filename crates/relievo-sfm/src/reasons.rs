@@ -4,8 +4,21 @@ use crate::next_view::visible;
 use crate::scene::Scene;
 use crate::state::State;
 use crate::{SfmOptions, UnregisteredReason};
-use relievo_scene::ViewId;
-use std::collections::BTreeMap;
+use relievo_scene::{ViewGraph, ViewId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Views whose pairs are all left out of `kept`, with how many they had.
+pub(crate) fn without_pairs(scene: &Scene<'_>, kept: &ViewGraph) -> BTreeMap<ViewId, usize> {
+    let mut had: BTreeMap<ViewId, usize> = BTreeMap::new();
+    for p in &scene.pairs {
+        for v in [p.a, p.b] {
+            *had.entry(scene.ids[v]).or_default() += 1;
+        }
+    }
+    let have: BTreeSet<ViewId> = kept.pairs.keys().flat_map(|&(a, b)| [a, b]).collect();
+    had.retain(|id, _| !have.contains(id));
+    had
+}
 
 /// One reason for every view that the best model (`state.done[0]`) lacks.
 pub(crate) fn explain(

@@ -13,6 +13,13 @@ pub enum UnregisteredReason {
     /// No pair with this photo passed verification.
     #[error("it shares nothing recognisable with any other photo")]
     NoMatches,
+    /// Pairs with it passed verification, but their matches lead elsewhere than those by way
+    /// of third photos.
+    #[error("its matches with {photos} photos contradict each other")]
+    DoubtfulMatches {
+        /// Photos that it was matched with.
+        photos: usize,
+    },
     /// Matches, but not enough with photos that have a pose.
     #[error(
         "it shares only {points} points with the model, through {photos} photos (best: {best}); {needed} are needed"
@@ -61,7 +68,7 @@ impl UnregisteredReason {
                 "check that it shows the same thing and is sharp, and take photos in between"
             }
             Self::TooFewMatches { .. } => "take one or two photos between it and its neighbours",
-            Self::PoseInconsistent { .. } => {
+            Self::DoubtfulMatches { .. } | Self::PoseInconsistent { .. } => {
                 "things that moved, mirrors or look-alike parts do this; mask them or leave the photo out"
             }
             Self::OtherModel { .. } => {

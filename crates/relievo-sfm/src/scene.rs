@@ -1,8 +1,9 @@
 //! The mapper's own, dense view of its input.
 
-use crate::{InputFault, SfmError, SfmInput};
+use crate::{InputFault, Named, SfmError, SfmInput};
 use relievo_geometry::Vec2;
 use relievo_scene::{Camera, CameraId, TwoViewGeometry, TwoViewKind, ViewGraph, ViewId};
+use std::collections::BTreeMap;
 
 /// No point, no match.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -24,6 +25,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) camera_ids: Vec<CameraId>,
     /// Starting intrinsics.
     pub(crate) cameras: Vec<Camera>,
+    /// What a person said of each camera.
+    pub(crate) named: Vec<Option<Named>>,
     /// Camera of each view.
     pub(crate) camera_of: Vec<usize>,
     /// Usable pairs, by (a, b).
@@ -120,6 +123,7 @@ impl<'a> Scene<'a> {
             names: input.views.values().map(|v| v.name).collect(),
             colors: input.views.values().map(|v| v.colors).collect(),
             cameras: input.cameras.values().copied().collect(),
+            named: vec![None; camera_ids.len()],
             ids,
             px,
             camera_ids,
@@ -128,6 +132,13 @@ impl<'a> Scene<'a> {
             starts,
             matches,
         })
+    }
+
+    /// The same, with what a person said of its cameras.
+    pub(crate) fn with_named(mut self, named: &BTreeMap<CameraId, Named>) -> Self {
+        let of_camera = |id: &CameraId| named.get(id).copied();
+        self.named = self.camera_ids.iter().map(of_camera).collect();
+        self
     }
 
     /// The pairs at the positions to `keep`, as a graph.

@@ -1,11 +1,13 @@
 //! Photos that share too little with the rest of a model to have a place in it.
 
-use crate::model::Model;
+use crate::model::{Model, Point};
 
 /// Keeps the largest part of a model whose photos each share `least` points with the others of
 /// the part. All photos positioned at once may come in pieces that a handful of points ties
 /// together, each right in itself and anywhere beside the other.
-pub(crate) fn keep_together(model: &mut Model, least: usize) {
+///
+/// Returns the photos that lose their place, each with the points that it shares with the part.
+pub(crate) fn keep_together(model: &mut Model, least: usize) -> Vec<(u32, usize)> {
     let mut left = model.order.clone();
     let mut best: Vec<u32> = Vec::new();
     while left.len() > best.len() {
@@ -15,30 +17,39 @@ pub(crate) fn keep_together(model: &mut Model, least: usize) {
             best = part;
         }
     }
-    for v in model.order.clone() {
-        if !best.contains(&v) {
-            model.unregister(v as usize);
-        }
+    let mut within = vec![false; model.poses.len()];
+    for &v in &best {
+        within[v as usize] = true;
     }
+    let apart = model.order.iter().filter(|&&v| !within[v as usize]);
+    let apart: Vec<(u32, usize)> = apart.map(|&v| (v, shared(model, v, &within))).collect();
+    for &(v, _) in &apart {
+        model.unregister(v as usize);
+    }
+    apart
+}
+
+/// Points that a view sees.
+fn seen(model: &Model, view: u32) -> impl Iterator<Item = &Point> {
+    let of_view = model.point_of[view as usize].iter();
+    of_view.filter_map(|&id| model.points.get(id as usize))
+}
+
+/// Points that a view shares with those `within`.
+fn shared(model: &Model, view: u32, within: &[bool]) -> usize {
+    let shared = |p: &&Point| p.obs.iter().any(|o| within[o.view as usize]);
+    seen(model, view).filter(shared).count()
 }
 
 /// Those of `views` that hang together with the one that sees most points.
 fn part_of(model: &Model, views: &[u32], least: usize) -> Vec<u32> {
-    let points = |v: u32| {
-        let of_view = model.point_of[v as usize].iter();
-        of_view.filter_map(|&id| model.points.get(id as usize))
-    };
-    let seen_by = |part: &[bool], v: u32| {
-        let shared = |p: &&crate::model::Point| p.obs.iter().any(|o| part[o.view as usize]);
-        points(v).filter(shared).count()
-    };
-    let Some(&first) = views.iter().max_by_key(|&&v| (points(v).count(), v)) else {
+    let Some(&first) = views.iter().max_by_key(|&&v| (seen(model, v).count(), v)) else {
         return Vec::new();
     };
     let mut within = vec![false; model.poses.len()];
     within[first as usize] = true;
     loop {
-        let joins = |v: &&u32| !within[**v as usize] && seen_by(&within, **v) >= least;
+        let joins = |v: &&u32| !within[**v as usize] && shared(model, **v, &within) >= least;
         let joining: Vec<u32> = views.iter().filter(joins).copied().collect();
         if joining.is_empty() {
             let part = views.iter().filter(|v| within[**v as usize]);
@@ -85,14 +96,15 @@ mod tests {
     fn the_largest_part_stays() {
         let pieces = [(0, 1, 20), (1, 2, 15), (3, 4, 30), (2, 3, 3)];
         let mut loose = model(5, &pieces);
-        keep_together(&mut loose, 15);
+        let apart = keep_together(&mut loose, 15);
         assert_eq!(loose.order, [0, 1, 2]);
+        assert_eq!(apart, [(3, 3), (4, 0)]);
         // Little from each, enough from all.
         let mut tied = model(
             4,
             &[(0, 1, 20), (1, 2, 15), (3, 0, 5), (3, 1, 5), (3, 2, 5)],
         );
-        keep_together(&mut tied, 15);
+        assert!(keep_together(&mut tied, 15).is_empty());
         assert_eq!(tied.order, [0, 1, 2, 3]);
     }
 }

@@ -4,11 +4,14 @@ mod common;
 
 use common::{fixed, input, tolerance};
 use relievo_geometry::{CameraModel, CameraModelKind};
-use relievo_scene::Camera;
-use relievo_sfm::{Distortion, NoCheckpoint, SfmOptions, SfmResult, reconstruct};
+use relievo_scene::{Camera, CameraId};
+use relievo_sfm::{
+    Distortion, Named, NoCheckpoint, SfmOptions, SfmResult, reconstruct, reconstruct_named,
+};
 use relievo_synth::scene::{Motion, Scene, SceneOptions, Shape};
 use relievo_synth::{assert_model_near, pose_errors};
 use relievo_task::Task;
+use std::collections::BTreeMap;
 
 /// A camera of 90° that turns around itself inside a wall: what it shows fills the picture.
 fn scene(views: usize, model: CameraModel, seed: u64) -> Scene {
@@ -30,6 +33,14 @@ fn scene(views: usize, model: CameraModel, seed: u64) -> Scene {
 }
 
 fn map(scene: &Scene, distortion: Distortion) -> SfmResult {
+    map_named(scene, distortion, &BTreeMap::new())
+}
+
+fn map_named(
+    scene: &Scene,
+    distortion: Distortion,
+    named: &BTreeMap<CameraId, Named>,
+) -> SfmResult {
     let start = Camera {
         model: CameraModel::SimpleRadial {
             f: 1.02 * scene.camera().model.mean_focal_px(),
@@ -50,7 +61,7 @@ fn map(scene: &Scene, distortion: Distortion) -> SfmResult {
         ..SfmOptions::default()
     };
     let input = input(scene, &graph, start);
-    reconstruct(&input, &options, &Task::silent(), &mut NoCheckpoint).expect("a model")
+    reconstruct_named(&input, named, &options, &Task::silent(), &mut NoCheckpoint).expect("a model")
 }
 
 fn kind(result: &SfmResult) -> CameraModelKind {
@@ -99,6 +110,19 @@ fn gains(model: CameraModel, expected: CameraModelKind) {
 #[test]
 fn a_second_radial_term_is_found() {
     gains(opencv(-0.2, 0.06, 0.0, 0.0), CameraModelKind::Radial);
+}
+
+#[test]
+fn a_camera_whose_model_is_named_keeps_it() {
+    let scene = scene(18, opencv(-0.2, 0.06, 0.0, 0.0), 3);
+    for (camera, expected) in [
+        (1, CameraModelKind::SimpleRadial),
+        (2, CameraModelKind::Radial),
+    ] {
+        let named = BTreeMap::from([(CameraId(camera), Named::Model)]);
+        let result = map_named(&scene, Distortion::Auto, &named);
+        assert_eq!(kind(&result), expected, "camera {camera} is named");
+    }
 }
 
 #[test]

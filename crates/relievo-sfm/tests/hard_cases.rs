@@ -7,8 +7,8 @@ use relievo_geometry::{CameraModel, Mat3};
 use relievo_matching::{VerifyOptions, ViewSide, verify_pair};
 use relievo_scene::{Camera, CameraId, Match, TwoViewKind, ViewGraph, ViewId};
 use relievo_sfm::{
-    FocalLength, MapperKind, NoCheckpoint, SfmInput, SfmOptions, SfmResult, UnregisteredReason,
-    reconstruct,
+    FocalLength, MapperKind, Named, NoCheckpoint, SfmInput, SfmOptions, SfmResult,
+    UnregisteredReason, reconstruct, reconstruct_named,
 };
 use relievo_synth::scene::{Motion, Scene, SceneOptions, Shape};
 use relievo_synth::{assert_model_near, pose_errors};
@@ -539,6 +539,35 @@ fn free_intrinsics_make_weak_geometry_no_worse() {
             assert!(runs.iter().all(right), "{what}");
         }
     }
+}
+
+/// Along a line, without a turn, nothing is known of the focal length but what was said.
+#[test]
+fn only_values_that_a_person_names_are_surer_than_exif() {
+    let scene = Scene::new(&SceneOptions {
+        views: 5,
+        points: 1500,
+        motion: Motion::Sideways,
+        ..SceneOptions::default()
+    });
+    let graph = scene.view_graph();
+    let sigma = |named: Option<(u32, Named)>| {
+        let named = named.into_iter().map(|(id, said)| (CameraId(id), said));
+        let (input, options) = (input(&scene, &graph, scene.camera()), SfmOptions::default());
+        let (named, task) = (named.collect(), Task::silent());
+        let result = reconstruct_named(&input, &named, &options, &task, &mut NoCheckpoint);
+        let known = result.expect("a model").figures[0].focal_lengths[&CameraId(1)];
+        let FocalLength::Refined { sigma: Some(sigma) } = known else {
+            panic!("{known:?}")
+        };
+        sigma
+    };
+    for as_exif in [None, Some((1, Named::Model)), Some((2, Named::Values))] {
+        let sigma = sigma(as_exif);
+        assert!(sigma > 0.01, "{as_exif:?}: {sigma}");
+    }
+    let named = sigma(Some((1, Named::Values)));
+    assert!(named < 0.0031, "{named}");
 }
 
 /// Without EXIF, and with a distortion that nobody knew of.

@@ -220,6 +220,28 @@ fn parts_that_share_nothing_become_two_models() {
     }
 }
 
+/// The matches with the last photo lead elsewhere in it from every other one.
+#[test]
+fn matches_that_contradict_each_other_are_told_as_that() {
+    let scene = noisy();
+    let last = ViewId(12);
+    let mut graph = scene.view_graph();
+    for ((a, b), pair) in &mut graph.pairs {
+        if *b == last {
+            let mut there: Vec<u32> = pair.inliers.iter().map(|m| m.b_idx).collect();
+            let by = 17 * a.0 as usize % there.len();
+            there.rotate_left(by);
+            for (m, b_idx) in pair.inliers.iter_mut().zip(there) {
+                m.b_idx = b_idx;
+            }
+        }
+    }
+    let input = input(&scene, &graph, scene.camera());
+    let result = reconstruct(&input, &fixed(), &Task::silent(), &mut NoCheckpoint).unwrap();
+    let why = UnregisteredReason::DoubtfulMatches { photos: 11 };
+    assert_eq!(result.unregistered, BTreeMap::from([(last, why)]));
+}
+
 /// Stops the run after a number of saved states.
 struct Stopping {
     left: usize,

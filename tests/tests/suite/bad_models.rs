@@ -258,6 +258,64 @@ fn ids_of_a_model_change_no_byte() {
 }
 
 #[test]
+fn a_model_far_from_its_origin_is_brought_near() {
+    let origin = Vec3::new(5_000.0, 54_000.0, 30.0);
+    let mut far = model(&[2, 3, 4]);
+    for view in far.views.values_mut() {
+        let pose = view.cam_from_world.as_mut().unwrap();
+        pose.translation -= pose.rotation * origin;
+    }
+    for track in far.tracks.values_mut() {
+        *track.position_in_world.as_mut().unwrap() += origin;
+    }
+    let given = Given::new(&[2, 3, 4], &far);
+    given
+        .import()
+        .ends(0)
+        .says(&["far from its origin", "53999"]);
+    let georef = work::json(&given.work().join("sparse/georef.json"));
+    let y = georef["origin"][1].as_f64().unwrap();
+    assert!((y - 54_000.0).abs() < 2.0, "{georef}");
+    let words = ["--quality", "draft", "--until", "cloud"].map(OsString::from);
+    relievo(go_on(&given.work()).into_iter().chain(words)).ends(0);
+    let cloud = ply::read_cloud(&given.work().join("cloud/dense.ply")).unwrap();
+    let farthest = cloud
+        .positions
+        .iter()
+        .flatten()
+        .fold(0.0_f32, |m, v| m.max(v.abs()));
+    assert!(farthest < 100.0, "{farthest}");
+    // As good as it is around its own origin.
+    let (median, coverage) = given.depth_errors();
+    assert!(median < 2.0 && coverage > 0.5, "{median} mm, {coverage}");
+}
+
+#[test]
+fn points_that_nobody_sees_are_no_points() {
+    let mut loose = model(&[2, 3, 4]);
+    for track in loose.tracks.values_mut() {
+        track.observations.clear();
+    }
+    for view in loose.views.values_mut() {
+        view.points_px.clear();
+    }
+    let given = Given::new(&[2, 3, 4], &loose);
+    given.import().ends(0);
+    assert!(!given.status()["sparse"].starts_with("fresh"));
+    given.depth().ends(0);
+    let (median, coverage) = given.depth_errors();
+    assert!(median < 2.0 && coverage > 0.5, "{median} mm, {coverage}");
+    // A binary model may lack the file of points altogether.
+    fs_err::remove_dir_all(given.at("model")).unwrap();
+    fs_err::create_dir_all(given.at("model")).unwrap();
+    colmap::write_model_binary(&loose, &given.at("model")).unwrap();
+    fs_err::remove_file(given.at("model/points3D.bin")).unwrap();
+    fs_err::remove_dir_all(given.work()).unwrap();
+    given.import().ends(0);
+    assert!(!given.status()["sparse"].starts_with("fresh"));
+}
+
+#[test]
 fn a_given_pose_with_few_points_is_a_pose() {
     let mut few = model(&[2, 3, 4]);
     for (n, track) in few.tracks.values_mut().enumerate() {

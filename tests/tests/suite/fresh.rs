@@ -73,6 +73,27 @@ fn a_changed_option_redoes_its_stage_and_what_follows() {
 }
 
 #[test]
+fn who_is_asked_about_points_is_part_of_the_cloud() {
+    let (_folder, work) = copy();
+    let listed = |n: usize| {
+        let listed = format!("depth.listed_sources={n}");
+        let mut options = vec!["--until", "cloud"];
+        for option in ["depth.max_sources=2", "depth.clear_sky=false", &listed] {
+            options.extend(["--set", option]);
+        }
+        let ran = relievo(with(&work, &options));
+        let mut maps = whole_tree(&work.join("depth"));
+        maps.retain(|name, _| name.contains(".jpg.depth"));
+        (ran.ends(0).made(), maps)
+    };
+    let (_, before) = listed(4);
+    // The maps use two of them, the cloud all.
+    let (made, after) = listed(3);
+    assert_same(&before, &after, "maps of as many sources");
+    assert!(made.contains_key("cloud"), "{:?}", made.keys());
+}
+
+#[test]
 fn force_from_and_until_choose_stages() {
     let (_folder, work) = copy();
     let before = whole_tree(&work);

@@ -1,8 +1,10 @@
 //! Which pairs are matched and how poses are found, as the user asks.
 
+use relievo_formats::native;
 use relievo_tests::data::{copy_demo, demo, demo_photo, demo_photos};
 use relievo_tests::program::{Ran, relievo};
 use relievo_tests::work::json;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::Path;
@@ -139,6 +141,24 @@ fn photos_may_be_matched_in_their_order() {
     assert_eq!(record["figures"]["pairs_tried"].as_u64(), Some(11 + 10));
 }
 
+/// The pairs that the matches of a work folder hold, first tries and second ones.
+fn pairs_matched(work: &Path) -> BTreeSet<(String, String)> {
+    let mut found = BTreeSet::new();
+    for entry in fs_err::read_dir(work.join("matches")).expect("a folder can be listed") {
+        let path = entry.expect("a folder can be listed").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let bytes = || fs_err::read(&path).expect("an artefact can be read");
+        if let Some(first) = name.strip_suffix(".pairs") {
+            let pairs = native::matches::decode(&bytes()).expect("a shard");
+            found.extend(pairs.into_iter().map(|p| (first.to_owned(), p.other)));
+        } else if name.ends_with(".synthesis") {
+            let pairs = native::synthesis::decode(&bytes()).expect("a second try");
+            found.extend(pairs.into_iter().map(|p| (p.first, p.pair.other)));
+        }
+    }
+    found
+}
+
 #[test]
 fn the_pairs_of_a_list_are_matched_and_no_others() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -160,6 +180,28 @@ fn the_pairs_of_a_list_are_matched_and_no_others() {
     poses(&work, &[]).ends(0);
     let record = json(&work.join("matches/stage.json"));
     assert_eq!(record["figures"]["pairs_tried"].as_u64(), Some(22));
+    // Of a short list the ends have one partner: they are tried again with this one alone, and the
+    // photos that it does not name with none.
+    let short = [(1, 2), (2, 3), (3, 4)];
+    let name = |number: usize| format!("{number:04}.jpg");
+    let listed = BTreeSet::from(short.map(|(a, b)| (name(a), name(b))));
+    let lines: Vec<String> = listed.iter().map(|(a, b)| format!("{a} {b}")).collect();
+    fs_err::write(&list, lines.join("\n")).expect("a list can be written");
+    let again: [OsString; 3] = ["run".into(), "-o".into(), work.clone().into()];
+    let rest = ["--until", "matches"].map(OsString::from);
+    relievo(again.into_iter().chain(rest)).ends(0);
+    assert_eq!(pairs_matched(&work), listed);
+    let record = json(&work.join("matches/stage.json"));
+    let tried_again = record["figures"]["photos_tried_again"].as_u64();
+    assert!(tried_again.is_some_and(|n| (2..=4).contains(&n)));
+    let weak = json(&work.join("matches/weak.json"));
+    for photo in weak.as_array().expect("a list") {
+        for partner in photo["partners"].as_array().expect("a list") {
+            let (a, b) = (photo["name"].as_str(), partner.as_str());
+            let (a, b) = (a.min(b).expect("a name"), a.max(b).expect("a name"));
+            assert!(listed.contains(&(a.to_owned(), b.to_owned())), "{a} {b}");
+        }
+    }
     fs_err::write(&list, "0001.jpg 0099.jpg\n").expect("a list can be written");
     poses(&work, &[])
         .ends(1)

@@ -84,7 +84,8 @@ fn a_texture_needs_held_out_photos_or_names() {
         named.stderr
     );
     let figures = named.json();
-    assert_eq!(figures["photos"], 1);
+    assert_eq!(figures["photos_scored"], 1);
+    assert_eq!(figures["photos_asked"], 1);
     assert_eq!(figures["stale"], serde_json::json!([]));
     assert!(
         figures["psnr"].as_f64().is_some_and(|v| v > 15.0),
@@ -126,6 +127,29 @@ fn a_texture_needs_held_out_photos_or_names() {
     run(&[&"eval", &"poses", &"--estimate", estimate])
         .ends(2)
         .says(&["--truth"]);
+}
+
+/// The small run is of six photos of the twelve that the truth has cameras of.
+#[test]
+fn a_true_camera_whose_photo_a_run_was_not_given_does_not_count() {
+    let gt = demo().join("gt");
+    let true_cameras = |estimate: &Path, truth: &Path| {
+        let words: [&dyn AsRef<OsStr>; 7] = [
+            &"eval",
+            &"poses",
+            &"--estimate",
+            &estimate,
+            &"--truth",
+            &truth,
+            &"--json",
+        ];
+        run(&words).ends(0).json()["gt"].clone()
+    };
+    let work = &small().work;
+    assert_eq!(true_cameras(work, &demo()), 6);
+    assert_eq!(true_cameras(work, &gt), 6);
+    // A bare model does not tell what it was made from.
+    assert_eq!(true_cameras(&work.join("sparse/model"), &gt), 12);
 }
 
 #[test]

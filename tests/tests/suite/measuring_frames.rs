@@ -67,6 +67,47 @@ fn a_file_without_cameras_is_scored_where_its_frame_is_known() {
 }
 
 #[test]
+fn a_textured_file_is_rendered_where_its_frame_is_known() {
+    let (work, demo) = (&small().work, demo());
+    let folder = tempfile::tempdir().expect("a folder");
+    let (own, bare) = (
+        work.join("export/model.glb"),
+        folder.path().join("model.glb"),
+    );
+    fs_err::copy(&own, &bare).expect("a copy");
+    let texture = |estimate: &Path, more: &[&OsStr]| {
+        let words = [
+            OsStr::new("eval"),
+            OsStr::new("texture"),
+            OsStr::new("--estimate"),
+            estimate.as_os_str(),
+            OsStr::new("--only"),
+            OsStr::new("0003.jpg"),
+            OsStr::new("--json"),
+        ];
+        let words = words.iter().chain(more).map(|w| OsStr::to_owned(w));
+        relievo(words)
+    };
+    let truth = [OsStr::new("--truth"), demo.as_os_str()];
+    let model = [OsStr::new("--model"), work.as_os_str()];
+    texture(&bare, &truth)
+        .ends(1)
+        .says(&["without cameras", "hint:", "--model"]);
+    texture(&bare, &[]).ends(2).says(&["--model"]);
+    texture(&folder.path().join("no.glb"), &truth)
+        .ends(1)
+        .says(&["does not exist"]);
+    // With its cameras it scores as the run that it is of, wherever it lies.
+    let of_run = texture(work, &truth).ends(0).json();
+    let aligned = texture(&bare, &[truth, model].concat()).ends(0).json();
+    let inside = texture(&own, &truth).ends(0).json();
+    assert!(of_run["psnr"].as_f64().is_some_and(|v| v > 15.0));
+    for figures in [&aligned, &inside] {
+        assert_eq!(figures["per_photo"], of_run["per_photo"]);
+    }
+}
+
+#[test]
 fn figures_of_a_stale_run_say_so() {
     let (_folder, copied) = copy();
     let eval = |what: &str| {

@@ -26,7 +26,7 @@ pub mod rows;
 pub mod strecha;
 
 use crate::align::align_cameras;
-use crate::cameras::{Cameras, read_cameras};
+use crate::cameras::{Cameras, keep_photos, read_cameras};
 use crate::error::EvalError;
 use crate::files::{eval_poses_against, read_points};
 use crate::placed::Placed;
@@ -37,7 +37,6 @@ use relievo_geometry::{Mat3, Sim3};
 use relievo_media::{FileKind, scan_inputs};
 use rows::Row;
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -97,20 +96,28 @@ pub fn open(path: &Path) -> Result<DataSet, EvalError> {
     if !path.exists() {
         return Err(fail("does not exist"));
     }
-    for read in READERS {
-        let Some(set) = read(path)? else { continue };
-        if set.inputs.is_empty() {
-            return Err(fail("holds truth, but neither photos nor a video"));
-        }
-        if set.cameras.len() < 3 {
-            return Err(fail("holds fewer than three true cameras"));
-        }
-        if set.cameras.values().any(|c| !c.cam_from_world.is_finite()) {
-            return Err(fail("holds true cameras that are not finite"));
-        }
-        return Ok(set);
+    let set = recognise(path)?.ok_or_else(|| fail("holds no truth in a layout that is read"))?;
+    if set.inputs.is_empty() {
+        return Err(fail("holds truth, but neither photos nor a video"));
     }
-    Err(fail("holds no truth in a layout that is read"))
+    if set.cameras.len() < 3 {
+        return Err(fail("holds fewer than three true cameras"));
+    }
+    if set.cameras.values().any(|c| !c.cam_from_world.is_finite()) {
+        return Err(fail("holds true cameras that are not finite"));
+    }
+    Ok(set)
+}
+
+/// The first layout that a folder has, whether it can be run or not; `None` where it has
+/// none.
+pub(crate) fn recognise(path: &Path) -> Result<Option<DataSet>, EvalError> {
+    for read in READERS {
+        if let Some(set) = read(path)? {
+            return Ok(Some(set));
+        }
+    }
+    Ok(None)
 }
 
 /// Figures of a cloud or a mesh by the protocol of a data set.
@@ -144,14 +151,8 @@ impl DataSet {
 
     /// Leaves out the true cameras of photos with other names; how many. All stay
     /// where none is left.
-    pub fn keep(&mut self, photos: &[&str]) -> usize {
-        let file = |name: &&str| name.rsplit('/').next().unwrap_or(name).to_owned();
-        let names: BTreeSet<String> = photos.iter().map(file).collect();
-        let all = self.cameras.len();
-        if self.cameras.keys().any(|name| names.contains(name)) {
-            self.cameras.retain(|name, _| names.contains(name));
-        }
-        all - self.cameras.len()
+    pub fn keep<S: AsRef<str>>(&mut self, photos: &[S]) -> usize {
+        keep_photos(&mut self.cameras, photos)
     }
 
     /// Brings an estimate into the truth's frame by the cameras of `model`, a

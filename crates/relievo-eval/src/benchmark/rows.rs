@@ -155,10 +155,13 @@ pub fn of_depth(f: &DepthFigures, rows: &mut Vec<Row>) {
 /// Rows of a textured model against photos.
 pub fn of_texture(f: &TextureFigures, rows: &mut Vec<Row>) {
     let mut add = |m: &str, v, u: &str, b| push(rows, "texture", m, v, u, b);
-    add("photos", f.photos as f64, "", Better::Neither);
+    add("photos_scored", f.photos_scored as f64, "", Better::Higher);
+    add("photos_asked", f.photos_asked as f64, "", Better::Neither);
     add("psnr", f.psnr, "dB", Better::Higher);
     add("psnr_gain", f.psnr_gain, "dB", Better::Higher);
-    add("ssim", f.ssim, "", Better::Higher);
+    if let Some(ssim) = f.ssim {
+        add("ssim", ssim, "", Better::Higher);
+    }
     add("covered", f.hit, "", Better::Higher);
 }
 

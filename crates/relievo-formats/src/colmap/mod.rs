@@ -29,21 +29,21 @@ use std::path::Path;
 /// Reads the model in `dir`: binary where `cameras.bin` exists, else text.
 pub fn read_model(dir: &Path) -> Result<SparseModel, FormatError> {
     let read = |name: &str| fs_err::read(dir.join(name));
+    // A model of poses alone often comes without points.
+    let points = |name: &str| match read(name) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    };
     if dir.join("cameras.bin").is_file() {
+        let none = 0_u64.to_le_bytes().to_vec();
         decode_model_binary(
             &read("cameras.bin")?,
             &read("images.bin")?,
-            &read("points3D.bin")?,
+            &points("points3D.bin")?.unwrap_or(none),
         )
         .map_err(|e| e.in_file(dir))
     } else if dir.join("cameras.txt").is_file() {
-        // A text model of poses alone often comes without points.
-        let points = dir.join("points3D.txt");
-        let points = if points.is_file() {
-            fs_err::read(points)?
-        } else {
-            Vec::new()
-        };
+        let points = points("points3D.txt")?.unwrap_or_default();
         decode_model_text(&read("cameras.txt")?, &read("images.txt")?, &points)
             .map_err(|e| e.in_file(dir))
     } else {

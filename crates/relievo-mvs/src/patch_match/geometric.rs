@@ -189,9 +189,30 @@ impl LaneWork for AgreeingRow<'_> {
 }
 
 /// The whole part of 0 ≤ v < 2²², without the checks of a cast: rounding
-/// v − ½ by adding 2²³ leaves it in the low bits. Anything else gives anything.
+/// v − ½ by adding 2²³ leaves it in the low bits (of v = 3 exactly, 2: a border is of both
+/// pixels). Anything else gives anything.
 #[inline(always)]
 fn whole(v: f32) -> i32 {
     const ROUND: f32 = 8_388_608.0;
-    (((v - 0.5) + ROUND).to_bits() & 0x003f_ffff) as i32
+    // Below 2²³ there is half a bit more.
+    (((v - 0.5).max(0.0) + ROUND).to_bits() & 0x003f_ffff) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_parts_are_right_from_the_first_pixel_on() {
+        for k in 0..40_000_u16 {
+            let v = f32::from(k) * 0.37;
+            if v.fract() > 0.0 {
+                assert_eq!(whole(v), v as i32, "{v}");
+            }
+        }
+        for v in [0.0, 1e-6, 0.1, 0.24, 0.26, 0.49, 0.51, 0.99, 32_000.25] {
+            assert_eq!(whole(v), v as i32, "{v}");
+        }
+        assert!([2, 3].contains(&whole(3.0)));
+    }
 }

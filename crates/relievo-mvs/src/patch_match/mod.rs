@@ -62,6 +62,7 @@ use geometric::SourceDepths;
 use half_field::{Field, NO_COST};
 use level::{Level, inverse_range, project, pyramid};
 use ncc::{BilateralWeights, Kernel};
+use packed_image::Arena;
 use plane_support::plane_support;
 use propagation::{Search, Sweep, half_iteration, score_field};
 use rayon::prelude::*;
@@ -105,6 +106,7 @@ pub fn estimate_depth_photometric(
     seed: u64,
     task: &Task,
 ) -> Result<Estimate, MvsError> {
+    let options = &options.usable();
     let sources = checked(reference, sources, options)?;
     let Some(range) = inverse_range(plan.depth_min, plan.depth_max) else {
         return Ok(DepthMap::new(reference.camera).into());
@@ -220,6 +222,7 @@ pub fn estimate_depth_geometric(
             maps: source_maps.len(),
         });
     }
+    let options = &options.usable();
     let used = checked(reference, sources, options)?;
     let maps = &source_maps[..used.len()];
     for (view, map) in std::iter::once((reference, previous))
@@ -291,10 +294,20 @@ fn checked<'a>(
     sources: &[&'a StereoView],
     options: &DepthOptions,
 ) -> Result<Vec<&'a StereoView>, MvsError> {
+    let fits = |view: &StereoView| {
+        let px = view.gray.width().max(view.gray.height());
+        let most_px = Arena::MOST_PX;
+        let view = view.id;
+        (px <= most_px)
+            .then_some(())
+            .ok_or(MvsError::TooLarge { view, px, most_px })
+    };
     reference.check()?;
+    fits(reference)?;
     let used = &sources[..sources.len().min(options.max_sources).min(MAX_SOURCES)];
     for s in used {
         s.check()?;
+        fits(s)?;
     }
     Ok(used.to_vec())
 }

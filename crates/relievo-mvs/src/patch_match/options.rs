@@ -84,6 +84,20 @@ impl DepthOptions {
         }
     }
 
+    /// With values that would make nonsense of every cost (no noise: flat patches are 0 / 0; no
+    /// sources: every plane costs nothing) at the nearest that do not.
+    pub(crate) fn usable(&self) -> Self {
+        Self {
+            max_sources: self.max_sources.max(1),
+            views_per_pixel: self.views_per_pixel.max(1),
+            levels: self.levels.max(1),
+            sigma_color: self.sigma_color.max(0.1),
+            sigma_space_px: self.sigma_space_px.max(0.1),
+            noise: self.noise.max(0.01),
+            ..self.clone()
+        }
+    }
+
     /// Size of the depth map of a photo.
     pub fn size_px(&self, photo_width_px: u32, photo_height_px: u32) -> (u32, u32) {
         let longer = f64::from(photo_width_px.max(photo_height_px).max(1));
@@ -93,5 +107,27 @@ impl DepthOptions {
             .clamp(1e-3, 1.0);
         let side = |n: u32| ((f64::from(n) * scale).round() as u32).max(1);
         (side(photo_width_px), side(photo_height_px))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_that_make_nonsense_are_taken_at_the_nearest_that_do_not() {
+        let nonsense = DepthOptions {
+            max_sources: 0,
+            views_per_pixel: 0,
+            levels: 0,
+            sigma_color: -1.0,
+            sigma_space_px: 0.0,
+            noise: 0.0,
+            ..DepthOptions::default()
+        };
+        let usable = nonsense.usable();
+        assert!(usable.max_sources == 1 && usable.views_per_pixel == 1 && usable.levels == 1);
+        assert!(usable.sigma_color > 0.0 && usable.sigma_space_px > 0.0 && usable.noise > 0.0);
+        assert_eq!(DepthOptions::default().usable(), DepthOptions::default());
     }
 }

@@ -58,11 +58,15 @@ pub(crate) struct Target {
 }
 
 impl Arena {
+    /// Pixels that a picture may have on a side.
+    pub(crate) const MOST_PX: usize = 32_000;
+
     pub(crate) fn new(images: &[Raster<u8>]) -> Self {
         let stride = images.iter().map(Raster::width).max().unwrap_or(0) + 2 * PAD + 2;
+        let tallest = images.iter().map(Raster::height).max().unwrap_or(0);
         assert!(
-            stride < 32_768,
-            "a picture is wider than the kernel's 16-bit index"
+            stride.max(tallest + PAD) < 32_768,
+            "a picture is larger than the kernel's 16-bit index"
         );
         let mut sources = Vec::with_capacity(images.len());
         let mut rows = 0;

@@ -8,7 +8,7 @@ use relievo_engine::{
     BoxError, Figures, Item, ItemWriter, Output, Parallelism, Stage, StageContext, file_name,
 };
 use relievo_mvs::{
-    DepthOptions, FusionOptions, FusionView, FusionViews, MvsError, ViewSelectionOptions,
+    DepthOptions, DepthPlan, FusionOptions, FusionView, FusionViews, MvsError, ViewSelectionOptions,
 };
 use relievo_scene::{SparseModel, ViewId};
 use serde_json::Value;
@@ -33,6 +33,20 @@ relievo_task::options! {
 #[derive(Debug)]
 pub struct Cloud(pub Arc<Setup>);
 
+impl Cloud {
+    /// Who is asked about the points of each view: the sources of its depth.
+    fn plans(
+        &self,
+        ctx: &StageContext,
+        model: &SparseModel,
+    ) -> Result<BTreeMap<ViewId, DepthPlan>, PipelineError> {
+        let options = self.0.options_for_scene("depth", ctx)?;
+        let excluded = held_out(&IngestTable::read(ctx)?, model);
+        let selection = options.get::<ViewSelectionOptions>();
+        Ok(relievo_mvs::select_views(model, &excluded, &selection))
+    }
+}
+
 impl Stage for Cloud {
     fn name(&self) -> &'static str {
         "cloud"
@@ -54,6 +68,12 @@ impl Stage for Cloud {
         let mut key = ctx.key().outputs(&model_outputs(ctx)?);
         for output in ctx.outputs("depth")? {
             key = key.output(&output);
+        }
+        // The options of depth say who is asked, and not all of that shows in the maps.
+        let asked = self.plans(ctx, &read_model(ctx)?)?;
+        for (view, plan) in asked {
+            let sources: Vec<u32> = plan.sources.iter().map(|s| s.0).collect();
+            key = key.value(format!("sources of {view}"), sources);
         }
         for e in &IngestTable::read(ctx)?.photos {
             key = key.input(&e.photo.name, IngestTable::digest(e));
@@ -90,9 +110,7 @@ impl Stage for Cloud {
     ) -> Result<(), BoxError> {
         let depth_options = self.0.options_for_scene("depth", ctx)?;
         let model = read_model(ctx)?;
-        let excluded = held_out(&IngestTable::read(ctx)?, &model);
-        let selection = depth_options.get::<ViewSelectionOptions>();
-        let plans = relievo_mvs::select_views(&model, &excluded, &selection);
+        let plans = self.plans(ctx, &model)?;
         let maps: BTreeMap<ViewId, Output> = ctx
             .outputs("depth")?
             .into_iter()

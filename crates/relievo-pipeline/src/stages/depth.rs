@@ -118,6 +118,12 @@ impl Depth {
             .get::<DepthOptions>())
     }
 
+    /// Most sources whose pictures are held beside a view's.
+    fn listed(&self, ctx: &StageContext) -> u64 {
+        let options = self.setup.options_for_scene("depth", ctx);
+        options.map_or(0, |o| o.get::<ViewSelectionOptions>().listed_sources as u64)
+    }
+
     /// The undistorted picture of a view at depth resolution.
     fn stereo_view(
         &self,
@@ -150,7 +156,7 @@ impl Depth {
         });
         let budget = ctx.task().memory_bytes();
         let pixels = largest_px(&plan.model, options).0;
-        let spare = budget.saturating_sub(memory::of_depth(pixels));
+        let spare = budget.saturating_sub(memory::of_depth(pixels, self.listed(ctx)));
         lock().keep(&view, spare.min(budget / 8));
         Ok(view)
     }
@@ -162,7 +168,7 @@ impl Stage for Depth {
     }
 
     fn version(&self) -> u32 {
-        7
+        8
     }
 
     fn depends_on(&self) -> &[&'static str] {
@@ -248,7 +254,7 @@ impl Stage for Depth {
         let known = self.plan(ctx).ok().zip(self.options_of(ctx).ok());
         let pixels = known.map_or(0, |(p, options)| largest_px(&p.model, &options).0);
         Parallelism::OneAtATime {
-            memory_bytes: memory::of_depth(pixels),
+            memory_bytes: memory::of_depth(pixels, self.listed(ctx)),
         }
     }
 
@@ -293,18 +299,21 @@ impl Stage for Depth {
             };
             let own = load(&id)?.ok_or_else(|| missing(&item.name))?;
             // A source without plan has no map; it takes no part here.
-            let of_sources: Vec<Option<DepthMap>> = view_plan
-                .sources
-                .par_iter()
-                .map(load)
-                .collect::<Result<_, _>>()?;
-            let with_maps: Vec<(&StereoView, DepthMap)> = sources
+            let has_map = |view: &ViewId| {
+                let view = plan.model.views.get(view);
+                view.is_some_and(|v| before.contains_key(&v.name))
+            };
+            let with_maps: Vec<&StereoView> = sources
                 .iter()
-                .zip(of_sources)
-                .filter_map(|(view, map)| Some((*view, map?)))
+                .copied()
+                .filter(|view| has_map(&view.id))
+                .take(options.max_sources.max(1))
                 .collect();
-            let views: Vec<&StereoView> = with_maps.iter().map(|(v, _)| *v).collect();
-            let maps: Vec<&DepthMap> = with_maps.iter().map(|(_, m)| m).collect();
+            let loaded: Vec<Option<DepthMap>> = with_maps
+                .par_iter()
+                .map(|view| load(&view.id))
+                .collect::<Result<_, _>>()?;
+            let maps: Vec<&DepthMap> = loaded.iter().flatten().collect();
             let pass = GeometricPass {
                 previous: &own,
                 source_maps: &maps,
@@ -312,7 +321,7 @@ impl Stage for Depth {
             };
             relievo_mvs::estimate_depth_geometric(
                 &reference,
-                &views,
+                &with_maps,
                 pass,
                 view_plan,
                 &options,

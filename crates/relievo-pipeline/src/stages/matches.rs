@@ -4,7 +4,7 @@
 //! the photos after it by name; a shard that is stale because photos were added
 //! keeps the pairs whose own features and cameras are what they were. Passes 2
 //! and 3 are `view_synthesis`: which photos hardly match anything, and their
-//! matches through simulated views.
+//! matches through simulated views. A person's list bounds all of them.
 
 use super::features::{EXTENSION, entry_named, read, read_all};
 use super::ingest::IngestTable;
@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The list of pairs, by name.
-const PAIRS_FILE: &str = "pairs.json";
+pub(super) const PAIRS_FILE: &str = "pairs.json";
 /// Extension of a shard.
 const SHARD: &str = ".pairs";
 
@@ -187,11 +187,14 @@ impl Stage for Matches {
             for shard in own_outputs(ctx, SHARD)? {
                 key = key.output(&shard);
             }
+            if self.setup.settings.pairs.is_some() {
+                key = key.output(&ctx.output("matches", PAIRS_FILE)?);
+            }
             return Ok(vec![Item::new("weak", key.finish())]);
         }
         if pass == 3 {
             let weak: Vec<Weak> = read_json(ctx, "matches", view_synthesis::WEAK_FILE)?;
-            return view_synthesis::items(ctx, &table, &weak);
+            return view_synthesis::items(&self.setup, ctx, &table, &weak);
         }
         let pairs: Vec<(String, String)> = read_json(ctx, "matches", PAIRS_FILE)?;
         let digests: BTreeMap<String, Digest> = ctx

@@ -76,9 +76,9 @@ pub(super) fn of_sparse(ctx: &StageContext) -> u64 {
 }
 
 /// A view in depth: pictures, hypotheses and costs of the reference; sources, once more as the
-/// kernel takes them; the maps of the pass before.
-pub(super) fn of_depth(map_px: u64) -> u64 {
-    BASE + map_px * 310
+/// kernel takes them; the maps of the pass before. Pictures of `listed` sources, ten in all that.
+pub(super) fn of_depth(map_px: u64, listed: u64) -> u64 {
+    BASE + map_px * (310 + 2 * listed.saturating_sub(10))
 }
 
 /// The fusion of a view with `views` of maps, each with its picture; points go to disk where

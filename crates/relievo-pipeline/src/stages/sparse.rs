@@ -8,21 +8,19 @@ use crate::certainty::{self, Certainty};
 use crate::error::PipelineError;
 use crate::georef::georeference;
 use crate::scene_kind::scene_kind;
-use crate::settings::Preset;
+use crate::settings::{CameraSpec, Preset};
 use relievo_engine::{
     BoxError, EngineError, Figures, Item, ItemWriter, Key, Parallelism, Stage, StageContext,
 };
 use relievo_formats::colmap;
-use relievo_scene::{SparseModel, ViewId};
-use relievo_sfm::{Checkpoint, Distortion, SfmInput, SfmOptions, SfmView, UnregisteredReason};
+use relievo_scene::{CameraId, SparseModel, ViewId};
+use relievo_sfm::{Checkpoint, Named, SfmInput, SfmOptions, SfmView, UnregisteredReason};
 use relievo_task::Warning;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// σ of a focal length that a person names, as a part of it.
-const NAMED_SIGMA: f64 = 0.003;
 /// What the mapper did.
 const FIGURES_FILE: &str = "figures.json";
 /// What is being captured.
@@ -65,7 +63,7 @@ impl Stage for Sparse {
     }
 
     fn version(&self) -> u32 {
-        19
+        20
     }
 
     fn depends_on(&self) -> &[&'static str] {
@@ -75,7 +73,6 @@ impl Stage for Sparse {
     fn options(&self, _ctx: &StageContext) -> Result<Value, BoxError> {
         let mut options = self.0.key_json(&self.0.options("sparse")?);
         options["scale"] = self.0.settings.scale.into();
-        options["models_named"] = self.models_named().into();
         Ok(options)
     }
 
@@ -94,6 +91,10 @@ impl Stage for Sparse {
         for e in &table.photos {
             key = key.value(format!("camera of {}", e.photo.name), e.photo.camera_id.0);
         }
+        let named = self.named(&table);
+        if !named.is_empty() {
+            key = key.value("cameras named", serde_json::to_value(named)?);
+        }
         Ok(vec![Item::new("model", key.finish())])
     }
 
@@ -111,11 +112,7 @@ impl Stage for Sparse {
     ) -> Result<(), BoxError> {
         let table = IngestTable::read(ctx)?;
         let (features, graph) = read_matched(ctx, &table)?;
-        let mut options = self.0.options("sparse")?.get::<SfmOptions>();
-        if self.models_named() {
-            options.distortion = Distortion::Given;
-            options.focal_prior_sigma = options.focal_prior_sigma.min(NAMED_SIGMA);
-        }
+        let options = self.0.options("sparse")?.get::<SfmOptions>();
         let views = table
             .photos
             .iter()
@@ -150,8 +147,10 @@ impl Stage for Sparse {
             ctx,
             key: &item.key,
         };
-        let result = relievo_sfm::reconstruct(&input, &options, ctx.task(), &mut checkpoint)
-            .map_err(|e| explain(&e, &table))?;
+        let named = self.named(&table);
+        let result =
+            relievo_sfm::reconstruct_named(&input, &named, &options, ctx.task(), &mut checkpoint)
+                .map_err(|e| explain(&e, &table))?;
         for (i, model) in result.models.iter().enumerate().skip(1) {
             write_model(out, &format!("other/{i}"), model)?;
         }
@@ -230,9 +229,10 @@ struct Outcome {
 }
 
 impl Sparse {
-    /// True where the person said which camera models there are: these stay.
-    fn models_named(&self) -> bool {
-        !self.0.settings.cameras.is_empty()
+    fn named(&self, table: &IngestTable) -> BTreeMap<CameraId, Named> {
+        let photos = table.photos.iter().map(|e| &e.photo);
+        let photos = photos.map(|p| (p.name.as_str(), p.camera_id));
+        named(&self.0.settings.cameras, photos)
     }
 
     /// Model, outcome per photo, kind of scene, place in the world.
@@ -258,10 +258,39 @@ impl Sparse {
         out.write(PHOTOS_FILE, &json_bytes(&rows)?)?;
         out.write(SCENE_FILE, &json_bytes(&scene_kind(model))?)?;
         let seed = ctx.task().run_seed();
-        let georef = georeference(model, self.0.settings.scale, outcome.imported, seed);
+        let georef = georeference(
+            model,
+            self.0.settings.scale,
+            outcome.imported,
+            table.origin,
+            seed,
+        );
         out.write(GEOREF_FILE, &json_bytes(&georef)?)?;
         Ok(())
     }
+}
+
+/// What `--camera` says of the cameras; of each, the last that fits its photos, as ingest takes it.
+fn named<'a>(
+    specs: &[CameraSpec],
+    photos: impl Iterator<Item = (&'a str, CameraId)>,
+) -> BTreeMap<CameraId, Named> {
+    let matcher = |spec: &CameraSpec| {
+        let glob = globset::Glob::new(spec.glob.as_deref()?).ok()?;
+        Some(glob.compile_matcher())
+    };
+    let globs: Vec<_> = specs.iter().map(matcher).collect();
+    let spec_of = |name: &str| {
+        let fits = |(spec, glob): &(&CameraSpec, &Option<globset::GlobMatcher>)| {
+            spec.glob.is_none() || glob.as_ref().is_some_and(|g| g.is_match(name))
+        };
+        specs.iter().zip(&globs).rev().find(fits)
+    };
+    let of_photo = |(name, camera)| {
+        let (spec, _) = spec_of(name)?;
+        Some((camera, spec.model().map_or(Named::Model, |_| Named::Values)))
+    };
+    photos.filter_map(of_photo).collect()
 }
 
 /// The files of an imported sparse model beside the model itself.
@@ -281,7 +310,7 @@ pub fn describe_imported(
         (SCENE_FILE, json_bytes(&scene_kind(model))?),
         (
             GEOREF_FILE,
-            json_bytes(&georeference(model, scale, true, seed))?,
+            json_bytes(&georeference(model, scale, true, table.origin, seed))?,
         ),
     ])
 }
@@ -432,5 +461,31 @@ impl Checkpoint for StageCheckpoint<'_> {
         // A checkpoint that cannot be written costs time later, nothing else;
         // a full disk will be said when the model is stored.
         let _ = self.ctx.save_checkpoint("mapper", self.key, state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_cameras_whose_values_are_given_count_as_known() {
+        let photos = [("dslr/1.jpg", 1), ("dslr/2.jpg", 1), ("phone/1.jpg", 2)];
+        let photos = photos.map(|(name, camera)| (name, CameraId(camera)));
+        let named = |specs: &[&str]| -> Vec<(u32, Named)> {
+            let specs: Vec<CameraSpec> = specs.iter().map(|s| s.parse().unwrap()).collect();
+            let named = named(&specs, photos.into_iter());
+            named.into_iter().map(|(id, said)| (id.0, said)).collect()
+        };
+        let values = "dslr/*=PINHOLE:900,900,500,400";
+        assert_eq!(named(&[]), []);
+        assert_eq!(named(&[values]), [(1, Named::Values)]);
+        let all = [(1, Named::Model), (2, Named::Model)];
+        assert_eq!(named(&["OPENCV"]), all);
+        assert_eq!(named(&[values, "OPENCV"]), all, "the last that fits");
+        assert_eq!(
+            named(&["OPENCV", values]),
+            [(1, Named::Values), (2, Named::Model)]
+        );
     }
 }

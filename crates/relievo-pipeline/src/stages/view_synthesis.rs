@@ -6,11 +6,12 @@
 //! A photo that is joined to fewer than two others is looked at, its likeliest
 //! partners with it; their simulated views are matched with each other, so that
 //! what it shows also stands in the partners' tracks. Stronger tilts are simulated
-//! only for photos that weaker ones leave without enough well-joined partners.
+//! only for photos that weaker ones leave without enough well-joined partners. Where a
+//! person listed the pairs, no others are tried.
 
 use super::ingest::IngestTable;
-use super::matches::{camera_of, read_shards};
-use super::{Setup, file_error};
+use super::matches::{PAIRS_FILE, camera_of, read_shards};
+use super::{Setup, file_error, read_json};
 use crate::error::PipelineError;
 use crate::photos;
 use crate::stages::features::{entry_named, read_all};
@@ -47,6 +48,38 @@ pub(super) struct Weak {
     pub(super) partners: Vec<String>,
 }
 
+/// With which others each photo may be matched: those of the person's list, or all.
+struct Allowed(Option<BTreeMap<String, BTreeSet<String>>>);
+
+impl Allowed {
+    fn read(setup: &Setup, ctx: &StageContext) -> Result<Self, PipelineError> {
+        if setup.settings.pairs.is_none() {
+            return Ok(Self(None));
+        }
+        Ok(Self::listed(read_json(ctx, "matches", PAIRS_FILE)?))
+    }
+
+    fn listed(pairs: Vec<(String, String)>) -> Self {
+        let mut others: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (a, b) in pairs {
+            others.entry(a.clone()).or_default().insert(b.clone());
+            others.entry(b).or_default().insert(a);
+        }
+        Self(Some(others))
+    }
+
+    fn pair(&self, a: &str, b: &str) -> bool {
+        let listed = |others: &BTreeMap<String, BTreeSet<String>>| {
+            others.get(a).is_some_and(|others| others.contains(b))
+        };
+        self.0.as_ref().is_none_or(listed)
+    }
+
+    fn any_with(&self, name: &str) -> bool {
+        self.0.as_ref().is_none_or(|all| all.contains_key(name))
+    }
+}
+
 /// The photos joined to fewer than two others, best joined first, with their
 /// partners.
 pub(super) fn weak_photos(
@@ -76,6 +109,8 @@ pub(super) fn weak_photos(
     if weak.is_empty() || table.photos.len() < 2 {
         return Ok(Vec::new());
     }
+    let allowed = Allowed::read(setup, ctx)?;
+    weak.retain(|&(_, i)| allowed.any_with(&table.photos[i].photo.name));
     weak.sort_by_key(|&(inliers, i)| (std::cmp::Reverse(inliers), i));
     weak.truncate(options.synthesis_photos);
     let features = read_all(ctx, table)?;
@@ -84,6 +119,7 @@ pub(super) fn weak_photos(
         .into_iter()
         .map(|(_, i)| {
             let own = &table.photos[i].photo;
+            let may = |j: &usize| allowed.pair(&own.name, &table.photos[*j].photo.name);
             let mut order: Vec<usize> = joined[&own.view_id]
                 .iter()
                 .filter_map(|(_, id)| table.photos.iter().position(|e| e.photo.view_id == *id))
@@ -94,7 +130,7 @@ pub(super) fn weak_photos(
                 order.extend(Some(i + step).filter(|j| *j < table.photos.len()));
             }
             let mut likely: Vec<(usize, usize)> = (0..table.photos.len())
-                .filter(|j| *j != i)
+                .filter(|j| *j != i && may(j))
                 .map(|j| {
                     let (a, b) = (own.view_id, table.photos[j].photo.view_id);
                     let score = overlap_score(
@@ -110,7 +146,7 @@ pub(super) fn weak_photos(
             likely.sort_by_key(|&(score, j)| (std::cmp::Reverse(score), j));
             order.extend(likely.into_iter().map(|l| l.1));
             let mut partners: Vec<String> = Vec::new();
-            for j in order {
+            for j in order.into_iter().filter(may) {
                 let name = &table.photos[j].photo.name;
                 if partners.len() < options.synthesis_partners && !partners.contains(name) {
                     partners.push(name.clone());
@@ -126,10 +162,12 @@ pub(super) fn weak_photos(
 
 /// An item a weak photo.
 pub(super) fn items(
+    setup: &Setup,
     ctx: &StageContext,
     table: &IngestTable,
     weak: &[Weak],
 ) -> Result<Vec<Item>, BoxError> {
+    let allowed = Allowed::read(setup, ctx)?;
     weak.iter()
         .map(|w| {
             let mut key = ctx.key();
@@ -140,6 +178,15 @@ pub(super) fn items(
                     .input(name, IngestTable::digest(entry))
                     .value(format!("mask of {name}"), entry.photo.mask_digest.clone())
                     .value(format!("camera of {name}"), camera);
+            }
+            if allowed.0.is_some() {
+                // The photo's own pairs are its partners.
+                let mut among: Vec<[&String; 2]> = Vec::new();
+                for (k, a) in w.partners.iter().enumerate() {
+                    let others = w.partners[k + 1..].iter();
+                    among.extend(others.filter(|b| allowed.pair(a, b)).map(|b| [a, b]));
+                }
+                key = key.value("pairs of partners", serde_json::to_value(among)?);
             }
             let weight = 1000 * w.partners.len() as u64;
             Ok(Item::new(&w.name, key.finish()).with_weight(weight))
@@ -198,6 +245,7 @@ pub(super) fn run(
     let matching = tables.get::<MatchOptions>();
     let verification = tables.get::<VerifyOptions>();
     let options = tables.get::<SynthesisOptions>();
+    let allowed = Allowed::read(setup, ctx)?;
     let mut names: Vec<&String> = weak.partners.iter().chain([&weak.name]).collect();
     names.sort();
     let own = names.iter().position(|n| **n == weak.name).unwrap_or(0);
@@ -245,6 +293,9 @@ pub(super) fn run(
     let partners: Vec<usize> = met.keys().copied().collect();
     for (n, &i) in partners.iter().enumerate() {
         for &j in &partners[n + 1..] {
+            if !allowed.pair(names[i], names[j]) {
+                continue;
+            }
             let (a, b) = (
                 side(table, names[i], &met[&i])?,
                 side(table, names[j], &met[&j])?,
@@ -444,6 +495,17 @@ impl Places {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_allows_its_pairs_either_way_and_no_others() {
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        let list = Allowed::listed(vec![pair("a", "b"), pair("b", "c")]);
+        assert!(list.pair("a", "b") && list.pair("c", "b"));
+        assert!(!list.pair("a", "c") && !list.pair("a", "d"));
+        assert!(list.any_with("c") && !list.any_with("d"));
+        let all = Allowed(None);
+        assert!(all.pair("a", "c") && all.any_with("d"));
+    }
 
     #[test]
     fn keypoints_at_one_place_are_one_and_matches_stay_one_to_one() {

@@ -1,6 +1,7 @@
 //! `relievo bench`: run a data set, score it by its own protocol.
 
-use super::eval::{depth, held_out_texture, refuse};
+use super::eval::{depth, given, refuse};
+use super::eval_texture::held_out_texture;
 use crate::args::{BenchArgs, BenchStage, ProgressStyle};
 use crate::{Done, Failure};
 use relievo_engine::Selection;
@@ -8,7 +9,6 @@ use relievo_eval::EvalError;
 use relievo_eval::benchmark::rows::{self, Better, Row};
 use relievo_eval::benchmark::{self, DataSet, Surface, bal};
 use relievo_geometry::CameraModel;
-use relievo_pipeline::ingest_table::IngestTable;
 use relievo_pipeline::run::{self, Request};
 use relievo_pipeline::settings::{CameraSpec, Settings};
 use relievo_pipeline::{PipelineError, catalog, import};
@@ -99,9 +99,9 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<Done, Failure> {
     // The true poses are no result.
     let scored = |s: &str| stages.contains(&s) && !(s == "poses" && args.known_poses);
     // A video's frames that are no key frames were never to be placed.
-    let table = IngestTable::read_work(&work)?;
-    let taken: Vec<&str> = table.photos.iter().map(|e| &*e.photo.name).collect();
-    if paired(&set).is_none() {
+    if paired(&set).is_none()
+        && let Some(taken) = given(&work)?
+    {
         set.keep(&taken);
     }
     let rows = score(&set, &work, until, &scored)?;

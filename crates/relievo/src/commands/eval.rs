@@ -1,17 +1,19 @@
 //! `relievo eval`.
 
+use super::eval_texture::texture_query;
 use super::stale::Dated;
 use crate::args::{EvalArgs, EvalWhat, SurfaceArgs};
 use crate::{Done, Failure};
 use relievo_eval::benchmark::{self, DataSet, SurfaceScore};
 use relievo_eval::{
     Alignment, ConsistencyFigures, DepthErrors, DepthFigures, EvalError, HalfPhoto, SeenBy,
-    TextureFigures, TextureQuery, TrueScene, combine_depth, files, score_depth_map,
+    TrueScene, combine_depth, files, score_depth_map,
 };
 use relievo_formats::{colmap, native};
 use relievo_geometry::Rigid3;
 use relievo_pipeline::PipelineError;
-use relievo_pipeline::stages::texture::held_out_of_texture;
+use relievo_pipeline::ingest_table::IngestTable;
+use relievo_pipeline::stages::ingest::TABLE_FILE;
 use relievo_scene::{Camera, DepthMap};
 use relievo_task::Task;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +23,8 @@ pub(crate) fn eval(what: EvalWhat) -> Result<Done, Failure> {
     match what {
         EvalWhat::Poses(a) => {
             let estimate = a.model.as_deref().unwrap_or(&a.estimate);
-            let found = relievo_eval::eval_poses(estimate, truth_of(&a)?);
+            let (truth, given) = (truth_of(&a)?, given(estimate)?);
+            let found = relievo_eval::eval_poses(estimate, truth, given.as_deref());
             print(&found.map_err(|e| refuse(&e))?, &a, "sparse")
         }
         EvalWhat::Cloud(a) if a.common.truth.is_none() => {
@@ -176,7 +179,7 @@ pub(crate) fn depth(
     let mut maps: BTreeMap<String, DepthErrors> = BTreeMap::new();
     let (mut without, mut size) = (Vec::new(), None);
     // Held-out photos have a pose and are to have no map.
-    let table = relievo_pipeline::ingest_table::IngestTable::read_work(work)?;
+    let table = IngestTable::read_work(work)?;
     let held_out: BTreeSet<String> = table
         .photos
         .into_iter()
@@ -246,7 +249,7 @@ fn undistorted_grey(
     name: &str,
     map: &relievo_scene::DepthMap,
 ) -> Option<relievo_image::Raster<u8>> {
-    let table = relievo_pipeline::ingest_table::IngestTable::read_work(work).ok()?;
+    let table = IngestTable::read_work(work).ok()?;
     let entry = table.photos.iter().find(|e| e.photo.name == name)?;
     let photo = relievo_media::decode_photo(&entry.source).ok()?;
     let (_, view) = model.view_by_name(name)?;
@@ -301,123 +304,22 @@ fn consistency(args: &EvalArgs) -> Result<ConsistencyFigures, Failure> {
     relievo_eval::photo_consistency(&points, &photos, &sparse).map_err(|e| refuse(&e))
 }
 
-/// Where the photos of a work folder lie, by name.
-fn sources(work: &Path) -> Result<BTreeMap<String, PathBuf>, Failure> {
-    let table = relievo_pipeline::ingest_table::IngestTable::read_work(work)?;
-    let rows = table.photos.into_iter();
-    Ok(rows.map(|e| (e.photo.name, e.source)).collect())
-}
-
-/// The texture of a finished work folder against the photos it held out;
-/// `None` where it held none.
-pub(crate) fn held_out_texture(work: &Path) -> Result<Option<TextureFigures>, Failure> {
-    let only = held_out_of_texture(work)?;
-    if only.is_empty() {
+/// Names of the photos that a work folder's run was given, also of those that it left out, or
+/// of the key frames that it took of a video; `None` of what is no work folder.
+pub(crate) fn given(work: &Path) -> Result<Option<Vec<String>>, Failure> {
+    if !work.join("ingest").join(TABLE_FILE).is_file() {
         return Ok(None);
     }
-    let query = TextureQuery {
-        cameras: work.to_owned(),
-        sources: sources(work)?,
-        only,
-        scale: 0.5,
-        ..TextureQuery::default()
-    };
-    let found = relievo_eval::eval_texture(work, &query, &Task::silent());
-    Ok(Some(found.map_err(|e| refuse(&e))?))
+    let table = IngestTable::read_work(work)?;
+    let is_video = table.photos.iter().any(|e| e.photo.time_s.is_some());
+    let left_out = table.rejected.into_iter().filter(|_| !is_video);
+    let left_out = left_out.map(|r| r.name);
+    let names = table.photos.into_iter().map(|e| e.photo.name);
+    Ok(Some(names.chain(left_out).collect()))
 }
 
-/// Cameras and photos for the texture score: of the truth, where it has
-/// cameras in the estimate's frame (`--model`), else of the work folder
-/// itself.
-fn texture_query(
-    common: &EvalArgs,
-    images: Option<PathBuf>,
-    only: &[String],
-    scale: f64,
-) -> Result<TextureQuery, Failure> {
-    if !(scale > 0.0 && scale <= 4.0) {
-        return Err(Failure::Usage("--scale takes a number in 0..4".to_owned()));
-    }
-    let mut only: BTreeSet<String> = only.iter().cloned().collect();
-    let strict = !only.is_empty();
-    // What was held out when the texture was made, whatever the settings say by now.
-    let work = [Some(&common.estimate), common.model.as_ref()];
-    let work = work.into_iter().flatten().find(|p| p.is_dir());
-    let held_out = work.map(|w| held_out_of_texture(w)).transpose()?;
-    let held_out = held_out.unwrap_or_default();
-    if strict {
-        for name in only
-            .iter()
-            .filter(|n| work.is_some() && !held_out.contains(*n))
-        {
-            eprintln!("note: {name} was not held out: it flatters the score where it took part");
-        }
-    } else {
-        only = held_out;
-    }
-    let Some(truth) = &common.truth else {
-        let query = work_query(common, images, only, scale)?;
-        return Ok(TextureQuery { strict, ..query });
-    };
-    if !truth.exists() {
-        let path = truth.clone();
-        let what = "does not exist";
-        return Err(refuse(&EvalError::Truth { path, what }));
-    }
-    let cameras = common.model.clone().unwrap_or_else(|| {
-        if common.estimate.is_dir() {
-            common.estimate.clone()
-        } else {
-            truth.clone()
-        }
-    });
-    let beside = [truth.join("images"), truth.clone()];
-    let images = images
-        .or_else(|| beside.into_iter().find(|p| p.is_dir()))
-        .ok_or_else(|| Failure::Usage("give the folder of the photos with --images".to_owned()))?;
-    Ok(TextureQuery {
-        cameras,
-        images,
-        only,
-        strict,
-        scale,
-        ..TextureQuery::default()
-    })
-}
-
-/// Without truth: a work folder against its own photos, those it held out.
-fn work_query(
-    common: &EvalArgs,
-    images: Option<PathBuf>,
-    only: BTreeSet<String>,
-    scale: f64,
-) -> Result<TextureQuery, Failure> {
-    let work = common.model.as_ref().unwrap_or(&common.estimate);
-    if !work.is_dir() {
-        return Err(Failure::Usage(
-            "a model file needs the work folder with its cameras as --model, or --truth".to_owned(),
-        ));
-    }
-    if only.is_empty() {
-        return Err(PipelineError::Input {
-            what: format!("{}: this run held out no photos", work.display()),
-            hint: "run with --hold-out FILE, or name photos with --only (photos that took part \
-                   in texturing flatter the score)"
-                .to_owned(),
-        }
-        .into());
-    }
-    let sources = if images.is_some() {
-        BTreeMap::new()
-    } else {
-        sources(work)?
-    };
-    Ok(TextureQuery {
-        cameras: work.clone(),
-        images: images.unwrap_or_default(),
-        sources,
-        only,
-        scale,
-        ..TextureQuery::default()
-    })
+/// Where the photos of a work folder lie, by name.
+pub(crate) fn sources(work: &Path) -> Result<BTreeMap<String, PathBuf>, Failure> {
+    let rows = IngestTable::read_work(work)?.photos.into_iter();
+    Ok(rows.map(|e| (e.photo.name, e.source)).collect())
 }

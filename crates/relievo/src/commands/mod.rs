@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod clean;
 pub(crate) mod eval;
 pub(crate) mod eval_runs;
+pub(crate) mod eval_texture;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod inspect;

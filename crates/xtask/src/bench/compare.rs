@@ -28,8 +28,8 @@ pub(crate) enum Verdict {
 /// has, by its name and the number of pairs.
 fn floors(name: &str, pairs: usize) -> (f64, f64) {
     match (name, pairs) {
-        // A run that fails or a camera that is lost is no noise.
-        ("succeeds" | "scored" | "registered", _) => (0.0, 0.0),
+        // A run that fails, a camera or a held-out photo that is lost is no noise.
+        ("succeeds" | "scored" | "registered" | "photos_scored", _) => (0.0, 0.0),
         ("cpu_units" | "cpu_seconds", 1) => (0.25, 0.4),
         ("cpu_units" | "cpu_seconds", _) => (0.15, 0.15),
         // A neighbour's work moves it most: it tells work that lost its threads.
@@ -48,6 +48,11 @@ const TINY: f64 = 0.01;
 
 /// Costs: a neighbour's work can double one of them.
 const COSTS: [&str; 4] = ["cpu_units", "cpu_seconds", "wall_seconds", "memory"];
+
+/// Every run has one of its own; of other figures all runs of a seed have the same.
+fn is_by_run(name: &str) -> bool {
+    COSTS.contains(&name) || ["succeeds", "scored"].contains(&name)
+}
 
 /// One figure of one set, before and after.
 #[derive(Clone, Debug)]
@@ -75,8 +80,7 @@ fn series(rows: &[Record], scored: bool) -> Series {
         let mut add = |name: &str, value: f64, better: Better| {
             let key = (r.stage.clone(), r.set.clone(), name.to_owned());
             let entry = all.entry(key).or_insert((better, BTreeMap::new()));
-            let each = COSTS.contains(&name) || ["succeeds", "scored"].contains(&name);
-            let run = if each { r.run } else { 0 };
+            let run = if is_by_run(name) { r.run } else { 0 };
             entry.1.entry((r.seed, run)).or_insert(value);
         };
         let share = |yes: bool| f64::from(u8::from(yes));
@@ -214,6 +218,26 @@ fn missing(old: &[Record], new: &[Record]) -> BTreeSet<String> {
     places(old).difference(&places(new)).cloned().collect()
 }
 
+/// Stage and set with the seeds of which the old results have runs of ours and the new
+/// ones, which have others, have none.
+fn untried(old: &[Record], new: &[Record]) -> Vec<String> {
+    let seeds = |rows| -> BTreeMap<String, BTreeSet<usize>> {
+        let mut all = BTreeMap::<String, BTreeSet<usize>>::new();
+        for r in newest(rows) {
+            let place = format!("{} {}", r.stage, r.set);
+            all.entry(place).or_default().insert(r.seed);
+        }
+        all
+    };
+    let (old, new) = (seeds(old), seeds(new));
+    let without = |(place, before): (&String, &BTreeSet<usize>)| {
+        let seeds = before.difference(new.get(place)?);
+        let seeds: Vec<String> = seeds.map(usize::to_string).collect();
+        (!seeds.is_empty()).then(|| format!("{place} seed {}", seeds.join(" ")))
+    };
+    old.iter().filter_map(without).collect()
+}
+
 /// What the two sides do not have in common.
 fn differences(old: &[Record], new: &[Record]) -> Vec<String> {
     let ours = |rows: &[Record]| -> Vec<Record> { newest(rows).into_iter().cloned().collect() };
@@ -238,6 +262,13 @@ fn differences(old: &[Record], new: &[Record]) -> Vec<String> {
         format!("[{options}]")
     });
     tell("seeds and runs", &|r| format!("{}.{}", r.seed, r.run));
+    let untried = untried(&old, &new);
+    if !untried.is_empty() {
+        let all = untried.join(", ");
+        said.push(format!(
+            "note: not compared, without a run in the new results: {all}"
+        ));
+    }
     let disturbed = old.iter().chain(&new).filter(|r| r.is_disturbed()).count();
     if disturbed > 0 {
         let of = old.len() + new.len();
@@ -280,7 +311,7 @@ pub(crate) fn verdict(old: &[Record], new: &[Record]) -> Result<String, Vec<Stri
 }
 
 /// Figures that runs of the old build have and the same runs of the new one, which
-/// succeed, have not.
+/// succeed, have not. What the new one did not run is not lost.
 fn lost(old: &Series, new: &Series) -> Vec<Change> {
     let mut changes = Vec::new();
     for (key, (_, before)) in old {
@@ -289,10 +320,13 @@ fn lost(old: &Series, new: &Series) -> Vec<Change> {
             continue;
         };
         let has = new.get(key).map(|s| &s.1);
-        let succeeded = |seed: usize| succeeds.iter().any(|(id, s)| id.0 == seed && *s > 0.0);
+        let succeeded = |id: &Id| {
+            let same = |at: &Id| at.0 == id.0 && (at.1 == id.1 || !is_by_run(&key.2));
+            succeeds.iter().any(|(at, s)| same(at) && *s > 0.0)
+        };
         let gone = before
             .iter()
-            .filter(|(id, _)| succeeded(id.0) && !has.is_some_and(|h| h.contains_key(id)));
+            .filter(|(id, _)| succeeded(id) && !has.is_some_and(|h| h.contains_key(id)));
         let gone: Vec<f64> = gone.map(|(_, v)| *v).collect();
         if !gone.is_empty() {
             changes.push(Change {

@@ -92,9 +92,12 @@ pub(crate) fn bench(arguments: &[String]) -> Result<String, Problems> {
         .map(|p| Results::read(p))
         .transpose()?;
     let mut results = Results::read_or_new(&request.results)?;
-    let sets = sets::find(&request)?;
+    let mut sets = sets::find(&request)?;
     if sets.is_empty() {
         return Err(vec!["no data set is here; set RELIEVO_DATA".to_owned()]);
+    }
+    if request.stages.contains(&"bal") {
+        bal::prepare(&mut sets);
     }
     let fresh = measure(&request, &sets, &mut results)?;
     let said = report::text(&fresh);

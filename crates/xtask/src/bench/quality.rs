@@ -73,6 +73,11 @@ pub(crate) fn of(
             );
             push(&mut rows, "ssim", &v["ssim"], "", Better::Higher);
             push(&mut rows, "covered", &v["hit"], "", Better::Higher);
+            // A photo that was lost would raise the means unseen.
+            let scored = &v["photos_scored"];
+            push(&mut rows, "photos_scored", scored, "", Better::Higher);
+            let asked = &v["photos_asked"];
+            push(&mut rows, "photos_asked", asked, "", Better::Neither);
         }
     }
     Ok(rows)

@@ -25,7 +25,7 @@ pub(crate) struct Set {
     pub(crate) has_surface: bool,
     /// That surface is laser scans, by which clouds alone are scored.
     pub(crate) scans_only: bool,
-    /// Digest of its files.
+    /// Digest of its files; of a problem known when [`bal::prepare`] has made it.
     pub(crate) data: String,
     /// What its truth is.
     pub(crate) truth: Option<String>,
@@ -154,7 +154,6 @@ pub(crate) fn find(request: &Request) -> Result<Vec<Set>, Problems> {
 
 /// Of the names and contents of all files under a folder; of large ones the length stands for the content.
 fn digest(root: &Path) -> String {
-    const LARGE: u64 = 1 << 25;
     let mut hasher = DefaultHasher::new();
     let mut open = vec![root.to_owned()];
     // A link may lead back.
@@ -168,17 +167,34 @@ fn digest(root: &Path) -> String {
         paths.sort();
         for path in paths {
             path.strip_prefix(root).unwrap_or(&path).hash(&mut hasher);
-            let length = path.metadata().map_or(0, |m| m.len());
             if path.is_dir() {
                 open.push(path);
-            } else if length > LARGE {
-                length.hash(&mut hasher);
             } else {
-                fs_err::read(&path).unwrap_or_default().hash(&mut hasher);
+                hash_content(&path, &mut hasher);
             }
         }
     }
     format!("{:016x}", hasher.finish())
+}
+
+/// The same of one file; empty where it is not there.
+pub(crate) fn digest_of_file(path: &Path) -> String {
+    if !path.is_file() {
+        return String::new();
+    }
+    let mut hasher = DefaultHasher::new();
+    hash_content(path, &mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+fn hash_content(path: &Path, hasher: &mut DefaultHasher) {
+    const LARGE: u64 = 1 << 25;
+    let length = path.metadata().map_or(0, |m| m.len());
+    if length > LARGE {
+        length.hash(hasher);
+    } else {
+        fs_err::read(path).unwrap_or_default().hash(hasher);
+    }
 }
 
 /// What all tools are given: the folder, the first video, or, where the set names its

@@ -251,6 +251,43 @@ pub(crate) fn said(command: &[String]) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    /// A `pip` that notes what it is asked for, and has no network where `offline` lies.
+    #[test]
+    fn what_could_not_be_installed_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (venv, list) = (dir.path(), dir.path().join("requirements.txt"));
+        let pip = venv.join("bin/pip");
+        fs_err::create_dir(venv.join("bin")).unwrap();
+        let script = "#!/bin/sh\ncd \"$(dirname \"$0\")\"\nfor last; do :; done\n\
+            echo \"$last\" >>asked\n[ ! -e offline ] && [ \"$last\" != nowhere ]\n";
+        fs_err::write(&pip, script).unwrap();
+        fs_err::set_permissions(&pip, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let install = repository.join("scripts/peers/install.sh");
+        let asked = |requirements: &str| -> Vec<String> {
+            fs_err::write(&list, requirements).unwrap();
+            let asked = venv.join("bin/asked");
+            fs_err::write(&asked, "").unwrap();
+            said(&words([&"sh", &install, &venv, &list])).unwrap();
+            let text = fs_err::read_to_string(asked).unwrap();
+            text.lines().map(str::to_owned).collect()
+        };
+        let offline = venv.join("bin/offline");
+        fs_err::write(&offline, "").unwrap();
+        let all = ["numpy", "nowhere", "peer==1"];
+        assert_eq!(asked("numpy\nnowhere\npeer==1\n"), all);
+        fs_err::remove_file(&offline).unwrap();
+        assert_eq!(asked("numpy\nnowhere\npeer==1\n"), all);
+        assert_eq!(asked("numpy\nnowhere\npeer==1\n"), ["nowhere"]);
+        // Another version, and back again.
+        assert_eq!(asked("numpy\npeer==2\n"), ["peer==2"]);
+        assert_eq!(asked("numpy\npeer==1\n"), ["peer==1"]);
+        fs_err::write(&offline, "").unwrap();
+        assert!(asked("numpy\npeer==1\n").is_empty());
+    }
 
     #[test]
     fn programs_say_their_version_in_several_ways() {

@@ -219,6 +219,59 @@ fn repeats_of_one_seed_say_one_thing() {
 }
 
 #[test]
+fn what_the_new_build_did_not_run_is_not_lost() {
+    let seeds = rows(0.1, 0.8, |_| 1.0);
+    let runs = |count: usize| -> Vec<Record> {
+        let all = seeds.iter().take(count).cloned().enumerate();
+        all.map(|(run, r)| Record { seed: 0, run, ..r }).collect()
+    };
+    // Of fewer runs, costs are compared over those that both have.
+    for (old, new) in [(3, 1), (1, 3), (3, 2)] {
+        let said = super::verdict(&runs(old), &runs(new)).unwrap();
+        assert!(said.starts_with("unchanged: 8 of 8"), "{said}");
+        assert!(!said.contains("not compared"), "{said}");
+    }
+    // Seeds that were not run are named, and those alone.
+    let said = super::verdict(&seeds, &seeds[..3]).unwrap();
+    assert!(said.starts_with("unchanged: 8 of 8"), "{said}");
+    let told = "not compared, without a run in the new results: all demo seed 3 4";
+    assert!(said.contains(told), "{said}");
+    let more = super::verdict(&seeds[..3], &seeds).unwrap();
+    assert!(!more.contains("not compared"), "{more}");
+    assert!(super::verdict(&seeds[..2], &seeds[2..]).is_err());
+    // A run that was made and fails is worse, and its figures are not lost besides.
+    let mut fails = runs(2);
+    fails[1].failed = Some("exit code 1".to_owned());
+    let changes = compare(&runs(3), &fails);
+    assert_eq!(verdict(&changes, "succeeds"), Verdict::Worse);
+    assert!(!text(&changes).contains("to nothing"), "{changes:?}");
+    // One that was made and has no figure has lost it.
+    let mut blank = runs(2);
+    blank[1].rss_mib = 0.0;
+    let changes = compare(&runs(3), &blank);
+    let lost: Vec<&Change> = changes.iter().filter(|c| c.after.is_none()).collect();
+    let [memory] = lost[..] else {
+        panic!("{changes:?}");
+    };
+    assert!(memory.name.ends_with("memory") && memory.pairs == 1);
+    assert_eq!(memory.verdict, Verdict::Worse);
+}
+
+#[test]
+fn a_held_out_photo_that_is_not_scored_any_more_is_worse() {
+    let mut old = rows(0.1, 0.8, |_| 1.0);
+    old.truncate(1);
+    old[0].quality[1].name = "photos_scored".to_owned();
+    old[0].quality[1].value = 300.0;
+    let mut new = old.clone();
+    new[0].quality[1].value = 299.0;
+    assert_eq!(
+        verdict(&compare(&old, &new), "photos_scored"),
+        Verdict::Worse
+    );
+}
+
+#[test]
 fn one_pair_makes_a_small_change_unclear_and_a_lost_camera_worse() {
     let mut old = rows(0.1, 0.8, |_| 1.0);
     old.truncate(1);
