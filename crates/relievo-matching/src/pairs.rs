@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use relievo_scene::{Features, GeoTag, ViewId};
 use relievo_task::{Cancelled, Task};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 /// How pairs are chosen.
@@ -119,10 +120,40 @@ pub fn choose_pairs(
 
 /// Gives photos that are no frames their place among those of their folder, by name.
 fn place_by_name(views: &mut [PairView<'_>]) {
-    for (i, v) in views.iter_mut().enumerate() {
+    let mut order: Vec<usize> = (0..views.len()).collect();
+    order.sort_by(|&i, &j| by_number(views[i].name, views[j].name));
+    for (place, i) in order.into_iter().enumerate() {
+        let v = &mut views[i];
         let folder = v.name.rsplit_once('/').map_or("", |(folder, _)| folder);
-        v.sequence = v.sequence.or(Some((folder, i as f64)));
+        v.sequence = v.sequence.or(Some((folder, place as f64)));
     }
+}
+
+/// Names as people and cameras count: `IMG_9` before `IMG_10`.
+fn by_number(a: &str, b: &str) -> Ordering {
+    let (mut p, mut q) = (a.as_bytes(), b.as_bytes());
+    while let (Some(x), Some(y)) = (p.first(), q.first()) {
+        let found = if x.is_ascii_digit() && y.is_ascii_digit() {
+            let (m, n) = (take_number(&mut p), take_number(&mut q));
+            m.len().cmp(&n.len()).then(m.cmp(n))
+        } else {
+            (p, q) = (&p[1..], &q[1..]);
+            x.cmp(y)
+        };
+        if found.is_ne() {
+            return found;
+        }
+    }
+    p.len().cmp(&q.len()).then(a.cmp(b))
+}
+
+/// The digits that a name goes on with, without leading zeros.
+fn take_number<'n>(name: &mut &'n [u8]) -> &'n [u8] {
+    let end = name.iter().position(|c| !c.is_ascii_digit());
+    let (digits, rest) = name.split_at(end.unwrap_or(name.len()));
+    *name = rest;
+    let zeros = digits.iter().take_while(|c| **c == b'0').count();
+    &digits[zeros..]
 }
 
 /// Frames of one video within `window` of each other in time order.
@@ -273,6 +304,40 @@ mod tests {
 
     fn names(n: usize) -> Vec<String> {
         (0..n).map(|i| format!("{i:04}.jpg")).collect()
+    }
+
+    #[test]
+    fn names_count_as_people_count() {
+        let mut names = [
+            "b/2", "a/10", "IMG_10", "IMG_9", "IMG_009", "a/2x10", "a/2x9", "a/2",
+        ];
+        names.sort_by(|a, b| by_number(a, b));
+        let counted = [
+            "IMG_009", "IMG_9", "IMG_10", "a/2", "a/2x9", "a/2x10", "a/10", "b/2",
+        ];
+        assert_eq!(names, counted);
+        let features = ring(12);
+        let names: Vec<String> = (1..=12).map(|n| format!("photo{n}.jpg")).collect();
+        let mut all = views(&features, &names);
+        all.reverse();
+        let options = PairOptions {
+            pairs: PairChoice::Sequential,
+            sequence_window: 1,
+            retrieval_neighbours: 0,
+            ..PairOptions::default()
+        };
+        let pairs = choose_pairs(&all, &options, &Task::silent()).unwrap();
+        let following: Vec<(ViewId, ViewId)> = all
+            .iter()
+            .rev()
+            .map(|v| v.id)
+            .collect::<Vec<_>>()
+            .windows(2)
+            .map(|w| (w[0].min(w[1]), w[0].max(w[1])))
+            .collect();
+        for pair in following {
+            assert!(pairs.contains(&pair), "{pair:?} of {pairs:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `relievo import`: somebody else's poses, points or surface.
 
+mod checks;
 mod origin;
 
 use crate::error::PipelineError;
@@ -35,10 +36,11 @@ pub fn import_colmap(
             hint: "give a model of at least two photos that show the same things".to_owned(),
         });
     }
+    checks::named_once(&model, model_dir)?;
+    let folded = checks::folded_pictures(&model, model_dir)?;
     model = numbered_by_name(model);
     let origin = origin::move_near(&mut model);
-    let behind = points_behind(&model, model_dir)?;
-    let folded = folded_pictures(&model, model_dir)?;
+    let behind = checks::points_behind(&model, model_dir)?;
     let settings = Settings {
         inputs: vec![std::path::absolute(images)?],
         ..Settings::default()
@@ -145,73 +147,6 @@ fn remedy(error: &FormatError) -> &'static str {
              anew"
         }
     }
-}
-
-/// Points behind cameras that are said to see them: a few are told and ignored by
-/// the stages, most mean that the poses are not what they are taken for.
-fn points_behind(model: &SparseModel, model_dir: &Path) -> Result<Option<Warning>, PipelineError> {
-    let (mut all, mut behind) = (0_usize, 0_usize);
-    for track in model.tracks.values() {
-        for o in &track.observations {
-            let pose = model.views.get(&o.view_id).and_then(|v| v.cam_from_world);
-            if let (Some(pose), Some(point)) = (pose, track.position_in_world) {
-                all += 1;
-                behind += usize::from(!(pose.apply(&point).z > 0.0));
-            }
-        }
-    }
-    let told = format!("{behind} of {all} observed points lie behind the camera that sees them");
-    if 2 * behind > all {
-        return Err(PipelineError::Input {
-            what: format!("{}: {told}", model_dir.display()),
-            hint: "poses take points of the world into the camera, x right, y down, z forward \
-                   (cam_from_world): these may be the inverse, or look backwards"
-                .to_owned(),
-        });
-    }
-    Ok((behind > 0).then(|| {
-        Warning::new(
-            "points-behind",
-            "",
-            format!("{told}; they are ignored"),
-            "the program that made the model may hold wrong matches or poses",
-        )
-    }))
-}
-
-/// Cameras whose distortion leaves part of the picture without a ray; where it is most of the
-/// picture the numbers are not what they are taken for.
-fn folded_pictures(model: &SparseModel, model_dir: &Path) -> Result<Vec<Warning>, PipelineError> {
-    let mut warnings = Vec::new();
-    for (id, camera) in &model.cameras {
-        let share = camera
-            .model
-            .share_with_a_ray(camera.width_px, camera.height_px);
-        if share == 1.0 {
-            continue;
-        }
-        let percent = (100.0 * (1.0 - share)).ceil();
-        let told = format!(
-            "the distortion of camera {id} leaves {percent} % of the picture without a ray"
-        );
-        let numbers = camera.model.params();
-        if share < 0.5 {
-            return Err(PipelineError::Input {
-                what: format!("{}: {told} ({numbers:?})", model_dir.display()),
-                hint: "check the order of its numbers: focal length, principal point, then distortion \
-                       as shares of the ray, not in pixels"
-                    .to_owned(),
-            });
-        }
-        warnings.push(Warning::new(
-            "distortion-folds",
-            format!("camera {id}"),
-            told,
-            "near the border of these photos directions are wrong; `colmap image_undistorter` \
-             makes photos without distortion",
-        ));
-    }
-    Ok(warnings)
 }
 
 /// True where the poses of a work folder were imported without points.

@@ -258,6 +258,19 @@ fn ids_of_a_model_change_no_byte() {
 }
 
 #[test]
+fn a_photo_that_is_in_the_model_twice_is_refused() {
+    let mut twice = model(&[2, 3]);
+    let again = twice.views[&ViewId(3)].clone();
+    twice.views.insert(ViewId(9), again);
+    let given = Given::new(&[2, 3], &twice);
+    given
+        .import()
+        .ends(1)
+        .says(&["0003.jpg", "twice", "hint: "]);
+    assert!(!given.work().exists());
+}
+
+#[test]
 fn a_model_far_from_its_origin_is_brought_near() {
     let origin = Vec3::new(5_000.0, 54_000.0, 30.0);
     let mut far = model(&[2, 3, 4]);

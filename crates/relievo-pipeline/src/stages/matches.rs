@@ -147,7 +147,7 @@ impl Stage for Matches {
     }
 
     fn version(&self) -> u32 {
-        9
+        10
     }
 
     fn depends_on(&self) -> &[&'static str] {
