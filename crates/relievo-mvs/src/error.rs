@@ -19,15 +19,19 @@ pub enum MvsError {
         /// Size of the picture, mask or map.
         picture: (usize, usize),
     },
-    /// The kernel's numbers end before the picture does.
-    #[error("view {view}: a depth map may have {most_px} pixels on a side, this one has {px}")]
+    /// The kernel's numbers end before the pictures do.
+    #[error(
+        "view {view}: {sources} sources of up to {width} x {height} pixels are too large for depth maps"
+    )]
     TooLarge {
         /// The view.
         view: ViewId,
-        /// Pixels on its longer side.
-        px: usize,
-        /// Most pixels.
-        most_px: usize,
+        /// Number of sources.
+        sources: usize,
+        /// Pixels of the widest picture.
+        width: usize,
+        /// Pixels of the tallest picture.
+        height: usize,
     },
     /// Depth lives in pinhole cameras; this one is distorted.
     #[error("view {view}: the camera of a depth map must be a pinhole, this one is distorted")]

@@ -189,7 +189,6 @@ impl Asking {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn what_rows_tell_is_what_all_distances_tell() {
@@ -218,9 +217,18 @@ mod tests {
             .collect();
         all.extend((0..40).map(|i| at(5.0 + 2.5 * i as f32 * footprint, 0.0, 0.0)));
         all.extend((0..40).map(|i| at(9.0 + 3.5 * i as f32 * footprint, 0.0, 0.0)));
-        let mut points = PointStore::new(Path::new("."), usize::MAX);
-        points.add(&all).unwrap();
-        let kept = near_others(&points, 5.0, &Task::silent()).unwrap();
+        let kept = |most_held: usize| {
+            let folder = std::env::temp_dir();
+            let mut points = PointStore::new(&folder, most_held);
+            for some in all.chunks(200) {
+                points.add(some).unwrap();
+            }
+            near_others(&points, 5.0, &Task::silent()).unwrap()
+        };
+        let whole = kept(usize::MAX);
+        // Blocks in which whole rows lack their neighbours, and few may ask at a time.
+        let in_parts = kept(150);
+        let kept = whole;
         let mut dropped = 0;
         for (i, p) in all.iter().enumerate() {
             let mut squared: Vec<f32> = all
@@ -237,6 +245,7 @@ mod tests {
             if (squared[NEIGHBOURS].sqrt() / (5.0 * footprint) - 1.0).abs() > 1e-4 {
                 assert_eq!(kept.holds(i), near, "point {i}");
             }
+            assert_eq!(in_parts.holds(i), kept.holds(i), "point {i}");
             dropped += usize::from(!kept.holds(i));
         }
         assert!((40..400).contains(&dropped), "{dropped}");

@@ -33,7 +33,8 @@ pub enum Source {
 /// The contents of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Georef {
-    /// World position of the model's origin.
+    /// Where the model's origin lies in the frame that it was imported from, in the units of that; zero unless
+    /// it was moved.
     pub origin: [f64; 3],
     /// World units per model unit.
     pub scale: f64,

@@ -240,7 +240,7 @@ fn table_of(
 /// Puts a point cloud in place of the cloud stage's. Points without normals
 /// are refused: the surface follows them.
 pub fn import_cloud(file: &Path, work: &Path) -> Result<usize, PipelineError> {
-    let cloud = relievo_formats::ply::read_cloud(file)
+    let mut cloud = relievo_formats::ply::read_cloud(file)
         .map_err(|e| refuse(file, &e, "give a PLY with x y z nx ny nz"))?;
     if cloud.is_empty() || cloud.normals.iter().all(|n| n.iter().all(|v| *v == 0.0)) {
         return Err(PipelineError::Input {
@@ -254,6 +254,7 @@ pub fn import_cloud(file: &Path, work: &Path) -> Result<usize, PipelineError> {
         });
     }
     let (opened, lock) = open(work, "relievo import cloud")?;
+    origin::bring(&mut cloud.positions, origin_of(work)?);
     let n = cloud.len();
     import_stage(
         &opened,
@@ -290,6 +291,7 @@ pub fn import_mesh(file: &Path, work: &Path) -> Result<usize, PipelineError> {
         relievo_mesh::compute_normals(&mut surface);
     }
     let (opened, lock) = open(work, "relievo import mesh")?;
+    origin::bring(&mut surface.positions, origin_of(work)?);
     let n = surface.triangles.len();
     import_stage(
         &opened,
@@ -306,6 +308,15 @@ pub fn import_mesh(file: &Path, work: &Path) -> Result<usize, PipelineError> {
         },
     )?;
     Ok(n)
+}
+
+/// Where the work folder's origin lies in the frame of its imported model.
+fn origin_of(work: &Path) -> Result<[f64; 3], PipelineError> {
+    let is_known = work.join("ingest").join(ingest::TABLE_FILE).is_file();
+    if !is_known {
+        return Ok([0.0; 3]);
+    }
+    Ok(IngestTable::read_work(work)?.origin)
 }
 
 /// What was given does not read; the hint says what can be given.

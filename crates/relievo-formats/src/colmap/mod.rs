@@ -130,8 +130,8 @@ fn camera(
     Ok(camera)
 }
 
-/// A unit quaternion is kept to the bit, so that an imported model is
-/// written back unchanged.
+/// A unit quaternion is kept to the bit, so that a pose is written back
+/// unchanged.
 fn pose(wxyz: [f64; 4], t: [f64; 3], at: usize) -> Result<Rigid3, FormatError> {
     let q = Quaternion::new(wxyz[0], wxyz[1], wxyz[2], wxyz[3]);
     let norm2 = q.norm_squared();

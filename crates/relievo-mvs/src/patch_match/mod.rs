@@ -294,20 +294,21 @@ fn checked<'a>(
     sources: &[&'a StereoView],
     options: &DepthOptions,
 ) -> Result<Vec<&'a StereoView>, MvsError> {
-    let fits = |view: &StereoView| {
-        let px = view.gray.width().max(view.gray.height());
-        let most_px = Arena::MOST_PX;
-        let view = view.id;
-        (px <= most_px)
-            .then_some(())
-            .ok_or(MvsError::TooLarge { view, px, most_px })
-    };
     reference.check()?;
-    fits(reference)?;
     let used = &sources[..sources.len().min(options.max_sources).min(MAX_SOURCES)];
     for s in used {
         s.check()?;
-        fits(s)?;
+    }
+    let all = || used.iter().copied().chain([reference]);
+    let width = all().map(|v| v.gray.width()).max().unwrap_or(0);
+    let height = all().map(|v| v.gray.height()).max().unwrap_or(0);
+    if !Arena::fits(used.len(), width, height) {
+        return Err(MvsError::TooLarge {
+            view: reference.id,
+            sources: used.len(),
+            width,
+            height,
+        });
     }
     Ok(used.to_vec())
 }

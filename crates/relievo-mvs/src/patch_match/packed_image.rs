@@ -58,8 +58,11 @@ pub(crate) struct Target {
 }
 
 impl Arena {
-    /// Pixels that a picture may have on a side.
-    pub(crate) const MOST_PX: usize = 32_000;
+    /// Whether so many pictures of at most that size can be addressed.
+    pub(crate) fn fits(pictures: usize, width: usize, height: usize) -> bool {
+        let (stride, rows) = (width + 2 * PAD + 2, height + 2 * PAD + 2);
+        stride.max(rows) < 32_768 && i32::try_from(pictures * rows * stride).is_ok()
+    }
 
     pub(crate) fn new(images: &[Raster<u8>]) -> Self {
         let stride = images.iter().map(Raster::width).max().unwrap_or(0) + 2 * PAD + 2;

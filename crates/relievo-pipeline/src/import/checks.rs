@@ -1,7 +1,7 @@
 //! What a given model must be, and what is told of it.
 
 use crate::error::PipelineError;
-use relievo_scene::SparseModel;
+use relievo_scene::{CameraId, SparseModel};
 use relievo_task::Warning;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -60,39 +60,44 @@ pub(super) fn points_behind(
 }
 
 /// Cameras whose distortion leaves part of the picture without a ray; where it is most of the
-/// picture the numbers are not what they are taken for.
+/// picture of a camera that took photos, the numbers are not what they are taken for.
 pub(super) fn folded_pictures(
     model: &SparseModel,
     model_dir: &Path,
-) -> Result<Vec<Warning>, PipelineError> {
-    let mut warnings = Vec::new();
-    for (id, camera) in &model.cameras {
-        let share = camera
-            .model
-            .share_with_a_ray(camera.width_px, camera.height_px);
-        if share == 1.0 {
-            continue;
-        }
-        let percent = (100.0 * (1.0 - share)).ceil();
-        let told = format!(
-            "the distortion of camera {id} leaves {percent} % of the picture without a ray"
-        );
-        let numbers = camera.model.params();
-        if share < 0.5 {
-            return Err(PipelineError::Input {
-                what: format!("{}: {told} ({numbers:?})", model_dir.display()),
-                hint: "check the order of its numbers: focal length, principal point, then distortion \
-                       as shares of the ray, not in pixels"
-                    .to_owned(),
-            });
-        }
-        warnings.push(Warning::new(
-            "distortion-folds",
-            format!("camera {id}"),
-            told,
-            "near the border of these photos directions are wrong; `colmap image_undistorter` \
-             makes photos without distortion",
-        ));
+) -> Result<Option<Warning>, PipelineError> {
+    let used: BTreeSet<CameraId> = model.views.values().map(|v| v.camera_id).collect();
+    let cameras = used
+        .iter()
+        .filter_map(|id| Some((id, model.cameras.get(id)?)));
+    let shares = cameras.map(|(id, c)| (c.model.share_with_a_ray(c.width_px, c.height_px), id, c));
+    let folding: Vec<_> = shares.filter(|(share, ..)| *share < 1.0).collect();
+    let Some((share, id, camera)) = folding.iter().min_by(|a, b| a.0.total_cmp(&b.0)) else {
+        return Ok(None);
+    };
+    let percent = (100.0 * (1.0 - share)).ceil();
+    let told =
+        format!("the distortion of camera {id} leaves {percent} % of the picture without a ray");
+    if *share < 0.5 {
+        return Err(PipelineError::Input {
+            what: format!(
+                "{}: {told} ({:?})",
+                model_dir.display(),
+                camera.model.params()
+            ),
+            hint: "check the order of its numbers: focal length, principal point, then distortion \
+                   as shares of the ray, not in pixels"
+                .to_owned(),
+        });
     }
-    Ok(warnings)
+    let others = match folding.len() - 1 {
+        0 => String::new(),
+        n => format!(", and that of {n} others as much or less"),
+    };
+    Ok(Some(Warning::new(
+        "distortion-folds",
+        "",
+        format!("{told}{others}"),
+        "near the border of these photos directions are wrong; `colmap image_undistorter` \
+         makes photos without distortion",
+    )))
 }

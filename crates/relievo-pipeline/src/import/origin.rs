@@ -7,8 +7,8 @@ use relievo_geometry::Vec3;
 use relievo_scene::SparseModel;
 use relievo_task::Warning;
 
-/// Extents of the cameras between them and the origin, from which on it is moved: single floats
-/// then step by a fifty-thousandth of the extent.
+/// Extents of the scene between it and the origin, from which on that is moved: single floats
+/// then step by a thirty-thousandth of the extent.
 const FAR: f64 = 300.0;
 
 /// Moves the origin to the middle of the cameras where it is far from them; where that was in the
@@ -16,7 +16,11 @@ const FAR: f64 = 300.0;
 pub(super) fn move_near(model: &mut SparseModel) -> Option<Vec3> {
     let centers: Vec<Vec3> = model.registered().map(|(_, _, p)| p.center()).collect();
     let middle = Vec3::from_fn(|k, _| median(centers.iter().map(|c| c[k]).collect()));
-    let extent = median(centers.iter().map(|c| (c - middle).norm()).collect());
+    // Most photos may be of one place, and points may lie far off or nowhere.
+    let points = model.tracks.values().filter_map(|t| t.position_in_world);
+    let off = |p: &Vec3| (p - middle).norm();
+    let extent = centers.iter().map(off).fold(0.0, f64::max);
+    let extent = extent.max(median(points.map(|p| off(&p)).collect()));
     if !(middle.norm() > FAR * extent && extent > 0.0) {
         return None;
     }
@@ -46,8 +50,24 @@ pub(super) fn warning(origin: &Vec3) -> Warning {
             "the model lies far from its origin; the work folder counts from ({}, {}, {})",
             origin.x, origin.y, origin.z
         ),
-        "add these numbers to what is exported, they are the `origin` of sparse/georef.json",
+        "they are the `origin` of sparse/georef.json; positions in PLY files are less by them",
     )
+}
+
+/// Brings positions that were given in the frame of the model to the work folder's; those that
+/// lie there already stay.
+pub(super) fn bring(positions: &mut [[f32; 3]], origin: [f64; 3]) {
+    let origin = Vec3::from(origin);
+    let at = |k: usize| median(positions.iter().map(|p| f64::from(p[k])).collect());
+    let middle = Vec3::new(at(0), at(1), at(2));
+    if (middle - origin).norm() >= middle.norm() {
+        return;
+    }
+    for p in positions {
+        for (v, o) in p.iter_mut().zip(origin.iter()) {
+            *v = (f64::from(*v) - o) as f32;
+        }
+    }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -102,6 +122,34 @@ mod tests {
                 assert!((new - old).norm() < 1e-7, "{new} {old}");
             }
         }
+    }
+
+    #[test]
+    fn a_burst_from_one_place_is_not_far_from_anything() {
+        // All but one photo from one place, which is 2 m from the origin.
+        let mut burst = model(Vec3::new(0.0, 0.0, 0.0));
+        for (k, view) in burst.views.values_mut().enumerate() {
+            let pose = view.cam_from_world.as_mut().unwrap();
+            let x = if k == 0 { 3.0 } else { 2.0 };
+            pose.translation = -(pose.rotation * Vec3::new(x, 0.0, 1e-4 * k as f64));
+        }
+        let before = burst.clone();
+        assert_eq!(move_near(&mut burst), None);
+        assert_eq!(burst, before);
+    }
+
+    #[test]
+    fn positions_come_along_once() {
+        let origin = [512.0, 4096.0, 16.0];
+        let mut given = vec![[513.0, 4098.0, 19.0], [511.0, 4095.0, 14.0]];
+        bring(&mut given, origin);
+        let near = vec![[1.0, 2.0, 3.0], [-1.0, -1.0, -2.0]];
+        assert_eq!(given, near);
+        bring(&mut given, origin);
+        assert_eq!(given, near);
+        bring(&mut given, [0.0; 3]);
+        assert_eq!(given, near);
+        bring(&mut [], origin);
     }
 
     #[test]

@@ -9,7 +9,9 @@ use relievo_engine::{
     file_name,
 };
 use relievo_formats::native::depth as format;
-use relievo_mvs::{DepthOptions, DepthPlan, GeometricPass, StereoView, ViewSelectionOptions};
+use relievo_mvs::{
+    DepthOptions, DepthPlan, GeometricPass, MvsError, StereoView, ViewSelectionOptions,
+};
 use relievo_scene::{Camera, DepthMap, SparseModel, View, ViewId};
 use relievo_task::Warning;
 use serde_json::Value;
@@ -288,7 +290,8 @@ impl Stage for Depth {
                 &options,
                 seed,
                 ctx.task(),
-            )?
+            )
+            .map_err(with_remedy)?
         } else {
             let before: BTreeMap<String, Output> = maps_of(ctx, item.pass - 1)
                 .map(|o| (o.item.clone(), o))
@@ -327,7 +330,8 @@ impl Stage for Depth {
                 &options,
                 seed,
                 ctx.task(),
-            )?
+            )
+            .map_err(with_remedy)?
         };
         let name = format!("pass{}/{}", item.pass, file_name(&item.name, COMPARISONS));
         out.write_transient(&name, &json_bytes(&estimate.comparisons)?)?;
@@ -421,6 +425,20 @@ fn comparisons(ctx: &StageContext, last: u32, maps: usize) -> Option<u64> {
         }
     }
     Some(sum)
+}
+
+/// What to do about pictures that are too large.
+fn with_remedy(error: MvsError) -> BoxError {
+    if !matches!(error, MvsError::TooLarge { .. }) {
+        return Box::new(error);
+    }
+    Box::new(PipelineError::Data {
+        stage: "depth",
+        what: error.to_string(),
+        hint: "take smaller depth maps with --set depth.scale=0.5, or fewer sources with --set \
+               depth.max_sources=4"
+            .to_owned(),
+    })
 }
 
 fn missing(name: &str) -> PipelineError {

@@ -91,6 +91,9 @@ impl Stage for Sparse {
         for e in &table.photos {
             key = key.value(format!("camera of {}", e.photo.name), e.photo.camera_id.0);
         }
+        if table.origin != [0.0; 3] {
+            key = key.value("origin", serde_json::to_value(table.origin)?);
+        }
         let named = self.named(&table);
         if !named.is_empty() {
             key = key.value("cameras named", serde_json::to_value(named)?);

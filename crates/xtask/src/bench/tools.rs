@@ -7,7 +7,7 @@ use super::request::Request;
 use super::sets::Set;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Names of all tools but ours.
 pub(crate) const PEERS: [&str; 10] = [
@@ -102,10 +102,13 @@ fn program(name: &str) -> Result<String, String> {
         .map(|d| d.join(name))
         .find(|p| p.is_file())
         .ok_or_else(|| format!("not here ({name} is not on PATH)"))?;
-    // Some leave a log where they are called.
+    // Some leave a log where they are called, and some may not know the word.
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let output = Command::new(std::path::absolute(found).map_err(|e| e.to_string())?)
+    let output = Command::new("timeout")
+        .arg("10")
+        .arg(std::path::absolute(found).map_err(|e| e.to_string())?)
         .arg("--help")
+        .stdin(Stdio::null())
         .current_dir(folder.path())
         .output()
         .map_err(|e| format!("{name}: {e}"))?;
