@@ -16,10 +16,10 @@ const FAR: f64 = 300.0;
 pub(super) fn move_near(model: &mut SparseModel) -> Option<Vec3> {
     let centers: Vec<Vec3> = model.registered().map(|(_, _, p)| p.center()).collect();
     let middle = Vec3::from_fn(|k, _| median(centers.iter().map(|c| c[k]).collect()));
-    // Most photos may be of one place, and points may lie far off or nowhere.
+    // Most photos may be of one place, one pose anywhere, and points far off or nowhere.
     let points = model.tracks.values().filter_map(|t| t.position_in_world);
     let off = |p: &Vec3| (p - middle).norm();
-    let extent = centers.iter().map(off).fold(0.0, f64::max);
+    let extent = quantile(centers.iter().map(off).collect(), 0.9);
     let extent = extent.max(median(points.map(|p| off(&p)).collect()));
     if !(middle.norm() > FAR * extent && extent > 0.0) {
         return None;
@@ -70,9 +70,15 @@ pub(super) fn bring(positions: &mut [[f32; 3]], origin: [f64; 3]) {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+fn median(values: Vec<f64>) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// 0 of nothing.
+fn quantile(mut values: Vec<f64>, part: f64) -> f64 {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
+    let at = (values.len() as f64 * part) as usize;
+    values.get(at).copied().unwrap_or(0.0)
 }
 
 #[cfg(test)]
@@ -122,6 +128,18 @@ mod tests {
                 assert!((new - old).norm() < 1e-7, "{new} {old}");
             }
         }
+    }
+
+    #[test]
+    fn one_pose_at_zero_does_not_hold_the_origin() {
+        let offset = Vec3::new(500_000.0, 5_400_000.0, 300.0);
+        let mut given = model(offset);
+        let more = model(offset).views.into_values();
+        let ids = (7..).map(ViewId);
+        given.views.extend(ids.zip(more));
+        let lost = given.views.get_mut(&ViewId(3)).unwrap();
+        lost.cam_from_world = Some(Rigid3::default());
+        assert!(move_near(&mut given).is_some());
     }
 
     #[test]
